@@ -52,6 +52,7 @@ pub enum Content<A> {
     /// A register was written. `seen`: the increments the write replaced, see [`Tally`].
     Value {
         /// The bytes written.
+        #[cfg_attr(feature = "serde", serde(with = "serde_bytes"))]
         bytes: Vec<u8>,
         /// What the write has seen of each counter run here.
         seen: Vec<Seen<A>>,

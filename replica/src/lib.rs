@@ -1,1 +1,61 @@
-//! Room.
+//! One node of a Dynamo cluster as pure state machines: no IO, no clock, no threads, no randomness of its own.
+//!
+//! [`Core`] replicates data: it takes [`Event`]s (a client's request, a peer's message, a batch that reached the
+//! disk, a tick) and gives [`Action`]s (send, answer, write). [`Cluster`] keeps the member list and says who
+//! answers. A shell drives both: the server with sockets and disks, the simulator with one seed.
+//!
+//! A write's answer is released by the event that says its batch is flushed, and by the owners that hold it; no
+//! code that applies a write can answer it.
+//!
+//! ```
+//! use std::{collections::BTreeSet, sync::Arc};
+//! use replica::*;
+//!
+//! let me = NodeId(uuid::Uuid::from_u128(1));
+//! let address = ([127, 0, 0, 1], 7001).into();
+//! let own = Member::starting("a".into(), address, address, Incarnation(1), PartitionSet::all());
+//! let cluster = Cluster::new(me, own, None, DEFAULT_REPLICAS);
+//! let mut store = MemoryStore::new();
+//! let settings = Settings::default();
+//! let mut core = Core::new(Actor { node: me, incarnation: Incarnation(1) }, settings, PartitionId::all(), &store)?;
+//! let (now, mut actions) = (Now { mono_ms: 0, wall_ms: 0 }, Vec::new());
+//! core.handle(now, Event::View(Arc::clone(cluster.view())), &store, &mut actions);
+//!
+//! let partition = PartitionId::of_slot(4180);
+//! let operation = Operation::Write(Write::Set(b"milk".to_vec()));
+//! let request = Request { partition, key: b"cart".to_vec(), operation, r: None, w: None };
+//! core.handle(now, Event::Client(RequestId(7), request), &store, &mut actions);
+//! let [Action::Write(batch)] = &actions[..] else { panic!("written, and not answered yet: {actions:?}") };
+//! store.apply(batch);
+//! let flushed = Event::Flushed(batch.seq);
+//! actions.clear();
+//! core.handle(now, flushed, &store, &mut actions);
+//! assert!(matches!(&actions[..], [Action::Answer(RequestId(7), Answer::Written(_))]));
+//! # Ok::<(), StoreError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod cluster;
+mod core;
+mod digest;
+mod id;
+mod layout;
+mod message;
+mod operation;
+mod partition;
+mod place;
+mod record;
+mod store;
+
+pub use cluster::{BEAT_MS, Cluster, ClusterAction, Gossip, SILENCE_MS};
+pub use core::{Action, Contents, Core, Durability, Event, MergeReport, Now, RequestId, Settings, TICK_MS};
+pub use id::{Actor, Cell, Context, Dot, Entry, Incarnation, NodeId, PARTITIONS, PartitionId, SLOTS, Seen};
+pub use layout::{DEFAULT_REPLICAS, Member, Members, PartitionSet, Presence, Replicas, View};
+pub use message::{Change, ClockNote, Cursor, KeyState, Message, MissingKeys, StatedCell, StreamedRange, Ticket};
+pub use operation::{
+    Answer, ByteString, Failure, Found, Observed, Operation, OwnerReport, Read, Request, Write, Written,
+};
+pub use partition::MergeNote;
+pub use place::{CellId, CellKind, Place};
+pub use record::{CellState, KeyHash};
+pub use store::{Batch, BatchSeq, MemoryStore, Store, StoreError, Visit};

@@ -1,1 +1,23 @@
-//! Room.
+//! The simulator: the replica code of the server, under one 64-bit seed.
+//!
+//! The seed decides everything: the workload, how long every message takes, which are lost, doubled or overtaken,
+//! who is cut off from whom, which node crashes with its unsynced writes, whose wall clock jumps. An [`Oracle`]
+//! that has seen every write says at the end what must be live, and nothing else may be.
+//!
+//! ```
+//! let outcome = simulator::run(7, &simulator::Plan::default());
+//! assert_eq!(outcome.violation, None);
+//! assert_eq!(outcome, simulator::run(7, &simulator::Plan::default()), "a seed replays exactly");
+//! ```
+#![forbid(unsafe_code)]
+
+mod control;
+mod dice;
+mod disk;
+mod oracle;
+mod workload;
+mod world;
+
+pub use control::run_last_writer_wins;
+pub use oracle::Oracle;
+pub use world::{Outcome, Plan, Sabotage, run};

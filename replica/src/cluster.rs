@@ -1,0 +1,195 @@
+//! Membership of one node: joining, the member list's gossip, and who answers.
+//!
+//! A state machine like the replica's: events in, actions out. A node hears from every member it talks to; one
+//! that has been silent too long is skipped until it is heard again. This never changes who owns what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Incarnation, NodeId, PartitionId};
+use crate::layout::{Member, Members, PartitionSet, Presence, View};
+
+/// How often nodes say that they are there.
+pub const BEAT_MS: u64 = 250;
+/// After how long a silence a node is skipped.
+pub const SILENCE_MS: u64 = 1_500;
+
+/// Between the membership machines of two nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Gossip {
+    /// I am there, and my list has this version.
+    Beat(u64),
+    /// This is my list.
+    List(Members),
+}
+
+/// What the membership machine wants done.
+#[derive(Clone, Debug)]
+pub enum ClusterAction {
+    /// Send this to a node.
+    Send(NodeId, Gossip),
+    /// This address belongs to a node of the cluster: keep a connection to it.
+    Connect(NodeId, SocketAddr),
+    /// The picture has changed: hand it to every replica core, and keep the list.
+    View(Arc<View>),
+    /// Somebody knows a later run of this node than this one: it was restored from a copy. Restart the cores
+    /// under this incarnation, once it is on disk.
+    Reincarnate(Incarnation),
+}
+
+/// The membership machine.
+#[derive(Debug)]
+pub struct Cluster {
+    me: NodeId,
+    members: Members,
+    heard_at_ms: BTreeMap<NodeId, u64>,
+    view: Arc<View>,
+    changed: bool,
+}
+
+impl Cluster {
+    /// Starts with what this node says of itself and the list it kept, if any. A node that joins others, or has a
+    /// kept list, is filled for what it says there; one that begins a cluster holds everything.
+    #[must_use]
+    pub fn new(me: NodeId, own: Member, kept: Option<Members>, replicas: u8) -> Self {
+        let mut members = kept.unwrap_or(Members { replicas, nodes: BTreeMap::new() });
+        members.nodes.insert(me, own);
+        let view = Arc::new(View::new(me, members.clone(), BTreeSet::from([me])));
+        Self { me, members, heard_at_ms: BTreeMap::new(), view, changed: false }
+    }
+
+    /// The current picture.
+    #[must_use]
+    pub fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    /// The connections to keep and the list to send, at the start.
+    pub fn start(&mut self, out: &mut Vec<ClusterAction>) {
+        self.connect(out);
+        self.changed = true;
+        self.publish(0, out);
+    }
+
+    /// A node was heard, by whatever message.
+    pub fn heard(&mut self, from: NodeId, now_ms: u64, out: &mut Vec<ClusterAction>) {
+        let known = self.heard_at_ms.insert(from, now_ms).is_some();
+        if !known || !self.view.alive.contains(&from) {
+            out.push(ClusterAction::Send(from, Gossip::List(self.members.clone())));
+            self.publish(now_ms, out);
+        }
+    }
+
+    /// The connection to a node is gone.
+    pub fn lost(&mut self, node: NodeId, now_ms: u64, out: &mut Vec<ClusterAction>) {
+        self.heard_at_ms.remove(&node);
+        self.publish(now_ms, out);
+    }
+
+    /// Gossip has come in.
+    pub fn receive(&mut self, from: NodeId, gossip: Gossip, now_ms: u64, out: &mut Vec<ClusterAction>) {
+        self.heard(from, now_ms, out);
+        match gossip {
+            Gossip::Beat(version) if version < self.members.version() => {
+                out.push(ClusterAction::Send(from, Gossip::List(self.members.clone())));
+            }
+            Gossip::Beat(version) if version > self.members.version() => {
+                out.push(ClusterAction::Send(from, Gossip::Beat(self.members.version())));
+            }
+            Gossip::Beat(_) => {}
+            Gossip::List(list) => self.merge(list, now_ms, out),
+        }
+    }
+
+    fn merge(&mut self, list: Members, now_ms: u64, out: &mut Vec<ClusterAction>) {
+        let own = self.members.nodes.get(&self.me).cloned();
+        let theirs_of_me = list.nodes.get(&self.me).map(|member| member.incarnation);
+        if self.members.nodes.len() == 1 {
+            self.members.replicas = list.replicas;
+        }
+        let mut changed = self.members.merge(&list);
+        if let Some(mut own) = own {
+            if let Some(later) = theirs_of_me.filter(|theirs| *theirs > own.incarnation) {
+                own.incarnation = Incarnation(later.0.saturating_add(1));
+                out.push(ClusterAction::Reincarnate(own.incarnation));
+            }
+            let known = self.members.nodes.get(&self.me).map_or(0, |member| member.version);
+            if self.members.nodes.get(&self.me) != Some(&own) {
+                own.version = own.version.max(known) + 1;
+                self.members.nodes.insert(self.me, own);
+                changed = true;
+            }
+        }
+        if changed {
+            self.changed = true;
+            self.connect(out);
+            self.publish(now_ms, out);
+            self.tell_all(out);
+        }
+    }
+
+    /// This node holds everything of a partition, or nothing of it any more.
+    pub fn set_filled(&mut self, partitions: &[PartitionId], to: Presence, now_ms: u64, out: &mut Vec<ClusterAction>) {
+        let Some(own) = self.members.nodes.get_mut(&self.me) else { return };
+        let changed = partitions.iter().filter(|partition| own.filled.set(**partition, to)).count();
+        if changed > 0 {
+            own.version += 1;
+            self.changed = true;
+            self.publish(now_ms, out);
+            self.tell_all(out);
+        }
+    }
+
+    /// Every [`BEAT_MS`].
+    pub fn tick(&mut self, now_ms: u64, out: &mut Vec<ClusterAction>) {
+        self.publish(now_ms, out);
+        for node in self.members.nodes.keys().filter(|node| **node != self.me) {
+            out.push(ClusterAction::Send(*node, Gossip::Beat(self.members.version())));
+        }
+    }
+
+    fn connect(&self, out: &mut Vec<ClusterAction>) {
+        for (node, member) in self.members.nodes.iter().filter(|(node, _)| **node != self.me) {
+            out.push(ClusterAction::Connect(*node, member.peer_address));
+        }
+    }
+
+    fn tell_all(&self, out: &mut Vec<ClusterAction>) {
+        for node in self.view.alive.iter().filter(|node| **node != self.me) {
+            out.push(ClusterAction::Send(*node, Gossip::List(self.members.clone())));
+        }
+    }
+
+    fn publish(&mut self, now_ms: u64, out: &mut Vec<ClusterAction>) {
+        let answers = |node: &&NodeId| {
+            **node == self.me
+                || self.heard_at_ms.get(node).is_some_and(|heard| now_ms.saturating_sub(*heard) < SILENCE_MS)
+        };
+        let alive: BTreeSet<NodeId> = self.members.nodes.keys().filter(answers).copied().collect();
+        if std::mem::take(&mut self.changed) {
+            self.view = Arc::new(View::new(self.me, self.members.clone(), alive));
+        } else if alive != self.view.alive {
+            self.view = Arc::new(self.view.with_alive(alive));
+        } else {
+            return;
+        }
+        out.push(ClusterAction::View(Arc::clone(&self.view)));
+    }
+}
+
+impl Member {
+    /// What a starting node says of itself.
+    #[must_use]
+    pub fn starting(
+        name: String,
+        peer: SocketAddr,
+        client: SocketAddr,
+        incarnation: Incarnation,
+        filled: PartitionSet,
+    ) -> Self {
+        Self { name, peer_address: peer, client_address: client, incarnation, version: 1, filled }
+    }
+}

@@ -1,0 +1,430 @@
+//! The replica core: one share of a node's partitions, driven by events.
+
+mod coordinate;
+mod entropy;
+mod replicate;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crdt::Hlc;
+
+use crate::id::{Actor, Context, Incarnation, NodeId, PARTITIONS, PartitionId};
+use crate::layout::View;
+use crate::message::{Message, Ticket};
+use crate::operation::{Answer, Failure, Request};
+use crate::partition::{Joined, MergeNote, Partition};
+use crate::place::CellId;
+use crate::record::CellState;
+use crate::store::{Batch, BatchSeq, Edits, Store, StoreError, Txn};
+use coordinate::Pending;
+
+/// How often [`Event::Tick`] must come.
+pub const TICK_MS: u64 = 100;
+/// A partition is compared with its other replicas once in so many ticks.
+const TICKS_PER_ROUND: u64 = 10;
+/// Clock readings further ahead than this are not followed.
+const MAX_DRIFT_MS: u64 = 60_000;
+
+/// Both clocks of the shell, read once per event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since some start, never going back: for deadlines.
+    pub mono_ms: u64,
+    /// Milliseconds since 1970, as the machine believes: for hybrid clock readings.
+    pub wall_ms: u64,
+}
+
+/// A client's request, as the shell knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// When a write counts as held by this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Once its batch is flushed.
+    Flushed,
+    /// At once; what other nodes rely on still waits for the flush.
+    Applied,
+}
+
+/// What the shell decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// When a write counts.
+    pub durability: Durability,
+    /// After how long a request fails for want of owners.
+    pub timeout_ms: u64,
+    /// About how much one anti-entropy answer carries; a single cell is never cut.
+    pub answer_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { durability: Durability::Flushed, timeout_ms: 2_000, answer_bytes: 256 * 1024 }
+    }
+}
+
+/// What happens to a core.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A client asks.
+    Client(RequestId, Request),
+    /// Another node says something.
+    Peer(NodeId, Message),
+    /// Every batch up to this one is on disk.
+    Flushed(BatchSeq),
+    /// [`TICK_MS`] have passed.
+    Tick,
+    /// The picture of the cluster has changed.
+    View(Arc<View>),
+    /// Mint under this incarnation from now on; it is on disk.
+    Reincarnate(Incarnation),
+}
+
+/// What a core wants done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Write this atomically; it is visible to the next event, and flushed sometime: say so then.
+    Write(Batch),
+    /// Send this. It may get lost.
+    Send(NodeId, Message),
+    /// Answer a client.
+    Answer(RequestId, Answer),
+    /// A merge changed something.
+    Merged(MergeReport),
+    /// This node holds everything of the partition now.
+    Filled(PartitionId),
+    /// This node holds nothing of the partition any more.
+    Dropped(PartitionId),
+    /// Another node knows more of this node's writes than it does itself: its disk is an old copy. Nothing is
+    /// written until a new incarnation is given.
+    Amnesia,
+    /// Something that must not happen, did; nothing was lost by it here. For the operator.
+    Alarm(String),
+}
+
+/// A merge, with where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergeReport {
+    /// The node whose state or event was merged.
+    pub from: NodeId,
+    /// What changed.
+    pub note: MergeNote,
+}
+
+/// Everything one replica of a partition has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Its clock.
+    pub clock: Context,
+    /// Its partition-wide residual.
+    pub residual: Context,
+    /// Its cells, by key.
+    pub cells: BTreeMap<(Vec<u8>, CellId), CellState>,
+}
+
+/// What waits for a batch to be flushed.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "moved once into its queue and once out; a box would cost more")]
+enum Held {
+    Action(Action),
+    /// This node holds the write, too.
+    OwnWrite(Ticket),
+}
+
+/// What something has to wait for.
+#[derive(Clone, Copy)]
+enum Until {
+    /// The promise made to clients and coordinators.
+    Promised(BatchSeq),
+    /// The disk: what others will rely on for good.
+    OnDisk(BatchSeq),
+}
+
+/// One share of a node's partitions.
+#[derive(Debug)]
+pub struct Core {
+    me: Actor,
+    settings: Settings,
+    view: Option<Arc<View>>,
+    partitions: Vec<Option<Box<Partition>>>,
+    pending: BTreeMap<Ticket, Pending>,
+    next_ticket: u64,
+    held: BTreeMap<BatchSeq, Vec<Held>>,
+    last_batch: BatchSeq,
+    flushed: BatchSeq,
+    hlc: Hlc,
+    ticks: u64,
+    round_due: bool,
+    amnesia: bool,
+}
+
+impl Core {
+    /// A core for the given partitions, as the store has them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if a partition's record cannot be read.
+    pub fn new(
+        me: Actor,
+        settings: Settings,
+        share: impl Iterator<Item = PartitionId>,
+        store: &dyn Store,
+    ) -> Result<Self, StoreError> {
+        let mut partitions: Vec<_> = (0..PARTITIONS).map(|_| None).collect();
+        for id in share {
+            let mut partition = Partition::load(id, me, store)?;
+            partition.answer_bytes = settings.answer_bytes;
+            partitions[usize::from(id.number())] = Some(Box::new(partition));
+        }
+        Ok(Self {
+            me,
+            settings,
+            view: None,
+            partitions,
+            pending: BTreeMap::new(),
+            // Answers to an earlier run's questions must not look like answers to this one's.
+            next_ticket: u64::from(me.incarnation.0) << 32,
+            held: BTreeMap::new(),
+            last_batch: BatchSeq::default(),
+            flushed: BatchSeq::default(),
+            hlc: Hlc::default(),
+            ticks: 0,
+            round_due: true,
+            amnesia: false,
+        })
+    }
+
+    /// Changes what the shell decides, from the next event on.
+    pub fn set(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    /// Handles one event.
+    pub fn handle(&mut self, now: Now, event: Event, store: &dyn Store, out: &mut Vec<Action>) {
+        let start = out.len();
+        let mut step = Step { now, store, out, edits: Edits::new() };
+        match event {
+            Event::Client(id, request) => self.on_client(&mut step, id, request),
+            Event::Peer(from, message) => self.on_peer(&mut step, from, message),
+            Event::Flushed(seq) => self.on_flushed(&mut step, seq),
+            Event::Tick => self.on_tick(&mut step),
+            Event::View(view) => self.on_view(&mut step, view),
+            Event::Reincarnate(incarnation) => {
+                self.me.incarnation = incarnation;
+                self.amnesia = false;
+                let me = self.me;
+                self.partitions.iter_mut().flatten().for_each(|partition| partition.become_actor(me));
+            }
+        }
+        if !step.edits.is_empty() {
+            let batch = Batch { seq: self.last_batch, edits: step.edits };
+            step.out.insert(start, Action::Write(batch));
+        }
+    }
+
+    /// What this node has of a partition: for comparing replicas in tests.
+    ///
+    /// # Errors
+    /// [`StoreError`] if a record cannot be read.
+    pub fn contents(&self, partition: PartitionId, store: &dyn Store) -> Result<Contents, StoreError> {
+        match &self.partitions[usize::from(partition.number())] {
+            Some(partition) => partition.contents(store),
+            None => Ok(Contents::default()),
+        }
+    }
+
+    /// How many keys the partitions of this core have.
+    #[must_use]
+    pub fn live_keys(&self) -> u64 {
+        self.partitions.iter().flatten().map(|partition| partition.live_keys()).sum()
+    }
+
+    fn on_flushed(&mut self, step: &mut Step<'_>, seq: BatchSeq) {
+        self.flushed = self.flushed.max(seq);
+        let later = self.held.split_off(&BatchSeq(seq.0 + 1));
+        for held in std::mem::replace(&mut self.held, later).into_values().flatten() {
+            match held {
+                Held::Action(action) => step.out.push(action),
+                Held::OwnWrite(ticket) => self.on_held(step, self.me.node, ticket),
+            }
+        }
+    }
+
+    fn on_view(&mut self, step: &mut Step<'_>, view: Arc<View>) {
+        let me = self.me.node;
+        for partition in self.partitions.iter_mut().flatten() {
+            let replicas = view.replicas(partition.id);
+            partition.set_others(replicas.all().filter(|node| *node != me).collect());
+        }
+        self.round_due = true;
+        self.view = Some(view);
+        self.fail_hopeless(step);
+    }
+
+    fn on_peer(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) {
+        match message {
+            Message::Forward(ticket, request) => self.on_forward(step, from, ticket, request),
+            Message::Forwarded(ticket, _, answer) => self.on_forwarded(step, ticket, answer),
+            Message::Delta(ticket, partition, changes) => self.on_delta(step, from, ticket, partition, &changes),
+            Message::DeltaHeld(ticket, _) => self.on_held(step, from, ticket),
+            Message::Fetch(ticket, partition, key, read, digest) => {
+                self.on_fetch(step, from, ticket, partition, &key.0, &read, digest);
+            }
+            Message::FetchedSame(ticket, _) => self.on_fetched(step, from, ticket, None),
+            Message::FetchedState(ticket, _, state, clock) => {
+                self.on_fetched(step, from, ticket, Some((*state, clock)))
+            }
+            Message::FetchedNothing(ticket, _) => self.on_fetched_nothing(step, from, ticket),
+            Message::Repair(partition, state, clock) => self.on_repair(step, from, partition, &state, &clock),
+            Message::Inspect(ticket, partition, key) => self.on_inspect(step, from, ticket, partition, &key.0),
+            Message::Inspected(ticket, _, report) => self.on_inspected(step, from, ticket, *report),
+            Message::Clock(partition, note, clock) => self.on_clock(step, from, partition, note, clock),
+            Message::Pull(partition, clock) => self.on_pull(step, from, partition, &clock),
+            Message::Missing(partition, missing) => self.on_missing(step, from, partition, *missing),
+            Message::MustStream(partition) => self.on_must_stream(step, from, partition),
+            Message::Stream(partition, after) => self.on_stream(step, from, partition, after),
+            Message::Streamed(partition, range) => self.on_streamed(step, from, partition, &range),
+        }
+    }
+
+    fn on_tick(&mut self, step: &mut Step<'_>) {
+        self.ticks += 1;
+        self.expire(step);
+        let all = std::mem::take(&mut self.round_due);
+        for number in 0..PARTITIONS {
+            if all || u64::from(number) % TICKS_PER_ROUND == self.ticks % TICKS_PER_ROUND {
+                self.round(step, number);
+            }
+        }
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    fn has(&self, partition: PartitionId) -> bool {
+        self.partitions[usize::from(partition.number())].is_some()
+    }
+
+    /// Runs `work` on a partition and adds what it changed to the event's batch. If it fails, nothing has changed.
+    fn on_partition<R, E: From<StoreError>>(
+        &mut self,
+        step: &mut Step<'_>,
+        partition: PartitionId,
+        work: impl FnOnce(&mut Partition, &mut Txn<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let slot = self.partitions.get_mut(usize::from(partition.number())).and_then(Option::as_mut);
+        let Some(slot) = slot else {
+            return Err(StoreError(format!("partition {partition} is not kept by this core")).into());
+        };
+        // What the event has written so far is not in the store yet: it is read through the transaction.
+        let before = step.edits.clone();
+        let mut txn = Txn::new(step.store, std::mem::take(&mut step.edits));
+        match work(slot, &mut txn) {
+            Ok(result) => {
+                slot.seal(&mut txn);
+                step.edits = txn.into_edits();
+                if before.is_empty() && !step.edits.is_empty() {
+                    self.last_batch.0 += 1;
+                }
+                if step.edits.len() != before.len() || step.edits != before {
+                    slot.last_batch = self.last_batch;
+                }
+                Ok(result)
+            }
+            Err(error) => {
+                slot.forget_changes(&Txn::new(step.store, before.clone()))?;
+                step.edits = before;
+                Err(error)
+            }
+        }
+    }
+
+    /// The same where nobody waits for the outcome: a failing store is for the operator.
+    fn quietly<R>(
+        &mut self,
+        step: &mut Step<'_>,
+        partition: PartitionId,
+        work: impl FnOnce(&mut Partition, &mut Txn<'_>) -> Result<R, StoreError>,
+    ) -> Option<R> {
+        match self.on_partition(step, partition, work) {
+            Ok(result) => Some(result),
+            Err(error) => {
+                step.out.push(Action::Alarm(format!("partition {partition}: {error}")));
+                None
+            }
+        }
+    }
+
+    /// The last batch that changed the partition.
+    fn batch_of(&self, partition: PartitionId) -> BatchSeq {
+        self.partitions[usize::from(partition.number())].as_ref().map_or(BatchSeq::default(), |p| p.last_batch)
+    }
+
+    fn release(&mut self, step: &mut Step<'_>, until: Until, action: Action) {
+        match self.waits_for(until) {
+            Some(seq) => self.held.entry(seq).or_default().push(Held::Action(action)),
+            None => step.out.push(action),
+        }
+    }
+
+    fn waits_for(&self, until: Until) -> Option<BatchSeq> {
+        let seq = match (until, self.settings.durability) {
+            (Until::Promised(_), Durability::Applied) => return None,
+            (Until::Promised(seq), Durability::Flushed) | (Until::OnDisk(seq), _) => seq,
+        };
+        (seq > self.flushed).then_some(seq)
+    }
+
+    fn report(&self, step: &mut Step<'_>, from: NodeId, joined: Joined) {
+        let merged = joined.merges.into_iter().map(|note| Action::Merged(MergeReport { from, note }));
+        step.out.extend(merged);
+        if let Some(dot) = joined.double_spent {
+            step.out.push(Action::Alarm(format!(
+                "dot {dot} names two different writes: node {from} and this one disagree; its actor is in use twice"
+            )));
+        }
+    }
+
+    /// Clock readings of others are followed, so that what is written next is later than what was seen.
+    fn follow(&mut self, at: Hlc, wall_ms: u64) {
+        if at.millis() <= wall_ms + MAX_DRIFT_MS {
+            self.hlc = self.hlc.max(at);
+        }
+    }
+
+    fn serving_alive(&self, partition: PartitionId) -> BTreeSet<NodeId> {
+        let Some(view) = &self.view else { return BTreeSet::new() };
+        view.replicas(partition).serving.iter().copied().filter(|node| view.alive.contains(node)).collect()
+    }
+}
+
+/// One event being handled: the clocks and the store it came with, the actions and the edits so far.
+struct Step<'s> {
+    now: Now,
+    store: &'s dyn Store,
+    out: &'s mut Vec<Action>,
+    edits: Edits,
+}
+
+/// Who asked.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    Client(RequestId),
+    Node(NodeId, Ticket, PartitionId),
+}
+
+impl Origin {
+    fn answer(self, answer: Answer) -> Action {
+        match self {
+            Origin::Client(id) => Action::Answer(id, answer),
+            Origin::Node(node, ticket, partition) => Action::Send(node, Message::Forwarded(ticket, partition, answer)),
+        }
+    }
+
+    fn fail(self, failure: Failure) -> Action {
+        self.answer(Answer::Failed(failure))
+    }
+}

@@ -1,0 +1,232 @@
+//! Anti-entropy: replicas tell each other their clocks, fetch what they lack, fill new owners, and let go of what
+//! others have. Once all clocks are equal and everybody knows, nothing is sent any more.
+
+use crate::core::{Action, Core, Step, Until};
+use crate::id::{Context, NodeId, PARTITIONS, PartitionId};
+use crate::layout::View;
+use crate::message::{ClockNote, Cursor, Message, MissingKeys, StreamedRange};
+use crate::partition::Backlog;
+
+/// An answer that has not come by then was lost.
+const ANSWER_MS: u64 = 2_000;
+/// A stream that has not moved for so long is begun anew, perhaps from another source.
+const STREAM_MS: u64 = 6_000;
+
+impl Core {
+    /// One comparison of a partition with its other replicas.
+    pub(super) fn round(&mut self, step: &mut Step<'_>, number: u16) {
+        let (Some(view), Some(partition)) = (self.view.clone(), PartitionId::new(number)) else { return };
+        let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
+        let me = self.me.node;
+        let replicas = view.replicas(partition);
+        let (owner, holds) = (replicas.contains(me), slot.holds_anything());
+        if !owner && !holds {
+            if slot.has_debris() {
+                self.quietly(step, partition, |p, txn| p.drop_all(txn));
+            }
+            if view.members.nodes.get(&me).is_some_and(|own| own.filled.contains(partition)) {
+                step.out.push(Action::Dropped(partition));
+            }
+            return;
+        }
+        if replicas.all().all(|node| node == me) {
+            return;
+        }
+        slot.expire_questions(step.now.mono_ms, ANSWER_MS);
+        if slot.may_strip() {
+            self.quietly(step, partition, |p, txn| p.strip(txn));
+        }
+        self.watch_stream(step, &view, partition);
+        for node in replicas.all().filter(|node| *node != me && view.alive.contains(node)) {
+            let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
+            let peer = slot.peers.get(&node);
+            let known = peer.is_some_and(|peer| {
+                peer.told.as_ref() == Some(slot.clock()) && peer.clock == *slot.clock() && (peer.counts_me || !owner)
+            });
+            if !known {
+                self.tell(step, &view, partition, node, true);
+            }
+        }
+        self.settle_ownership(step, partition);
+    }
+
+    fn tell(&mut self, step: &mut Step<'_>, view: &View, partition: PartitionId, to: NodeId, ask: bool) {
+        let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
+        let clock = slot.clock().clone();
+        slot.peers.entry(to).or_default().told = Some(clock.clone());
+        let note = ClockNote { ask, counts_you: view.replicas(partition).contains(to) };
+        self.release(
+            step,
+            Until::OnDisk(self.batch_of(partition)),
+            Action::Send(to, Message::Clock(partition, note, clock)),
+        );
+    }
+
+    pub(super) fn on_clock(
+        &mut self,
+        step: &mut Step<'_>,
+        from: NodeId,
+        partition: PartitionId,
+        note: ClockNote,
+        clock: Context,
+    ) {
+        if self.is_amnesia(step, partition, &clock) {
+            return;
+        }
+        let Some(view) = self.view.clone() else { return };
+        let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
+        let behind = !slot.clock().covers(&clock);
+        slot.hear(from, clock, note);
+        let idle = slot.inbound().is_none() && !slot.is_asking();
+        if note.ask {
+            self.tell(step, &view, partition, from, false);
+        }
+        if behind && idle && view.replicas(partition).contains(self.me.node) {
+            self.pull(step, partition, from);
+        }
+        self.quietly(step, partition, |p, txn| p.advance_stability(txn));
+        self.settle_ownership(step, partition);
+    }
+
+    /// Does somebody know more of this node's writes than it does? Then its disk is an old copy.
+    fn is_amnesia(&mut self, step: &mut Step<'_>, partition: PartitionId, theirs: &Context) -> bool {
+        let slot = self.partitions[usize::from(partition.number())].as_ref();
+        let amnesia = slot.is_some_and(|slot| slot.is_amnesia(theirs));
+        if amnesia && !std::mem::replace(&mut self.amnesia, true) {
+            step.out.push(Action::Amnesia);
+        }
+        amnesia
+    }
+
+    fn pull(&mut self, step: &mut Step<'_>, partition: PartitionId, from: NodeId) {
+        let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
+        slot.ask(from, step.now.mono_ms);
+        step.out.push(Action::Send(from, Message::Pull(partition, slot.clock().clone())));
+    }
+
+    pub(super) fn on_pull(&mut self, step: &mut Step<'_>, from: NodeId, partition: PartitionId, clock: &Context) {
+        if self.is_amnesia(step, partition, clock) {
+            return;
+        }
+        let Some(view) = self.view.clone() else { return };
+        let backlog = self
+            .quietly(step, partition, |p, txn| Ok((p.backlog(txn, clock)?, p.clock().clone(), p.residual().clone())));
+        // What is sent is durable here: the receiver will count on it.
+        let until = Until::OnDisk(self.batch_of(partition));
+        match backlog {
+            None => {}
+            Some((Backlog::None, ..)) => self.tell(step, &view, partition, from, false),
+            Some((Backlog::Stream, ..)) => step.out.push(Action::Send(from, Message::MustStream(partition))),
+            Some((Backlog::Keys(keys, more), clock, residual)) => {
+                let missing = Message::Missing(partition, Box::new(MissingKeys { keys, clock, residual, more }));
+                self.release(step, until, Action::Send(from, missing));
+            }
+        }
+    }
+
+    pub(super) fn on_missing(
+        &mut self,
+        step: &mut Step<'_>,
+        from: NodeId,
+        partition: PartitionId,
+        missing: MissingKeys,
+    ) {
+        for (_, state) in missing.keys.iter().flat_map(|key| &key.cells) {
+            self.follow(crdt::reading::latest(&state.live), step.now.wall_ms);
+        }
+        let taken = self.quietly(step, partition, |p, txn| {
+            p.answered(from);
+            p.take_missing(txn, &missing)
+        });
+        let Some(joined) = taken else { return };
+        self.report(step, from, joined);
+        if missing.more {
+            self.pull(step, partition, from);
+        } else {
+            self.settle_ownership(step, partition);
+        }
+    }
+
+    pub(super) fn on_must_stream(&mut self, step: &mut Step<'_>, from: NodeId, partition: PartitionId) {
+        let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
+        slot.answered(from);
+        if slot.inbound().is_none() {
+            slot.begin_stream(from, step.now.mono_ms);
+            step.out.push(Action::Send(from, Message::Stream(partition, None)));
+        }
+    }
+
+    pub(super) fn on_stream(
+        &mut self,
+        step: &mut Step<'_>,
+        from: NodeId,
+        partition: PartitionId,
+        after: Option<Cursor>,
+    ) {
+        if let Some(range) = self.quietly(step, partition, |p, txn| p.stream_range(txn, after)) {
+            let until = Until::OnDisk(self.batch_of(partition));
+            self.release(step, until, Action::Send(from, Message::Streamed(partition, Box::new(range))));
+        }
+    }
+
+    pub(super) fn on_streamed(
+        &mut self,
+        step: &mut Step<'_>,
+        from: NodeId,
+        partition: PartitionId,
+        range: &StreamedRange,
+    ) {
+        let now_ms = step.now.mono_ms;
+        for (_, state) in range.keys.iter().flat_map(|key| &key.cells) {
+            self.follow(crdt::reading::latest(&state.live), step.now.wall_ms);
+        }
+        let taken = self.quietly(step, partition, |p, txn| p.take_range(txn, from, range, now_ms));
+        let Some(Some((joined, complete))) = taken else { return };
+        self.report(step, from, joined);
+        if complete {
+            self.round(step, partition.number());
+        } else {
+            step.out.push(Action::Send(from, Message::Stream(partition, range.upto.clone())));
+        }
+    }
+
+    /// Asks again for a range that was lost; begins anew when the source is.
+    fn watch_stream(&mut self, step: &mut Step<'_>, view: &View, partition: PartitionId) {
+        let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
+        let Some((source, cursor, heard_at_ms)) = slot.inbound() else { return };
+        let silence_ms = step.now.mono_ms.saturating_sub(heard_at_ms);
+        if !view.alive.contains(&source) || silence_ms > STREAM_MS {
+            slot.abandon_stream();
+        } else if silence_ms > ANSWER_MS {
+            step.out.push(Action::Send(source, Message::Stream(partition, cursor.cloned())));
+        }
+    }
+
+    /// Declares this node filled, or drops what it no longer owns, as soon as that is safe.
+    fn settle_ownership(&mut self, step: &mut Step<'_>, partition: PartitionId) {
+        let Some(view) = self.view.clone() else { return };
+        let Some(slot) = self.partitions[usize::from(partition.number())].as_ref() else { return };
+        let (me, replicas) = (self.me.node, view.replicas(partition));
+        let covered =
+            |node: &&NodeId| slot.peers.get(node).is_some_and(|p| p.counts_me && slot.clock().covers(&p.clock));
+        if replicas.filling.contains(&me) && slot.inbound().is_none() {
+            // Every owner that answers, and so many that no acknowledged write is missed.
+            let caught_up = replicas.serving.iter().filter(covered).count();
+            let answering = replicas.serving.iter().filter(|node| view.alive.contains(node)).count();
+            if caught_up >= answering.max(usize::from(replicas.majority())) {
+                let filled = Action::Filled(partition);
+                self.release(step, Until::OnDisk(self.batch_of(partition)), filled);
+            }
+        } else if !replicas.contains(me) && slot.holds_anything() {
+            let holds_all = |node: &NodeId| slot.peers.get(node).is_some_and(|peer| peer.clock.covers(slot.clock()));
+            if !replicas.serving.is_empty() && replicas.serving.iter().all(holds_all) {
+                self.quietly(step, partition, |p, txn| p.drop_all(txn));
+            }
+        }
+    }
+
+    /// The partitions this core keeps.
+    pub fn share(&self) -> impl Iterator<Item = PartitionId> + '_ {
+        (0..PARTITIONS).filter(|n| self.partitions[usize::from(*n)].is_some()).filter_map(PartitionId::new)
+    }
+}

@@ -1,0 +1,156 @@
+//! What replicas say to each other. One enum, versioned as a whole by the handshake of the shell.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Context, Dot, Entry, PartitionId};
+use crate::operation::{Answer, ByteString, OwnerReport, Read, Request};
+use crate::place::{CellId, Place};
+use crate::record::CellState;
+
+/// A number by which a node finds what an answer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Ticket(pub u64);
+
+/// One event at one place: what it added, and everything its author had seen there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Where.
+    pub place: Place,
+    /// The event.
+    pub dot: Dot,
+    /// What its dot says from now on; nothing for a plain removal.
+    pub entry: Option<Entry>,
+    /// What it replaces. The whole of it travels: whoever has incorporated `dot` has removed all of this.
+    pub seen: Context,
+}
+
+/// A cell as one replica has it.
+pub type StatedCell = (CellId, CellState);
+
+/// A key as one replica has it; for as much of it as the message is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyState {
+    /// The key.
+    pub key: ByteString,
+    /// What it has seen of the key as a whole, beyond its clock.
+    pub residual: Context,
+    /// The cells.
+    pub cells: Vec<StatedCell>,
+    /// Are these all the cells it has, so that any other is known to be empty?
+    pub whole: bool,
+    /// The events this brings, with their places.
+    pub events: Vec<(Dot, Place)>,
+}
+
+/// Where a stream of a partition stands: the last key, and the last cell of it, that were sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The key.
+    pub key: ByteString,
+    /// The last cell of it, if more of them follow.
+    pub cell: Option<CellId>,
+}
+
+/// Between replica cores.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// Please coordinate this.
+    Forward(Ticket, Request),
+    /// What came of it.
+    Forwarded(Ticket, PartitionId, Answer),
+    /// Events of one command: apply all or none.
+    Delta(Ticket, PartitionId, Vec<Change>),
+    /// The delta is applied, and as durable as this node promises.
+    DeltaHeld(Ticket, PartitionId),
+    /// What have you of this key? The digest is that of the asker's own.
+    Fetch(Ticket, PartitionId, ByteString, Read, u64),
+    /// The same as you.
+    FetchedSame(Ticket, PartitionId),
+    /// This, under this clock.
+    FetchedState(Ticket, PartitionId, Box<KeyState>, Context),
+    /// Nothing that may count: this node is being filled, or cannot say.
+    FetchedNothing(Ticket, PartitionId),
+    /// This is what the owners that answered know together: join it.
+    Repair(PartitionId, Box<KeyState>, Context),
+    /// Where do you stand on this key?
+    Inspect(Ticket, PartitionId, ByteString),
+    /// Here.
+    Inspected(Ticket, PartitionId, Box<OwnerReport>),
+    /// What I have, durably.
+    Clock(PartitionId, ClockNote, Context),
+    /// Send me what I miss.
+    Pull(PartitionId, Context),
+    /// Some of it.
+    Missing(PartitionId, Box<MissingKeys>),
+    /// My log does not reach back that far (or too much is missing): have the partition streamed.
+    MustStream(PartitionId),
+    /// Stream on from here, or from the start.
+    Stream(PartitionId, Option<Cursor>),
+    /// Everything between two cursors.
+    Streamed(PartitionId, Box<StreamedRange>),
+}
+
+/// Keys with all the events of theirs that the receiver lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingKeys {
+    /// The keys.
+    pub keys: Vec<KeyState>,
+    /// The sender's clock, read with them.
+    pub clock: Context,
+    /// What the sender has seen in the whole partition beyond its clock.
+    pub residual: Context,
+    /// Is there more to pull?
+    pub more: bool,
+}
+
+/// A range of a partition in key order: cells of the receiver in it that are not listed are empty at the sender.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamedRange {
+    /// The end of the range before.
+    pub after: Option<Cursor>,
+    /// The end of this one; nothing if it reaches the end of the partition.
+    pub upto: Option<Cursor>,
+    /// The keys in it. `whole` has no meaning here.
+    pub keys: Vec<KeyState>,
+    /// The sender's clock, read with the range.
+    pub clock: Context,
+    /// What the sender has seen in the whole partition beyond its clock.
+    pub residual: Context,
+    /// In the first range: everything the sender has removed beyond its clock, by key and cell.
+    pub noted: Vec<(Place, Context)>,
+}
+
+/// What goes with a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockNote {
+    /// Should the receiver tell its own in return?
+    pub ask: bool,
+    /// Does the sender count the receiver among the replicas, and so send it every delta from here on?
+    pub counts_you: bool,
+}
+
+impl Message {
+    /// The partition the message is about: it is handled by the core that has it.
+    #[must_use]
+    pub fn partition(&self) -> PartitionId {
+        match self {
+            Message::Forward(_, request) => request.partition,
+            Message::Forwarded(_, partition, _)
+            | Message::Delta(_, partition, _)
+            | Message::DeltaHeld(_, partition)
+            | Message::Fetch(_, partition, ..)
+            | Message::FetchedSame(_, partition)
+            | Message::FetchedState(_, partition, ..)
+            | Message::FetchedNothing(_, partition)
+            | Message::Repair(partition, ..)
+            | Message::Inspect(_, partition, _)
+            | Message::Inspected(_, partition, _)
+            | Message::Clock(partition, ..)
+            | Message::Pull(partition, _)
+            | Message::Missing(partition, _)
+            | Message::MustStream(partition)
+            | Message::Stream(partition, _)
+            | Message::Streamed(partition, _) => *partition,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What can be asked of one key or partition, and what comes back.
+//!
+//! Operations speak of cells; which command of which protocol they serve is the shell's business. They travel
+//! between nodes when a node that does not own the partition forwards them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Context, Dot, NodeId, PartitionId, Seen};
+use crate::place::{CellId, CellKind};
+use crate::record::{CellState, KeyHash};
+use crate::store::StoreError;
+
+/// A request for one key (or, where the operation has none, for one partition).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The partition of the key.
+    pub partition: PartitionId,
+    /// The key; empty where the operation is about the whole partition.
+    #[serde(with = "serde_bytes")]
+    pub key: Vec<u8>,
+    /// What to do.
+    pub operation: Operation,
+    /// How many owners must answer a read; the majority if not given.
+    pub r: Option<u8>,
+    /// How many owners must hold a write; the majority if not given.
+    pub w: Option<u8>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operation {
+    /// Change the key.
+    Write(Write),
+    /// Look at the key.
+    Read(Read),
+    /// Where each owner stands on the key.
+    Explain,
+    /// A page of the partition's keys, from a hash on.
+    Scan {
+        /// Where to go on.
+        from: KeyHash,
+        /// How many keys to look at, about.
+        count_keys: u32,
+        /// Only keys with siblings or several types.
+        conflicts_only: bool,
+    },
+    /// How many keys the partition has.
+    Count,
+}
+
+/// What a client has seen of one cell: the dots of its values, and the counter runs among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// The dots.
+    pub context: Context,
+    /// How far counter runs were seen.
+    pub seen: Vec<Seen>,
+}
+
+/// A change of one key. Each names what it replaces: what its coordinator sees there, or exactly what a client
+/// has seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Write {
+    /// A plain string write: replaces everything seen of every kind of cell.
+    Set(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// Writes registers of one kind, each replacing what the coordinator sees of its cell.
+    Put(CellKind, Vec<(ByteString, ByteString)>),
+    /// Writes the values as siblings of each other, replacing exactly what was observed.
+    PutObserved(CellId, Vec<ByteString>, Box<Observed>),
+    /// Adds members.
+    Add(Vec<ByteString>),
+    /// Adds to the number in a cell.
+    Increment(CellId, i64),
+    /// Removes what the coordinator sees of cells of one kind.
+    Remove(CellKind, Vec<ByteString>),
+    /// Removes exactly what was observed of a cell.
+    RemoveObserved(CellId, Box<Observed>),
+    /// Removes what the coordinator sees of the key.
+    RemoveKey,
+    /// Removes what the coordinator sees in the partition.
+    Clear,
+}
+
+/// Bytes that travel as bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ByteString(#[serde(with = "serde_bytes")] pub Vec<u8>);
+
+impl<T: Into<Vec<u8>>> From<T> for ByteString {
+    fn from(bytes: T) -> Self {
+        Self(bytes.into())
+    }
+}
+
+/// What of a key to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Read {
+    /// Some of its cells.
+    Cells(Vec<CellId>),
+    /// All of its cells of all kinds.
+    All,
+    /// Only what stands once per key.
+    Summary,
+}
+
+/// What comes back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// To a write.
+    Written(Written),
+    /// To a read.
+    Found(Found),
+    /// To [`Operation::Explain`]: a report per owner, in the order of the preference list.
+    Explained(Vec<(NodeId, Option<OwnerReport>)>),
+    /// To [`Operation::Scan`]: keys, and where to go on, if anywhere.
+    Page(Vec<ByteString>, Option<KeyHash>),
+    /// To [`Operation::Count`].
+    Count(u64),
+    /// It could not be done.
+    Failed(Failure),
+}
+
+/// What a write did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// How many cells (for [`Write::RemoveKey`] and [`Write::Clear`]: keys) came to be or ceased to be.
+    pub changed: u64,
+    /// The new number, after [`Write::Increment`].
+    pub number: Option<i64>,
+    /// The dots of this write, and nothing its author has not read.
+    pub own: Observed,
+    /// How many siblings the written cell has now.
+    pub siblings: u64,
+}
+
+/// What a read found, merged over the owners that answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The type the key shows.
+    pub kind: Option<CellKind>,
+    /// How many kinds of cells it has; more than one is a conflict of types.
+    pub kinds_present: u8,
+    /// How many members and fields are present.
+    pub members: u64,
+    /// How many fields are present.
+    pub fields: u64,
+    /// The cells that were asked for and have anything.
+    pub cells: Vec<(CellId, CellState)>,
+}
+
+impl Found {
+    /// The state of a cell.
+    #[must_use]
+    pub fn cell(&self, id: &CellId) -> Option<&CellState> {
+        self.cells.iter().find(|(cell, _)| cell == id).map(|(_, state)| state)
+    }
+}
+
+/// How one owner stands on a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerReport {
+    /// Its partition's clock.
+    pub clock: Context,
+    /// Live dots of the key, by cell.
+    pub cells: Vec<(CellId, Vec<Dot>)>,
+    /// How many cells it has in all (the list above may be cut).
+    pub cells_total: u64,
+    /// Bytes of causal metadata stored for the key: dots, residuals, log.
+    pub metadata_bytes: u64,
+    /// Log entries of the partition that wait for some owner.
+    pub log_entries: u64,
+    /// Is it being filled, and so not counted in reads?
+    pub filling: bool,
+}
+
+/// Why something could not be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Failure {
+    /// The key holds another type.
+    WrongType,
+    /// The value is no integer.
+    NotAnInteger,
+    /// The result would not fit.
+    Overflow,
+    /// Too few owners answered in time.
+    NoQuorum {
+        /// How many were needed.
+        needed: u8,
+        /// Those that answered.
+        answered: Vec<NodeId>,
+        /// Those that did not.
+        silent: Vec<NodeId>,
+        /// May the write take effect all the same?
+        may_take_effect: bool,
+    },
+    /// More owners were asked for than the partition has.
+    TooManyOwners {
+        /// How many it has.
+        owners: u8,
+    },
+    /// The node asked does not own the partition (the layout is changing): ask again.
+    NotAnOwner,
+    /// The node's store failed.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Failure::Store(error)
+    }
+}

@@ -1,0 +1,360 @@
+//! One partition at one node: the cells under one clock (design: "a partition is a map of keys under one clock").
+//!
+//! State: the clock `K` (every event whose whole effect is incorporated), residual contexts `X` (dots removed
+//! here without being in `K`) on three levels, and the cells' live dots `L`. A cell's logical context is
+//! `K + X_partition + X_key + X_cell`, and its own live dots.
+//!
+//! Invariants: clock and cells change in one atomic batch; `K` advances only by own writes, received changes and
+//! completed sync batches or streams; whoever has a dot in `K` has removed everything the dot's author had seen.
+//!
+//! (Gonçalves, Almeida, Baquero, Fonte: *Concise Server-Wide Causality Management for Eventually Consistent Data
+//! Stores*, 2015; *DottedDB*, 2017 - here with deltas, removals that mint, and streams.)
+
+mod incorporate;
+mod inspect;
+mod stability;
+mod stream;
+mod sync;
+mod write;
+
+pub(crate) use incorporate::Joined;
+pub use incorporate::MergeNote;
+pub(crate) use inspect::KeyView;
+pub(crate) use sync::Backlog;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use crate::digest;
+use crate::id::{Actor, Context, Dot, NodeId, PartitionId};
+use crate::message::ClockNote;
+use crate::place::{CellId, CellKind, Place};
+use crate::record::{self, CellState, DotTable, KeyRecord, Meta};
+use crate::store::{BatchSeq, Store, StoreError, Txn};
+use stability::Stability;
+use stream::Inbound;
+
+/// What another replica has said of itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Peer {
+    /// The last clock it told: durable there.
+    pub(crate) clock: Context,
+    /// Did it count this node among the replicas by then?
+    pub(crate) counts_me: bool,
+    /// The last clock it was told.
+    pub(crate) told: Option<Context>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) id: PartitionId,
+    me: Actor,
+    /// About how much one answer to a pull or a stream carries.
+    pub(crate) answer_bytes: usize,
+    meta: Meta,
+    /// The other replicas: owners, and those that are being filled.
+    others: Vec<NodeId>,
+    pub(crate) peers: BTreeMap<NodeId, Peer>,
+    stability: Stability,
+    inbound: Option<Inbound>,
+    /// Whom it has asked for what it lacks, and when.
+    asked: Option<(NodeId, u64)>,
+    /// Could there be records here although nothing is held: what a stream brought before this node ceased to own?
+    debris: bool,
+    /// May there be residuals that the clock has caught up with?
+    strip_due: bool,
+    /// The last batch that changed anything here: what reads depend on.
+    pub(crate) last_batch: BatchSeq,
+    dirty: bool,
+    nothing: Context,
+}
+
+/// A key being changed: its record, and what it was like before.
+pub(crate) struct OpenKey {
+    key: Vec<u8>,
+    record: KeyRecord,
+    stored: bool,
+    was_present: bool,
+}
+
+/// A cell being changed.
+pub(crate) struct OpenCell {
+    id: CellId,
+    pub(crate) state: CellState,
+    stored: bool,
+    was_present: bool,
+    digest: u64,
+}
+
+impl Partition {
+    pub(crate) fn load(id: PartitionId, me: Actor, store: &dyn Store) -> Result<Self, StoreError> {
+        let meta = Self::load_meta(id, &Txn::new(store, BTreeMap::new()))?;
+        Ok(Self {
+            id,
+            me,
+            answer_bytes: usize::MAX,
+            meta,
+            others: Vec::new(),
+            peers: BTreeMap::new(),
+            stability: Stability::default(),
+            inbound: None,
+            asked: None,
+            strip_due: true,
+            debris: true,
+            last_batch: BatchSeq::default(),
+            dirty: false,
+            nothing: Context::new(),
+        })
+    }
+
+    fn load_meta(id: PartitionId, txn: &Txn<'_>) -> Result<Meta, StoreError> {
+        txn.get(&record::meta(id))?.map_or(Ok(Meta::default()), |bytes| record::decode(&bytes))
+    }
+
+    /// Mints under a new incarnation from now on.
+    pub(crate) fn become_actor(&mut self, me: Actor) {
+        self.me = me;
+        self.meta.minted = 0;
+    }
+
+    pub(crate) fn set_others(&mut self, others: Vec<NodeId>) {
+        self.peers.retain(|node, _| others.contains(node));
+        self.others = others;
+    }
+
+    pub(crate) fn clock(&self) -> &Context {
+        &self.meta.clock
+    }
+
+    pub(crate) fn live_keys(&self) -> u64 {
+        self.meta.live_keys
+    }
+
+    /// Nobody else has or will have this data: no event can arrive from elsewhere.
+    fn is_alone(&self) -> bool {
+        self.others.is_empty()
+    }
+
+    pub(crate) fn is_filling(&self) -> bool {
+        self.inbound.is_some()
+    }
+
+    pub(crate) fn holds_anything(&self) -> bool {
+        !self.meta.clock.is_empty() || !self.meta.residual.is_empty()
+    }
+
+    /// How many events this actor has minted here.
+    fn minted(&self) -> u64 {
+        self.meta.minted.max(self.meta.clock.max(&self.me))
+    }
+
+    /// Does somebody know more of this actor than it does itself? Then it has lost its memory.
+    pub(crate) fn is_amnesia(&self, theirs: &Context) -> bool {
+        theirs.max(&self.me) > self.minted()
+    }
+
+    fn mint(&self) -> Dot {
+        Dot::new(self.me, self.minted() + 1)
+    }
+
+    /// Takes note of a clock another replica has told.
+    pub(crate) fn hear(&mut self, from: NodeId, clock: Context, note: ClockNote) {
+        let peer = self.peers.entry(from).or_default();
+        peer.clock = clock;
+        peer.counts_me = note.counts_you;
+    }
+
+    /// Is there something to drop when this node is no replica?
+    pub(crate) fn has_debris(&self) -> bool {
+        self.debris
+    }
+
+    /// Could some residual be behind the clock by now?
+    pub(crate) fn may_strip(&self) -> bool {
+        self.strip_due
+    }
+
+    pub(crate) fn residual(&self) -> &Context {
+        &self.meta.residual
+    }
+
+    /// Notes that `node` was asked for what is missing here.
+    pub(crate) fn ask(&mut self, node: NodeId, now_ms: u64) {
+        self.asked = Some((node, now_ms));
+    }
+
+    pub(crate) fn answered(&mut self, by: NodeId) {
+        self.asked = self.asked.filter(|(node, _)| *node != by);
+    }
+
+    pub(crate) fn is_asking(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    pub(crate) fn expire_questions(&mut self, now_ms: u64, after_ms: u64) {
+        self.asked = self.asked.filter(|(_, at_ms)| now_ms.saturating_sub(*at_ms) < after_ms);
+    }
+
+    /// Goes back to what the store has, after an event that failed half-way.
+    pub(crate) fn forget_changes(&mut self, txn: &Txn<'_>) -> Result<(), StoreError> {
+        self.meta = Self::load_meta(self.id, txn)?;
+        (self.stability, self.inbound, self.dirty) = (Stability::default(), None, false);
+        Ok(())
+    }
+
+    // Keys and cells
+
+    pub(crate) fn open(&self, txn: &Txn<'_>, key: &[u8]) -> Result<OpenKey, StoreError> {
+        let stored = txn.get(&record::key_record(self.id, key))?;
+        let record = stored.as_deref().map(record::decode::<KeyRecord>).transpose()?;
+        let (stored, record) = (record.is_some(), record.unwrap_or_default());
+        Ok(OpenKey { key: key.to_vec(), was_present: record.is_present(), record, stored })
+    }
+
+    pub(crate) fn close(&mut self, txn: &mut Txn<'_>, mut open: OpenKey) {
+        open.record.residual = open.record.residual.minus(&self.meta.clock);
+        if !open.record.residual.is_empty() {
+            self.note_residual(txn, &open.key, None);
+        }
+        match (open.was_present, open.record.is_present()) {
+            (false, true) => self.meta.live_keys += 1,
+            (true, false) => self.meta.live_keys = self.meta.live_keys.saturating_sub(1),
+            _ => {}
+        }
+        let path = record::key_record(self.id, &open.key);
+        if !open.record.is_nothing() {
+            txn.put(path, record::encode(&open.record));
+        } else if open.stored {
+            txn.remove(path);
+        }
+        self.dirty = true;
+    }
+
+    pub(crate) fn load_cell(&self, txn: &Txn<'_>, open: &OpenKey, id: CellId) -> Result<OpenCell, StoreError> {
+        let (state, stored) = if id.kind == CellKind::Value {
+            (open.record.value.clone(), true)
+        } else {
+            let bytes = txn.get(&record::cell(self.id, &open.key, &id))?;
+            (bytes.as_deref().map(record::decode).transpose()?.unwrap_or_default(), bytes.is_some())
+        };
+        let (was_present, digest) = (crdt::reading::is_present(&state.live), digest::of_cell(&id, &state.live));
+        Ok(OpenCell { id, state, stored, was_present, digest })
+    }
+
+    pub(crate) fn store_cell(&mut self, txn: &mut Txn<'_>, open: &mut OpenKey, mut cell: OpenCell) {
+        if !cell.state.residual.is_empty() {
+            cell.state.residual = cell.state.residual.minus(&self.meta.clock);
+        }
+        if !cell.state.residual.is_empty() {
+            self.note_residual(txn, &open.key, Some(&cell.id));
+        }
+        let present = crdt::reading::is_present(&cell.state.live);
+        open.record.digest ^= cell.digest ^ digest::of_cell(&cell.id, &cell.state.live);
+        let count = match cell.id.kind {
+            CellKind::Value => {
+                open.record.value = cell.state;
+                return;
+            }
+            CellKind::Member => &mut open.record.members,
+            CellKind::Field => &mut open.record.fields,
+        };
+        *count = (*count + u64::from(present)).saturating_sub(u64::from(cell.was_present));
+        let keep = !cell.state.is_nothing();
+        open.record.cells = (open.record.cells + u64::from(keep)).saturating_sub(u64::from(cell.stored));
+        let path = record::cell(self.id, &open.key, &cell.id);
+        match (keep, cell.stored) {
+            (true, _) => txn.put(path, record::encode(&cell.state)),
+            (false, true) => txn.remove(path),
+            (false, false) => {}
+        }
+    }
+
+    /// The ids of all stored cells of a key, the value's first if it has anything.
+    pub(crate) fn cell_ids(&self, txn: &Txn<'_>, open: &OpenKey) -> Result<Vec<CellId>, StoreError> {
+        let mut ids = Vec::new();
+        if !open.record.value.is_nothing() {
+            ids.push(CellId::value());
+        }
+        if open.record.cells > 0 {
+            let prefix = record::cells(self.id, &open.key);
+            let mut damaged = None;
+            txn.scan(&prefix, &prefix, &mut |path, _| match record::cell_in(path) {
+                Ok(id) => {
+                    ids.push(id);
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    damaged = Some(error);
+                    ControlFlow::Break(())
+                }
+            })?;
+            damaged.map_or(Ok(()), Err)?;
+        }
+        Ok(ids)
+    }
+
+    /// The keys that have any record, in the partition's order.
+    fn keys(&self, txn: &Txn<'_>) -> Result<Vec<Vec<u8>>, StoreError> {
+        let prefix = record::keys(self.id);
+        let (mut keys, mut damaged) = (Vec::new(), None);
+        txn.scan(&prefix, &prefix, &mut |path, _| match record::key_in(path) {
+            Ok(key) => {
+                keys.push(key.to_vec());
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                damaged = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        damaged.map_or(Ok(keys), Err)
+    }
+
+    /// A cell's logical context in parts: ask it with [`causal::EventSet::contains`].
+    fn context_of<'a>(&'a self, open: &'a OpenKey, cell: &'a OpenCell) -> [&'a Context; 5] {
+        let floor = match &self.inbound {
+            Some(inbound) if inbound.has_passed(self.id, &open.key, &cell.id) => &inbound.floor,
+            _ => &self.nothing,
+        };
+        [&self.meta.clock, &self.meta.residual, &open.record.residual, &cell.state.residual, floor]
+    }
+
+    fn has_seen(&self, open: &OpenKey, cell: &OpenCell, dot: &Dot) -> bool {
+        self.context_of(open, cell).iter().any(|context| context.contains(dot))
+    }
+
+    /// Counts the event as incorporated, and remembers what it touched until every replica has it.
+    fn count_in(&mut self, txn: &mut Txn<'_>, dot: Dot, place: &Place) {
+        self.meta.clock.insert(dot);
+        self.dirty = true;
+        if !self.is_alone() {
+            txn.put(DotTable::Log.record(self.id, &dot), record::encode(place));
+        }
+    }
+
+    /// Puts the partition's own record beside whatever the event changed: clock and cells in one batch.
+    pub(crate) fn seal(&mut self, txn: &mut Txn<'_>) {
+        if std::mem::take(&mut self.dirty) {
+            self.meta.residual = self.meta.residual.minus(&self.meta.clock);
+            txn.put(record::meta(self.id), record::encode(&self.meta));
+        }
+    }
+
+    /// Removes every record, keeping only how much was minted: a later life here goes on from there.
+    pub(crate) fn drop_all(&mut self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
+        let tables = [record::keys(self.id), record::cells_of_all(self.id), record::residuals(self.id)];
+        for prefix in tables.into_iter().chain([DotTable::Log.all(self.id), DotTable::Resets.all(self.id)]) {
+            let mut paths = Vec::new();
+            txn.scan(&prefix, &prefix, &mut |path, _| {
+                paths.push(path.to_vec());
+                ControlFlow::Continue(())
+            })?;
+            self.dirty |= !paths.is_empty();
+            paths.into_iter().for_each(|path| txn.remove(path));
+        }
+        self.dirty |= self.holds_anything();
+        self.meta = Meta { minted: self.minted(), ..Meta::default() };
+        (self.stability, self.inbound, self.debris) = (Stability::default(), None, false);
+        Ok(())
+    }
+}

@@ -1,0 +1,234 @@
+//! Looking: what reads need of a key, pages of keys, and where a replica stands.
+
+use std::ops::ControlFlow;
+
+use crdt::reading;
+
+use crate::digest;
+use crate::id::Context;
+use crate::message::KeyState;
+use crate::operation::{ByteString, Found, OwnerReport, Read};
+use crate::partition::Partition;
+use crate::place::{CellId, CellKind};
+use crate::record::{self, CellState, DotTable, KeyHash, KeyRecord};
+use crate::store::{StoreError, Txn};
+
+/// How many cells an explanation lists.
+const EXPLAINED_CELLS: usize = 64;
+/// The greatest state of a key that is sent for a read.
+const STATE_BYTES: usize = 32 * 1024 * 1024;
+
+/// What one replica has of a key, or several have together: cells, and what was seen of them.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyView {
+    pub(crate) state: KeyState,
+    pub(crate) clock: Context,
+}
+
+impl KeyView {
+    /// Merges another replica's view of the same cells.
+    pub(crate) fn join(&mut self, other: &KeyState, clock: &Context) {
+        let nothing = CellState::default();
+        let ids = self.state.cells.iter().chain(&other.cells).map(|(id, _)| id.clone());
+        let ids: std::collections::BTreeSet<CellId> = ids.collect();
+        let find = |cells: &[(CellId, CellState)], id: &CellId| {
+            cells.iter().find(|(cell, _)| cell == id).map(|(_, s)| s.clone())
+        };
+        let joined = ids.into_iter().map(|id| {
+            let mut own = find(&self.state.cells, &id).unwrap_or_default();
+            let theirs = find(&other.cells, &id).unwrap_or_else(|| nothing.clone());
+            let ours = [&self.clock, &self.state.residual, &own.residual.clone()];
+            // One dot with two payloads: what is here stays; replication reports it.
+            let _ = own.live.join(&ours[..], &theirs.live, &[clock, &other.residual, &theirs.residual][..]);
+            own.residual.union(&theirs.residual);
+            (id, own)
+        });
+        self.state.cells = joined.collect();
+        self.state.residual.union(&other.residual);
+        self.clock.union(clock);
+    }
+
+    pub(crate) fn digest(&self) -> u64 {
+        self.state.cells.iter().fold(0, |digest, (id, cell)| digest ^ digest::of_cell(id, &cell.live))
+    }
+
+    /// The answer to a read.
+    pub(crate) fn found(self) -> Found {
+        let present =
+            |kind| move |(id, cell): &&(CellId, CellState)| id.kind == kind && reading::is_present(&cell.live);
+        let count = |kind| self.state.cells.iter().filter(present(kind)).count() as u64;
+        let (value, members, fields) = (count(CellKind::Value), count(CellKind::Member), count(CellKind::Field));
+        Found {
+            kind: kind_of(value > 0, members, fields),
+            kinds_present: kinds(value > 0, members, fields),
+            members,
+            fields,
+            cells: self.state.cells,
+        }
+    }
+}
+
+fn kind_of(value: bool, members: u64, fields: u64) -> Option<CellKind> {
+    let value = value.then_some(CellKind::Value);
+    value.or((members > 0).then_some(CellKind::Member)).or((fields > 0).then_some(CellKind::Field))
+}
+
+fn kinds(value: bool, members: u64, fields: u64) -> u8 {
+    u8::from(value) + u8::from(members > 0) + u8::from(fields > 0)
+}
+
+impl Partition {
+    /// The digest of what a read would give, without reading more than it must.
+    pub(crate) fn read_digest(&self, txn: &Txn<'_>, key: &[u8], read: &Read) -> Result<u64, StoreError> {
+        let open = self.open(txn, key)?;
+        match read {
+            Read::All | Read::Summary => Ok(open.record.digest),
+            Read::Cells(ids) => ids.iter().try_fold(0, |digest, id| {
+                let cell = self.load_cell(txn, &open, id.clone())?;
+                Ok(digest ^ digest::of_cell(id, &cell.state.live))
+            }),
+        }
+    }
+
+    /// What this replica alone answers to a read.
+    pub(crate) fn read(&self, txn: &Txn<'_>, key: &[u8], read: &Read) -> Result<Found, StoreError> {
+        let open = self.open(txn, key)?;
+        let KeyRecord { members, fields, .. } = open.record;
+        let value = reading::is_present(&open.record.value.live);
+        let ids = match read {
+            Read::Summary => Vec::new(),
+            Read::Cells(ids) => ids.clone(),
+            Read::All => self.cell_ids(txn, &open)?,
+        };
+        let load = |id: CellId| Ok((id.clone(), self.load_cell(txn, &open, id)?.state));
+        let cells = ids.into_iter().map(load).collect::<Result<Vec<_>, StoreError>>()?;
+        let cells = cells.into_iter().filter(|(_, state)| !state.is_nothing()).collect();
+        Ok(Found {
+            kind: kind_of(value, members, fields),
+            kinds_present: kinds(value, members, fields),
+            members,
+            fields,
+            cells,
+        })
+    }
+
+    /// Everything a merge with another replica's view needs. `None` if it is too large to send at once.
+    pub(crate) fn view(&self, txn: &Txn<'_>, key: &[u8], read: &Read) -> Result<Option<KeyView>, StoreError> {
+        let open = self.open(txn, key)?;
+        let (ids, whole) = match read {
+            Read::Cells(ids) => (ids.clone(), false),
+            Read::All | Read::Summary => (self.cell_ids(txn, &open)?, true),
+        };
+        let (mut cells, mut bytes) = (Vec::with_capacity(ids.len()), 0);
+        for id in ids {
+            let state = self.load_cell(txn, &open, id.clone())?.state;
+            bytes += 64 + id.name.len() + state.live.iter().map(|(_, entry)| 64 + payload_bytes(entry)).sum::<usize>();
+            if bytes > STATE_BYTES && !cells.is_empty() {
+                return Ok(None);
+            }
+            cells.push((id, state));
+        }
+        let mut residual = open.record.residual.clone();
+        residual.union(&self.meta.residual);
+        let state = KeyState { key: key.into(), residual, cells, whole, events: Vec::new() };
+        Ok(Some(KeyView { state, clock: self.meta.clock.clone() }))
+    }
+
+    /// A page of present keys from a hash on; keys of one hash stand on one page.
+    pub(crate) fn page(
+        &self,
+        txn: &Txn<'_>,
+        from: KeyHash,
+        count: u32,
+        conflicts_only: bool,
+    ) -> Result<(Vec<ByteString>, Option<KeyHash>), StoreError> {
+        let (mut keys, mut looked_at, mut last, mut next) = (Vec::new(), 0, None, None);
+        let mut candidates = Vec::new();
+        let mut damaged = None;
+        txn.scan(&record::keys(self.id), &record::keys_from(self.id, from), &mut |path, value| {
+            let hash = record::hash_in(path);
+            if looked_at >= count && last != Some(hash) {
+                next = Some(hash);
+                return ControlFlow::Break(());
+            }
+            (looked_at, last) = (looked_at + 1, Some(hash));
+            match record::key_in(path).and_then(|key| Ok((key.to_vec(), record::decode::<KeyRecord>(value)?))) {
+                Ok((key, record)) if record.is_present() => candidates.push((key, record)),
+                Ok(_) => {}
+                Err(error) => damaged = Some(error),
+            }
+            ControlFlow::Continue(())
+        })?;
+        damaged.map_or(Ok(()), Err)?;
+        for (key, record) in candidates {
+            if !conflicts_only || self.has_conflict(txn, &key, &record)? {
+                keys.push(ByteString(key));
+            }
+        }
+        Ok((keys, next))
+    }
+
+    fn has_conflict(&self, txn: &Txn<'_>, key: &[u8], record: &KeyRecord) -> Result<bool, StoreError> {
+        if record.kinds_present() > 1 || reading::siblings(&record.value.live).len() > 1 {
+            return Ok(true);
+        }
+        if record.fields == 0 {
+            return Ok(false);
+        }
+        let open = self.open(txn, key)?;
+        for id in self.cell_ids(txn, &open)?.into_iter().filter(|id| id.kind == CellKind::Field) {
+            if reading::siblings(&self.load_cell(txn, &open, id)?.state.live).len() > 1 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn explain(&self, txn: &Txn<'_>, key: &[u8]) -> Result<OwnerReport, StoreError> {
+        let open = self.open(txn, key)?;
+        let ids = self.cell_ids(txn, &open)?;
+        let mut report = OwnerReport {
+            clock: self.meta.clock.clone(),
+            cells_total: ids.len() as u64,
+            filling: self.is_filling(),
+            ..OwnerReport::default()
+        };
+        let mut metadata = record::encode(&open.record.residual).len() - 2;
+        for id in ids {
+            let state = self.load_cell(txn, &open, id.clone())?.state;
+            metadata += record::encode(&state.residual).len() - 2;
+            metadata += state.live.dots().map(|dot| record::encode(dot).len() - 1).sum::<usize>();
+            if report.cells.len() < EXPLAINED_CELLS {
+                report.cells.push((id, state.live.dots().copied().collect()));
+            }
+        }
+        report.metadata_bytes = metadata as u64;
+        let prefix = DotTable::Log.all(self.id);
+        txn.scan(&prefix, &prefix, &mut |_, _| {
+            report.log_entries += 1;
+            ControlFlow::Continue(())
+        })?;
+        Ok(report)
+    }
+
+    /// Everything that lives here, for comparing replicas: places with their dots, and the clock.
+    pub(crate) fn contents(&self, store: &dyn crate::store::Store) -> Result<crate::core::Contents, StoreError> {
+        let txn = Txn::new(store, crate::store::Edits::new());
+        let mut cells = std::collections::BTreeMap::new();
+        for key in self.keys(&txn)? {
+            let open = self.open(&txn, &key)?;
+            for id in self.cell_ids(&txn, &open)? {
+                cells.insert((key.clone(), id.clone()), self.load_cell(&txn, &open, id)?.state);
+            }
+        }
+        Ok(crate::core::Contents { clock: self.meta.clock.clone(), residual: self.meta.residual.clone(), cells })
+    }
+}
+
+fn payload_bytes(entry: &crate::id::Entry) -> usize {
+    match &entry.content {
+        crdt::Content::Value { bytes, seen } => bytes.len() + 48 * seen.len(),
+        crdt::Content::Reset { seen } => 48 * seen.len(),
+        crdt::Content::Member | crdt::Content::Tally(_) => 0,
+    }
+}

@@ -1,0 +1,316 @@
+//! Operations: which dots to replace, which to add. Everything else about a type is in how it is read.
+
+use crdt::{Content, Hlc, Tallies, reading};
+
+use crate::id::{Actor, Context, Dot, Entry, Seen};
+use crate::message::Change;
+use crate::operation::{ByteString, Failure, Observed, Write, Written};
+use crate::partition::{OpenCell, OpenKey, Partition};
+use crate::place::{CellId, CellKind, Place};
+use crate::store::{StoreError, Txn};
+
+/// What a write puts in the place of what it has seen.
+enum Put<'a> {
+    Value(&'a [u8]),
+    Member,
+    Nothing,
+}
+
+/// A write in the making: what it did so far.
+pub(crate) struct Writing {
+    at: Hlc,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) written: Written,
+}
+
+impl Partition {
+    /// Carries a write out here and gives the events the other replicas need.
+    pub(crate) fn write(
+        &mut self,
+        txn: &mut Txn<'_>,
+        key: &[u8],
+        write: &Write,
+        at: Hlc,
+    ) -> Result<(Written, Vec<Change>), Failure> {
+        let mut writing = Writing { at, changes: Vec::new(), written: Written::default() };
+        if matches!(write, Write::Clear) {
+            self.clear(txn, &mut writing)?;
+            return Ok((writing.written, writing.changes));
+        }
+        let mut open = self.open(txn, key)?;
+        self.check_type(&open, write)?;
+        match write {
+            Write::Set(value) => self.set(txn, &mut open, value, &mut writing)?,
+            Write::Put(kind, cells) => {
+                for (name, value) in cells {
+                    let cell = self.load_cell(txn, &open, CellId { kind: *kind, name: name.0.clone() })?;
+                    writing.written.changed += u64::from(!cell.was_present);
+                    self.put(txn, &mut open, cell, &Put::Value(&value.0), &mut writing);
+                }
+            }
+            Write::PutObserved(id, values, observed) => {
+                self.put_observed(txn, &mut open, id, values, observed, &mut writing)?;
+            }
+            Write::Add(members) => {
+                for member in members {
+                    let cell = self.load_cell(txn, &open, CellId::member(member.0.clone()))?;
+                    writing.written.changed += u64::from(!cell.was_present);
+                    self.put(txn, &mut open, cell, &Put::Member, &mut writing);
+                }
+            }
+            Write::Increment(id, by) => self.increment(txn, &mut open, id, *by, &mut writing)?,
+            Write::Remove(kind, names) => {
+                for ByteString(name) in names {
+                    let cell = self.load_cell(txn, &open, CellId { kind: *kind, name: name.clone() })?;
+                    if cell.was_present {
+                        writing.written.changed += 1;
+                        self.put(txn, &mut open, cell, &Put::Nothing, &mut writing);
+                    }
+                }
+            }
+            Write::RemoveObserved(id, observed) => {
+                self.put_observed(txn, &mut open, id, &[], observed, &mut writing)?;
+            }
+            Write::RemoveKey => self.remove_key(txn, &mut open, &mut writing)?,
+            Write::Clear => {}
+        }
+        self.close(txn, open);
+        Ok((writing.written, writing.changes))
+    }
+
+    fn check_type(&self, open: &OpenKey, write: &Write) -> Result<(), Failure> {
+        let wanted = match write {
+            Write::Put(kind, _) | Write::Remove(kind, _) => *kind,
+            Write::Add(_) => CellKind::Member,
+            Write::Increment(id, _) | Write::PutObserved(id, ..) => id.kind,
+            // A removal of exactly what was read must work on every side of a type conflict.
+            Write::Set(_) | Write::RemoveObserved(..) | Write::RemoveKey | Write::Clear => return Ok(()),
+        };
+        match open.record.kind() {
+            Some(kind) if kind != wanted => Err(Failure::WrongType),
+            _ => Ok(()),
+        }
+    }
+
+    /// SET replaces the key whatever it was.
+    fn set(
+        &mut self,
+        txn: &mut Txn<'_>,
+        open: &mut OpenKey,
+        value: &[u8],
+        writing: &mut Writing,
+    ) -> Result<(), StoreError> {
+        if open.record.cells > 0 {
+            self.remove_key(txn, open, writing)?;
+        }
+        let cell = self.load_cell(txn, open, CellId::value())?;
+        writing.written.changed = 1;
+        self.put(txn, open, cell, &Put::Value(value), writing);
+        Ok(())
+    }
+
+    /// Replaces everything live in a cell.
+    fn put(&mut self, txn: &mut Txn<'_>, open: &mut OpenKey, cell: OpenCell, put: &Put<'_>, writing: &mut Writing) {
+        let seen: Context = cell.state.live.dots().copied().collect();
+        let content = self.content(&cell, &seen, put, &[]);
+        self.change(txn, open, cell, content, seen, writing);
+    }
+
+    /// Replaces exactly what was observed; several values become siblings of each other, none becomes a removal.
+    fn put_observed(
+        &mut self,
+        txn: &mut Txn<'_>,
+        open: &mut OpenKey,
+        id: &CellId,
+        values: &[ByteString],
+        observed: &Observed,
+        writing: &mut Writing,
+    ) -> Result<(), StoreError> {
+        let puts = values.iter().map(|value| Put::Value(&value.0));
+        let puts = if values.is_empty() { vec![Put::Nothing] } else { puts.collect() };
+        for put in &puts {
+            let cell = self.load_cell(txn, open, id.clone())?;
+            let content = self.content(&cell, &observed.context, put, &observed.seen);
+            self.change(txn, open, cell, content, observed.context.clone(), writing);
+        }
+        let cell = self.load_cell(txn, open, id.clone())?;
+        writing.written.siblings = reading::siblings(&cell.state.live).len() as u64;
+        Ok(())
+    }
+
+    fn increment(
+        &mut self,
+        txn: &mut Txn<'_>,
+        open: &mut OpenKey,
+        id: &CellId,
+        by: i64,
+        writing: &mut Writing,
+    ) -> Result<(), Failure> {
+        let cell = self.load_cell(txn, open, id.clone())?;
+        let now = match reading::winner(&cell.state.live) {
+            Some(value) => reading::parse_integer(&value).ok_or(Failure::NotAnInteger)?,
+            None => 0,
+        };
+        let number = now.checked_add(by).ok_or(Failure::Overflow)?;
+        let dot = self.mint();
+        // A run's total can end before the number does; the number is then written afresh over what is seen.
+        match reading::tallies(&cell.state.live).increment(&dot, by) {
+            Some((tally, replaced)) => {
+                let seen = replaced.into_iter().collect();
+                self.change(txn, open, cell, Some(Content::Tally(tally)), seen, writing);
+            }
+            None => self.put(txn, open, cell, &Put::Value(number.to_string().as_bytes()), writing),
+        }
+        writing.written.number = Some(number);
+        Ok(())
+    }
+
+    /// A string is removed as a cell; anything else as one event over the whole key, which costs the other
+    /// replicas one event however many cells there are.
+    fn remove_key(&mut self, txn: &mut Txn<'_>, open: &mut OpenKey, writing: &mut Writing) -> Result<(), StoreError> {
+        if open.record.is_present() {
+            writing.written.changed += 1;
+        }
+        if open.record.cells == 0 {
+            let cell = self.load_cell(txn, open, CellId::value())?;
+            if !cell.state.live.is_empty() {
+                self.put(txn, open, cell, &Put::Nothing, writing);
+            }
+            return Ok(());
+        }
+        let mut seen = self.meta.clock.clone();
+        seen.union(&open.record.residual);
+        let resets = self.see_cells(txn, open, &mut seen)?;
+        let change = Change { place: Place::Key(open.key.clone()), dot: self.mint(), entry: None, seen };
+        self.remove_range(txn, open, &change.seen)?;
+        self.count_in(txn, change.dot, &change.place);
+        writing.own(change);
+        self.put_resets(txn, open, resets, writing)
+    }
+
+    /// Removes everything in the partition in one event.
+    fn clear(&mut self, txn: &mut Txn<'_>, writing: &mut Writing) -> Result<(), StoreError> {
+        if self.meta.live_keys == 0 && self.keys(txn)?.is_empty() {
+            return Ok(());
+        }
+        writing.written.changed = self.meta.live_keys;
+        let mut seen = self.meta.clock.clone();
+        seen.union(&self.meta.residual);
+        let mut resets = Vec::new();
+        for key in self.keys(txn)? {
+            let open = self.open(txn, &key)?;
+            seen.union(&open.record.residual);
+            resets.push((key, self.see_cells(txn, &open, &mut seen)?));
+        }
+        let change = Change { place: Place::Partition, dot: self.mint(), entry: None, seen };
+        self.remove_everything(txn, &change.seen)?;
+        self.count_in(txn, change.dot, &change.place);
+        writing.own(change);
+        for (key, resets) in resets.into_iter().filter(|(_, resets)| !resets.is_empty()) {
+            let mut open = self.open(txn, &key)?;
+            self.put_resets(txn, &mut open, resets, writing)?;
+            self.close(txn, open);
+        }
+        Ok(())
+    }
+
+    /// Adds every live dot of the key to `seen`, and gives what a removal has to record of its counters.
+    fn see_cells(
+        &self,
+        txn: &Txn<'_>,
+        open: &OpenKey,
+        seen: &mut Context,
+    ) -> Result<Vec<(CellId, Vec<Seen>)>, StoreError> {
+        let mut resets = Vec::new();
+        for id in self.cell_ids(txn, open)? {
+            let cell = self.load_cell(txn, open, id)?;
+            seen.extend(cell.state.live.dots().copied());
+            seen.union(&cell.state.residual);
+            if let Some(Content::Reset { seen }) = self.content(&cell, seen, &Put::Nothing, &[]) {
+                resets.push((cell.id, seen));
+            }
+        }
+        Ok(resets)
+    }
+
+    fn put_resets(
+        &mut self,
+        txn: &mut Txn<'_>,
+        open: &mut OpenKey,
+        resets: Vec<(CellId, Vec<Seen>)>,
+        writing: &mut Writing,
+    ) -> Result<(), StoreError> {
+        for (id, seen) in resets {
+            let cell = self.load_cell(txn, open, id)?;
+            self.change(txn, open, cell, Some(Content::Reset { seen }), Context::new(), writing);
+        }
+        Ok(())
+    }
+
+    /// What the new dot says, with the marks it must keep of the counter runs it replaces: those a live tally
+    /// still needs, and those an event not yet known everywhere might.
+    fn content(&self, cell: &OpenCell, seen: &Context, put: &Put<'_>, noted: &[Seen]) -> Option<Content<Actor>> {
+        let mut marks = Vec::new();
+        if cell.state.live.iter().any(|(_, entry)| !matches!(entry.content, Content::Member)) || !noted.is_empty() {
+            marks = self.marks(cell, seen, noted);
+        }
+        match put {
+            Put::Value(bytes) => Some(Content::Value { bytes: bytes.to_vec(), seen: marks }),
+            Put::Member => Some(Content::Member),
+            Put::Nothing if marks.is_empty() => None,
+            Put::Nothing => Some(Content::Reset { seen: marks }),
+        }
+    }
+
+    fn marks(&self, cell: &OpenCell, seen: &Context, noted: &[Seen]) -> Vec<Seen> {
+        let live = &cell.state.live;
+        let replaced = || live.iter().filter(|(dot, _)| seen.contains(dot));
+        let tallies_of = |(dot, entry): (&'_ Dot, &'_ Entry)| match &entry.content {
+            Content::Tally(tally) => Some((*dot, *tally)),
+            _ => None,
+        };
+        let gone: Vec<_> = replaced().filter_map(tallies_of).collect();
+        let open_marks =
+            replaced().filter(|(dot, _)| !self.is_settled(dot)).flat_map(|(_, entry)| entry.content.seen());
+        let wanted = Tallies::new(gone.iter().map(|(dot, tally)| (dot, tally)), open_marks.chain(noted)).reset();
+        let rest: Vec<_> = live.iter().filter(|(dot, _)| !seen.contains(dot)).filter_map(tallies_of).collect();
+        let rest = Tallies::new(rest.iter().map(|(dot, tally)| (dot, tally)), []);
+        let held = replaced().flat_map(|(_, entry)| entry.content.seen()).filter(|mark| rest.needs(mark));
+        let mut marks: Vec<Seen> = wanted.into_iter().filter(|mark| !self.is_alone() || rest.needs(mark)).collect();
+        for mark in held {
+            if !marks.iter().any(|kept| kept.run == mark.run) {
+                marks.push(mark.clone());
+            }
+        }
+        marks
+    }
+
+    /// Mints the event and applies it.
+    fn change(
+        &mut self,
+        txn: &mut Txn<'_>,
+        open: &mut OpenKey,
+        mut cell: OpenCell,
+        content: Option<Content<Actor>>,
+        seen: Context,
+        writing: &mut Writing,
+    ) {
+        let entry = content.map(|content| Entry { at: writing.at, content });
+        let place = Place::Cell(open.key.clone(), cell.id.clone());
+        let change = Change { place, dot: self.mint(), entry, seen };
+        self.apply_to_cell(txn, open, &mut cell, &change);
+        self.store_cell(txn, open, cell);
+        writing.own(change);
+    }
+}
+
+impl Writing {
+    fn own(&mut self, change: Change) {
+        self.written.own.context.insert(change.dot);
+        if let Some(Entry { content: Content::Tally(tally), .. }) = &change.entry {
+            let view = Tallies::new([(&change.dot, tally)], []);
+            self.written.own.seen.extend(view.reset());
+        }
+        self.changes.push(change);
+    }
+}

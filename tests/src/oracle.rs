@@ -1,0 +1,175 @@
+//! What must be live: exactly those writes whose dot no other incorporated write had seen.
+//!
+//! The oracle hears of every event when it is minted, with everything its author had seen, and of every
+//! acknowledgement. It knows nothing of clocks, logs or merges.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crdt::{Content, reading};
+use replica::{CellId, Change, Contents, Context, Dot, Entry, Place};
+
+/// A history of events in one partition, and the judgement over it.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    events: BTreeMap<Dot, Change>,
+    acknowledged: BTreeSet<Dot>,
+    violation: Option<String>,
+}
+
+impl Oracle {
+    /// An event was minted.
+    pub fn minted(&mut self, change: &Change) {
+        match self.events.insert(change.dot, change.clone()) {
+            Some(before) if before != *change => {
+                self.complain(format!("dot {} names two writes: {before:?} and {change:?}", change.dot));
+            }
+            _ => {}
+        }
+    }
+
+    /// A client was told that its write holds.
+    pub fn acknowledged(&mut self, dots: &Context) {
+        self.acknowledged.extend(dots.dots());
+    }
+
+    /// A client was shown this.
+    pub fn shown(&mut self, cells: &[(CellId, replica::CellState)]) {
+        for (dot, entry) in cells.iter().flat_map(|(_, state)| state.live.iter()) {
+            if self.events.get(dot).is_none_or(|event| event.entry.as_ref() != Some(entry)) {
+                self.complain(format!("a read shows {dot} with {entry:?}, which nobody wrote"));
+            }
+        }
+    }
+
+    fn complain(&mut self, what: String) {
+        self.violation.get_or_insert(what);
+    }
+
+    /// Judges what the owners have after everything has healed and come to rest.
+    pub fn judge(&mut self, owners: &[Contents]) -> Option<String> {
+        if self.violation.is_none()
+            && let Err(what) = self.compare(owners)
+        {
+            self.violation = Some(what);
+        }
+        self.violation.clone()
+    }
+
+    fn compare(&self, owners: &[Contents]) -> Result<(), String> {
+        let Some(first) = owners.first() else { return Err("no owner is left".to_owned()) };
+        for (index, owner) in owners.iter().enumerate() {
+            if owner.clock != first.clock {
+                return Err(format!("owner {index} has clock {:?}, owner 0 {:?}", owner.clock, first.clock));
+            }
+        }
+        let known = &first.clock;
+        if let Some(lost) = self.acknowledged.iter().find(|dot| !known.contains(dot)) {
+            return Err(format!("lost: acknowledged {:?} is in no owner's clock", self.events.get(lost)));
+        }
+        let places = self.events.values().filter_map(|event| match &event.place {
+            Place::Cell(key, id) => Some((key.clone(), id.clone())),
+            _ => None,
+        });
+        for place in places.collect::<BTreeSet<_>>() {
+            let expected = self.expected(&place, known);
+            for (index, owner) in owners.iter().enumerate() {
+                let state = owner.cells.get(&place).cloned().unwrap_or_default();
+                self.compare_cell(&place, &expected, &state, known).map_err(|what| format!("owner {index}: {what}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn expected(&self, place: &(Vec<u8>, CellId), known: &Context) -> BTreeMap<Dot, Entry> {
+        let here = self.events.values().filter(|event| known.contains(&event.dot) && event.is_at(place));
+        let live = here.filter(|event| !self.is_covered(event, place, known));
+        live.filter_map(|event| Some((event.dot, event.entry.clone()?))).filter(|(_, entry)| !is_reset(entry)).collect()
+    }
+
+    /// Had some other incorporated write at this cell, its key or its partition seen it?
+    fn is_covered(&self, event: &Change, place: &(Vec<u8>, CellId), known: &Context) -> bool {
+        let later = self.events.values().filter(|other| known.contains(&other.dot) && other.dot != event.dot);
+        later.filter(|other| other.reaches(place)).any(|other| other.seen.contains(&event.dot))
+    }
+
+    fn compare_cell(
+        &self,
+        place: &(Vec<u8>, CellId),
+        expected: &BTreeMap<Dot, Entry>,
+        state: &replica::CellState,
+        known: &Context,
+    ) -> Result<(), String> {
+        let name = String::from_utf8_lossy(&place.0);
+        let live: BTreeMap<Dot, Entry> = state.live.iter().map(|(dot, entry)| (*dot, entry.clone())).collect();
+        let live: BTreeMap<Dot, Entry> = live.into_iter().filter(|(_, entry)| !is_reset(entry)).collect();
+        if let Some((dot, entry)) = expected.iter().find(|(dot, _)| !live.contains_key(dot)) {
+            return Err(format!("lost: {name} {:?} lacks {dot} {entry:?}", place.1));
+        }
+        if let Some((dot, entry)) = live.iter().find(|(dot, entry)| expected.get(dot) != Some(entry)) {
+            return Err(format!("resurrected or foreign: {name} {:?} has {dot} {entry:?}", place.1));
+        }
+        let (counted, must) = (reading::tallies(&state.live).value(), self.increments(place, known));
+        if counted != must {
+            return Err(format!(
+                "{name} {:?} counts {counted}, the increments that no reset has seen are {must}",
+                place.1
+            ));
+        }
+        // Only a dot that was lost everywhere may still be remembered where nothing lives.
+        if state.live.is_empty()
+            && state.residual.dots().all(|dot| known.contains(&dot))
+            && *state != Default::default()
+        {
+            return Err(format!("{name} {:?} is empty and still stored: {state:?}", place.1));
+        }
+        Ok(())
+    }
+
+    /// The sum of the increments at a cell that no incorporated reset has seen.
+    fn increments(&self, place: &(Vec<u8>, CellId), known: &Context) -> i64 {
+        let tallies = self.events.values().filter(|event| known.contains(&event.dot) && event.is_at(place));
+        let mut runs: BTreeMap<(replica::Actor, u64), Vec<(u64, i64)>> = BTreeMap::new();
+        for event in tallies {
+            if let Some(Entry { content: Content::Tally(tally), .. }) = &event.entry {
+                runs.entry((event.dot.actor, tally.run)).or_default().push((event.dot.counter, tally.total));
+            }
+        }
+        let is_reset = |event: &&Change| {
+            let own = matches!(event.entry, Some(Entry { content: Content::Tally(_), .. }));
+            known.contains(&event.dot) && event.reaches(place) && !own
+        };
+        let resets: Vec<&Change> = self.events.values().filter(is_reset).collect();
+        runs.iter()
+            .map(|((actor, _), totals)| {
+                let seen = |counter: &u64| {
+                    resets.iter().any(|reset| reset.seen.contains(&Dot { actor: *actor, counter: *counter }))
+                };
+                let undone = totals.iter().filter(|(counter, _)| seen(counter)).map(|(_, total)| *total).next_back();
+                totals.last().map_or(0, |(_, total)| *total) - undone.unwrap_or(0)
+            })
+            .sum()
+    }
+}
+
+fn is_reset(entry: &Entry) -> bool {
+    matches!(entry.content, Content::Reset { .. })
+}
+
+trait Reach {
+    fn is_at(&self, place: &(Vec<u8>, CellId)) -> bool;
+    fn reaches(&self, place: &(Vec<u8>, CellId)) -> bool;
+}
+
+impl Reach for Change {
+    fn is_at(&self, place: &(Vec<u8>, CellId)) -> bool {
+        matches!(&self.place, Place::Cell(key, id) if *key == place.0 && *id == place.1)
+    }
+
+    fn reaches(&self, place: &(Vec<u8>, CellId)) -> bool {
+        match &self.place {
+            Place::Partition => true,
+            Place::Key(key) => *key == place.0,
+            Place::Cell(..) => self.is_at(place),
+        }
+    }
+}

@@ -1,0 +1,525 @@
+//! Nodes, network, disks and clients in one queue of events, ordered by virtual time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use replica::{
+    Action, Actor, Answer, BEAT_MS, BatchSeq, Cluster, ClusterAction, Context, Core, DEFAULT_REPLICAS, Durability,
+    Event, Gossip, Incarnation, Member, Members, MemoryStore, Message, NodeId, Now, PartitionId, PartitionSet,
+    Presence, RequestId, Settings, TICK_MS,
+};
+use uuid::Uuid;
+
+use crate::dice::Dice;
+use crate::disk::Disk;
+use crate::oracle::Oracle;
+use crate::workload::Workload;
+
+/// What a run is made of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How long clients write and things break, in virtual milliseconds.
+    pub troubled_ms: u64,
+    /// How long the cluster then has to come to rest.
+    pub calm_ms: u64,
+    /// Nodes at the start.
+    pub nodes: usize,
+    /// Does another node join in the middle?
+    pub join: bool,
+    /// Which guard is taken out, if any.
+    pub sabotage: Option<Sabotage>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { troubled_ms: 12_000, calm_ms: 15_000, nodes: 3, join: false, sabotage: None }
+    }
+}
+
+/// A guard taken out, to see that the oracle notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// A restarted node mints under its old incarnation.
+    SameIncarnation,
+    /// After a crash the clock is newer than the cells.
+    ClockWithoutCells,
+    /// Deltas do not carry what their author had seen.
+    DeltaWithoutPast,
+    /// Writes are acknowledged before they are flushed.
+    AnswerUnflushed,
+    /// Nodes claim to hold what others hold.
+    LyingClocks,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What must not happen and did.
+    pub violation: Option<String>,
+    /// Writes that clients were told to hold.
+    pub acknowledged: u64,
+    /// Messages that arrived.
+    pub delivered: u64,
+    /// Crashes, cuts, restores.
+    pub faults: u64,
+    /// A hash of everything that happened, in order.
+    pub trace: u64,
+}
+
+/// The partition everything happens in: with four nodes, one that the joining node comes to own.
+const PARTITION: u16 = 3;
+const START_WALL_MS: u64 = 1_700_000_000_000;
+
+#[derive(Clone, Debug)]
+enum Packet {
+    Core(Box<Message>),
+    Gossip(Gossip),
+}
+
+#[derive(Debug)]
+enum What {
+    Arrive { from: usize, to: usize, packet: Packet },
+    Tick { node: usize, life: u32 },
+    Beat { node: usize, life: u32 },
+    Sync { node: usize, life: u32, upto: BatchSeq },
+    Restart { node: usize },
+    Client,
+    Fault,
+    Heal,
+    Join,
+}
+
+struct Node {
+    id: NodeId,
+    life: u32,
+    incarnation: Incarnation,
+    running: Option<(Core, Cluster)>,
+    kept: Members,
+    disk: Disk,
+    backup: Option<MemoryStore>,
+    wall_offset_ms: i64,
+}
+
+struct World {
+    dice: Dice,
+    plan: Plan,
+    now_ms: u64,
+    queue: BTreeMap<(u64, u64), What>,
+    queued: u64,
+    nodes: Vec<Node>,
+    cut: BTreeSet<usize>,
+    loss_percent: u64,
+    requests: BTreeMap<RequestId, Vec<u8>>,
+    next_request: u64,
+    workload: Workload,
+    oracle: Oracle,
+    alarm: Option<String>,
+    outcome: Outcome,
+    trace: DefaultHasher,
+}
+
+/// Runs one seed.
+#[must_use]
+pub fn run(seed: u64, plan: &Plan) -> Outcome {
+    let mut world = World::new(seed, plan.clone());
+    world.live();
+    world.judge()
+}
+
+fn partition() -> PartitionId {
+    PartitionId::of_slot(PARTITION * 16)
+}
+
+impl World {
+    fn new(seed: u64, plan: Plan) -> Self {
+        let mut world = Self {
+            dice: Dice::new(seed),
+            now_ms: 0,
+            queue: BTreeMap::new(),
+            queued: 0,
+            nodes: Vec::new(),
+            cut: BTreeSet::new(),
+            loss_percent: 0,
+            requests: BTreeMap::new(),
+            next_request: 0,
+            workload: Workload::default(),
+            oracle: Oracle::default(),
+            alarm: None,
+            outcome: Outcome { violation: None, acknowledged: 0, delivered: 0, faults: 0, trace: 0 },
+            trace: DefaultHasher::new(),
+            plan,
+        };
+        let members: BTreeMap<NodeId, Member> =
+            (0..world.plan.nodes).map(|n| (id(n), member(n, PartitionSet::all()))).collect();
+        let kept = Members { replicas: DEFAULT_REPLICAS, nodes: members };
+        for n in 0..world.plan.nodes {
+            world.add(n, kept.clone());
+        }
+        world.at(300, What::Client);
+        world.at(500, What::Fault);
+        world.at(world.plan.troubled_ms, What::Heal);
+        if world.plan.join {
+            world.at(world.plan.troubled_ms / 3, What::Join);
+        }
+        world
+    }
+
+    fn add(&mut self, n: usize, kept: Members) {
+        self.nodes.push(Node {
+            id: id(n),
+            life: 0,
+            incarnation: Incarnation(0),
+            running: None,
+            kept,
+            disk: Disk::default(),
+            backup: None,
+            wall_offset_ms: self.dice.between(0, 2_000) as i64 - 1_000,
+        });
+        self.start(n);
+    }
+
+    fn at(&mut self, time_ms: u64, what: What) {
+        self.queued += 1;
+        self.queue.insert((time_ms, self.queued), what);
+    }
+
+    fn live(&mut self) {
+        let end = self.plan.troubled_ms + self.plan.calm_ms;
+        while let Some(((time, _), what)) = self.queue.pop_first() {
+            if time > end || self.alarm.is_some() {
+                break;
+            }
+            self.now_ms = time;
+            (time, std::mem::discriminant(&what)).hash(&mut self.trace);
+            self.happen(what);
+        }
+    }
+
+    fn happen(&mut self, what: What) {
+        match what {
+            What::Arrive { from, to, packet } => self.arrive(from, to, packet),
+            What::Tick { node, life } if self.nodes[node].life == life => {
+                self.core(node, Event::Tick);
+                self.at(self.now_ms + TICK_MS, What::Tick { node, life });
+            }
+            What::Beat { node, life } if self.nodes[node].life == life => {
+                self.cluster(node, |cluster, now, out| cluster.tick(now, out));
+                self.at(self.now_ms + BEAT_MS, What::Beat { node, life });
+            }
+            What::Sync { node, life, upto } if self.nodes[node].life == life => {
+                self.nodes[node].disk.sync(upto);
+                self.core(node, Event::Flushed(upto));
+            }
+            What::Tick { .. } | What::Beat { .. } | What::Sync { .. } => {}
+            What::Restart { node } => self.start(node),
+            What::Client => self.client(),
+            What::Fault => self.fault(),
+            What::Heal => self.heal(),
+            What::Join => {
+                let kept = Members { nodes: self.nodes[0].kept.nodes.clone(), ..self.nodes[0].kept };
+                self.add(self.nodes.len(), kept);
+            }
+        }
+    }
+
+    // Nodes
+
+    fn start(&mut self, n: usize) {
+        let seconds = (self.now_ms / 100) as u32 + 1;
+        let node = &mut self.nodes[n];
+        if node.running.is_some() {
+            return;
+        }
+        if self.plan.sabotage != Some(Sabotage::SameIncarnation) || node.incarnation.0 == 0 {
+            node.incarnation = Incarnation((node.incarnation.0 + 1).max(seconds));
+        }
+        node.life += 1;
+        let actor = Actor { node: node.id, incarnation: node.incarnation };
+        let durability = match self.plan.sabotage {
+            Some(Sabotage::AnswerUnflushed) => Durability::Applied,
+            _ => Durability::Flushed,
+        };
+        let answer_bytes = [150, 600, 256 * 1024][node.life as usize % 3];
+        let settings = Settings { durability, timeout_ms: 1_000, answer_bytes };
+        let core = Core::new(actor, settings, [partition()].into_iter(), &node.disk.visible);
+        let core = core.expect("the simulated disk reads");
+        let filled = node.kept.nodes.get(&node.id).map_or(PartitionSet::none(), |own| own.filled.clone());
+        let version = node.kept.nodes.get(&node.id).map_or(1, |own| own.version + 1);
+        let own = Member { incarnation: node.incarnation, version, ..member(n, filled) };
+        let cluster = Cluster::new(node.id, own, Some(node.kept.clone()), DEFAULT_REPLICAS);
+        node.running = Some((core, cluster));
+        let life = node.life;
+        let (tick, beat) = (self.dice.between(1, TICK_MS), self.dice.between(1, BEAT_MS));
+        self.at(self.now_ms + tick, What::Tick { node: n, life });
+        self.at(self.now_ms + beat, What::Beat { node: n, life });
+        self.cluster(n, |cluster, _, out| cluster.start(out));
+    }
+
+    fn crash(&mut self, n: usize) {
+        let keep = self.dice.below(self.nodes[n].disk.unsynced() + 1);
+        let node = &mut self.nodes[n];
+        if node.running.take().is_none() {
+            return;
+        }
+        node.life += 1;
+        if self.plan.sabotage == Some(Sabotage::ClockWithoutCells) {
+            let clocks: BTreeSet<Vec<u8>> = [b"M".to_vec()].into();
+            node.disk.crash_tearing(|key| clocks.iter().any(|prefix| key.starts_with(prefix)));
+        } else {
+            node.disk.crash(keep);
+        }
+        let back = self.now_ms + self.dice.between(100, 3_000);
+        self.at(back, What::Restart { node: n });
+    }
+
+    fn core(&mut self, n: usize, event: Event) {
+        let now = Now {
+            mono_ms: self.now_ms,
+            wall_ms: (START_WALL_MS as i64 + self.now_ms as i64 + self.nodes[n].wall_offset_ms) as u64,
+        };
+        let node = &mut self.nodes[n];
+        let Some((core, _)) = &mut node.running else { return };
+        let mut actions = Vec::new();
+        core.handle(now, event, &node.disk.visible, &mut actions);
+        for action in actions {
+            self.act(n, action);
+        }
+    }
+
+    fn act(&mut self, n: usize, action: Action) {
+        match action {
+            Action::Write(batch) => {
+                self.nodes[n].disk.write(batch);
+                let life = self.nodes[n].life;
+                // A sync takes everything written by the time it begins.
+                if let Some(upto) = self.nodes[n].disk.last_written() {
+                    let busy = if self.dice.percent(5) { self.dice.between(50, 1_500) } else { 0 };
+                    let done = self.now_ms + self.dice.between(1, 20) + busy;
+                    self.at(done, What::Sync { node: n, life, upto });
+                }
+            }
+            Action::Send(to, message) => self.send(n, to, Packet::Core(Box::new(message))),
+            Action::Answer(id, answer) => self.answered(id, answer),
+            Action::Filled(partition) => self.filled(n, partition, Presence::In),
+            Action::Dropped(partition) => self.filled(n, partition, Presence::Out),
+            Action::Amnesia => {
+                let later = Incarnation(self.nodes[n].incarnation.0 + 1);
+                self.nodes[n].incarnation = later;
+                self.core(n, Event::Reincarnate(later));
+            }
+            Action::Alarm(what) => self.alarm = Some(what),
+            Action::Merged(_) => {}
+        }
+    }
+
+    fn filled(&mut self, n: usize, partition: PartitionId, to: Presence) {
+        self.cluster(n, |cluster, now, out| cluster.set_filled(&[partition], to, now, out));
+    }
+
+    fn cluster(&mut self, n: usize, work: impl FnOnce(&mut Cluster, u64, &mut Vec<ClusterAction>)) {
+        let Some((_, cluster)) = &mut self.nodes[n].running else { return };
+        let mut actions = Vec::new();
+        work(cluster, self.now_ms, &mut actions);
+        for action in actions {
+            match action {
+                ClusterAction::Send(to, gossip) => self.send(n, to, Packet::Gossip(gossip)),
+                ClusterAction::Connect(..) => {}
+                ClusterAction::View(view) => {
+                    self.nodes[n].kept = view.members.clone();
+                    self.core(n, Event::View(view));
+                }
+                ClusterAction::Reincarnate(incarnation) => {
+                    self.nodes[n].incarnation = incarnation;
+                    self.core(n, Event::Reincarnate(incarnation));
+                }
+            }
+        }
+    }
+
+    // Network
+
+    fn send(&mut self, from: usize, to: NodeId, mut packet: Packet) {
+        let Some(to) = self.nodes.iter().position(|node| node.id == to) else { return };
+        if let Packet::Core(message) = &mut packet {
+            self.overhear(message);
+        }
+        if self.cut.contains(&from) != self.cut.contains(&to) || self.dice.percent(self.loss_percent) {
+            return;
+        }
+        // A request for coordination is not repeated by any transport: it travels on one connection.
+        let repeats = !matches!(&packet, Packet::Core(message) if matches!(**message, Message::Forward(..)));
+        let doubled = repeats && self.dice.percent(self.loss_percent);
+        for _ in 0..=u8::from(doubled) {
+            let slow = if self.dice.percent(3) { self.dice.between(100, 3_000) } else { 0 };
+            let arrival = self.now_ms + self.dice.between(1, 30) + slow;
+            self.at(arrival, What::Arrive { from, to, packet: packet.clone() });
+        }
+    }
+
+    fn overhear(&mut self, message: &mut Message) {
+        match message {
+            Message::Delta(_, _, changes) => {
+                changes.iter().for_each(|change| self.oracle.minted(change));
+                if self.plan.sabotage == Some(Sabotage::DeltaWithoutPast) {
+                    changes.iter_mut().for_each(|change| change.seen = Context::new());
+                }
+            }
+            Message::Clock(_, _, clock) if self.plan.sabotage == Some(Sabotage::LyingClocks) => {
+                for n in 0..self.nodes.len() {
+                    clock.union(&self.contents(n).clock);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn arrive(&mut self, from: usize, to: usize, packet: Packet) {
+        if self.nodes[to].running.is_none() {
+            return;
+        }
+        self.outcome.delivered += 1;
+        (from, to, format!("{packet:?}")).hash(&mut self.trace);
+        let sender = self.nodes[from].id;
+        match packet {
+            Packet::Gossip(gossip) => self.cluster(to, |cluster, now, out| cluster.receive(sender, gossip, now, out)),
+            Packet::Core(message) => {
+                self.cluster(to, |cluster, now, out| cluster.heard(sender, now, out));
+                self.core(to, Event::Peer(sender, *message));
+            }
+        }
+    }
+
+    // Clients
+
+    fn client(&mut self) {
+        if self.now_ms >= self.plan.troubled_ms {
+            return;
+        }
+        let request = self.workload.next(&mut self.dice, partition());
+        self.next_request += 1;
+        let id = RequestId(self.next_request);
+        self.requests.insert(id, request.key.clone());
+        let at = self.dice.below(self.nodes.len());
+        self.core(at, Event::Client(id, request));
+        let pause = self.dice.between(1, 80);
+        self.at(self.now_ms + pause, What::Client);
+    }
+
+    fn answered(&mut self, id: RequestId, answer: Answer) {
+        let Some(key) = self.requests.remove(&id) else { return };
+        match answer {
+            Answer::Written(written) => {
+                self.outcome.acknowledged += written.own.context.len();
+                self.oracle.acknowledged(&written.own.context);
+            }
+            Answer::Found(found) => {
+                self.oracle.shown(&found.cells);
+                self.workload.remember(&mut self.dice, &key, &found);
+            }
+            _ => {}
+        }
+    }
+
+    // Trouble
+
+    fn fault(&mut self) {
+        if self.now_ms >= self.plan.troubled_ms {
+            return;
+        }
+        self.outcome.faults += 1;
+        let victim = self.dice.below(self.nodes.len());
+        match self.dice.below(12) {
+            0..=2 => self.cut = (0..self.nodes.len()).filter(|_| self.dice.percent(40)).collect(),
+            3 | 4 => self.cut.clear(),
+            5 => self.loss_percent = [0, 2, 10, 30][self.dice.below(4)],
+            6 | 7 => self.crash(victim),
+            8 => self.nodes[victim].wall_offset_ms = self.dice.between(0, 7_200_000) as i64 - 3_600_000,
+            9 => self.nodes[victim].backup = Some(self.nodes[victim].disk.durable().clone()),
+            10 => self.restore(victim),
+            _ => {}
+        }
+        let pause = self.dice.between(50, 900);
+        self.at(self.now_ms + pause, What::Fault);
+    }
+
+    /// The node comes back with an old copy of its disk (or an empty one) - unless that would lose what nobody else
+    /// has on disk: no protocol survives that.
+    fn restore(&mut self, n: usize) {
+        let others = (0..self.nodes.len()).filter(|other| *other != n).map(|other| self.durable_clock(other));
+        let elsewhere = others.fold(Context::new(), |mut all, clock| {
+            all.union(&clock);
+            all
+        });
+        if !elsewhere.covers(&self.durable_clock(n)) || self.nodes[n].running.is_none() {
+            return;
+        }
+        self.crash(n);
+        let copy = self.nodes[n].backup.take().unwrap_or_default();
+        self.nodes[n].disk.restore(copy);
+    }
+
+    fn durable_clock(&self, n: usize) -> Context {
+        let actor = Actor { node: self.nodes[n].id, incarnation: Incarnation(0) };
+        let durable = self.nodes[n].disk.durable();
+        let core = Core::new(actor, Settings::default(), [partition()].into_iter(), durable)
+            .expect("the simulated disk reads");
+        core.contents(partition(), durable).map(|contents| contents.clock).unwrap_or_default()
+    }
+
+    fn heal(&mut self) {
+        self.cut.clear();
+        self.loss_percent = 0;
+    }
+
+    // The end
+
+    fn contents(&self, n: usize) -> replica::Contents {
+        let node = &self.nodes[n];
+        let contents = node.running.as_ref().map(|(core, _)| core.contents(partition(), &node.disk.visible));
+        contents.and_then(Result::ok).unwrap_or_default()
+    }
+
+    fn judge(mut self) -> Outcome {
+        self.outcome.trace = self.trace.finish();
+        self.outcome.violation = self.alarm.take().or_else(|| self.verdict());
+        self.outcome
+    }
+
+    fn verdict(&mut self) -> Option<String> {
+        let (_, cluster) = self.nodes[0].running.as_ref()?;
+        let replicas = cluster.view().replicas(partition()).clone();
+        let owner = |n: &usize| replicas.serving.contains(&self.nodes[*n].id);
+        let (owners, rest): (Vec<usize>, Vec<usize>) = (0..self.nodes.len()).partition(owner);
+        let owners: Vec<_> = owners.into_iter().map(|n| (n, self.contents(n))).collect();
+        if !replicas.filling.is_empty() || replicas.serving.len() != self.nodes.len().min(DEFAULT_REPLICAS.into()) {
+            return Some(format!("after healing the owners are still {replicas:?}"));
+        }
+        if let Some(n) = rest.into_iter().find(|n| self.contents(*n) != replica::Contents::default()) {
+            return Some(format!("node {n} owns nothing any more and still holds {:?}", self.contents(n)));
+        }
+        if let Some(n) = owners.iter().map(|(n, _)| *n).find(|n| self.log_entries(*n) > 0) {
+            return Some(format!("node {n} still logs {} events that everybody has", self.log_entries(n)));
+        }
+        let contents: Vec<_> = owners.into_iter().map(|(_, contents)| contents).collect();
+        self.oracle.judge(&contents)
+    }
+
+    fn log_entries(&self, n: usize) -> usize {
+        let mut entries = 0;
+        let visible = &self.nodes[n].disk.visible;
+        let counted = replica::Store::scan(visible, b"L", b"L", &mut |_, _| {
+            entries += 1;
+            std::ops::ControlFlow::Continue(())
+        });
+        counted.map_or(0, |()| entries)
+    }
+}
+
+fn id(n: usize) -> NodeId {
+    NodeId(Uuid::from_u128((n as u128 + 1) << 64 | 0xd07))
+}
+
+fn member(n: usize, filled: PartitionSet) -> Member {
+    let address = ([127, 0, 0, 1], 7001 + n as u16).into();
+    Member::starting(format!("n{n}"), address, address, Incarnation(0), filled)
+}
