@@ -1,0 +1,4 @@
+//! The Redis-speaking shell around `replica`.
+#![forbid(unsafe_code)]
+
+pub mod resp;

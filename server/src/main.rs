@@ -1,0 +1,2 @@
+//! dotted
+fn main() {}
