@@ -74,6 +74,11 @@ impl Cluster {
         self.publish(0, out);
     }
 
+    /// There is a connection to a node now, which perhaps has never heard of this one.
+    pub fn linked(&mut self, node: NodeId, out: &mut Vec<ClusterAction>) {
+        out.push(ClusterAction::Send(node, Gossip::List(self.members.clone())));
+    }
+
     /// A node was heard, by whatever message.
     pub fn heard(&mut self, from: NodeId, now_ms: u64, out: &mut Vec<ClusterAction>) {
         let known = self.heard_at_ms.insert(from, now_ms).is_some();

@@ -36,7 +36,7 @@ pub struct Now {
 }
 
 /// A client's request, as the shell knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
 /// When a write counts as held by this node.

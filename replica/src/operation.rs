@@ -67,6 +67,8 @@ pub enum Write {
     Put(CellKind, Vec<(ByteString, ByteString)>),
     /// Writes the values as siblings of each other, replacing exactly what was observed.
     PutObserved(CellId, Vec<ByteString>, Box<Observed>),
+    /// The same, if nothing lives there that was not observed.
+    PutIfCurrent(CellId, Vec<ByteString>, Box<Observed>),
     /// Adds members.
     Add(Vec<ByteString>),
     /// Adds to the number in a cell.
@@ -112,8 +114,8 @@ pub enum Answer {
     Found(Found),
     /// To [`Operation::Explain`]: a report per owner, in the order of the preference list.
     Explained(Vec<(NodeId, Option<OwnerReport>)>),
-    /// To [`Operation::Scan`]: keys, and where to go on, if anywhere.
-    Page(Vec<ByteString>, Option<KeyHash>),
+    /// To [`Operation::Scan`]: keys with their types, and where to go on, if anywhere.
+    Page(Vec<(ByteString, CellKind)>, Option<KeyHash>),
     /// To [`Operation::Count`].
     Count(u64),
     /// It could not be done.
@@ -178,6 +180,8 @@ pub struct OwnerReport {
 pub enum Failure {
     /// The key holds another type.
     WrongType,
+    /// Something lives there that the writer has not seen, and it asked not to write then.
+    NotCurrent,
     /// The value is no integer.
     NotAnInteger,
     /// The result would not fit.

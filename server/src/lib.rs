@@ -1,4 +1,28 @@
-//! The Redis-speaking shell around `replica`.
+//! The Redis-speaking shell around [`replica`]: sockets, disk, threads - and no opinion about merging.
+//!
+//! ```text
+//! connection --command--> worker (one core each) --batch--> disk (group commit)
+//!     ^                       |   ^                           |
+//!     |---- reply in order ---|   |---- flushed --------------|
+//!                             |--messages--> peer links <--> other nodes
+//! ```
 #![forbid(unsafe_code)]
 
+pub mod command;
+pub mod config;
+pub mod connection;
+pub mod demo;
+pub mod disk;
+pub mod error;
+pub mod fault;
+pub mod gather;
+pub mod glob;
+pub mod identity;
+pub mod merges;
+pub mod node;
+pub mod peer;
+pub mod pubsub;
 pub mod resp;
+pub mod session;
+pub mod token;
+pub mod worker;

@@ -1,2 +1,72 @@
-//! dotted
-fn main() {}
+//! The `dotted` program.
+
+use std::error::Error as _;
+use std::io::Read as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use server::config::ServeOptions;
+use server::demo::{self, DemoOptions};
+use server::error::Error;
+use server::node::Node;
+
+/// A Redis-speaking Dynamo that keeps concurrent writes instead of losing them.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run one node: a complete, durable server by itself, or a member of a cluster with --join.
+    Serve(ServeOptions),
+    /// Run three nodes on this machine and cut, heal and watch them with redis-cli.
+    Demo(DemoOptions),
+}
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,fjall=warn,lsm_tree=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let done = match Arguments::parse().task {
+        Task::Serve(options) => serve(options),
+        Task::Demo(options) => demo::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprint!("dotted: {error}");
+            let mut cause = error.source();
+            while let Some(why) = cause {
+                eprint!(": {why}");
+                cause = why.source();
+            }
+            eprintln!();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(options: ServeOptions) -> Result<(), Error> {
+    let stops_with_parent = options.stop_with_parent;
+    let running = Node::start(options)?;
+    let node = &running.node;
+    tracing::info!(
+        "node {} ({}, incarnation {}) takes clients at {}",
+        node.view().name(node.id),
+        node.id,
+        node.incarnation().0,
+        running.client_address
+    );
+    if stops_with_parent {
+        let mut nothing = [0; 64];
+        // Anything but bytes means that the parent is gone.
+        while std::io::stdin().read(&mut nothing).is_ok_and(|read| read > 0) {}
+        return Ok(());
+    }
+    loop {
+        std::thread::park();
+    }
+}

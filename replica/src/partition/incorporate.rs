@@ -195,9 +195,14 @@ impl Joined {
                 cell: cell.clone(),
                 dots_in,
                 dots_out,
-                siblings_before: reading::siblings(before).len(),
-                siblings_after: reading::siblings(after).len(),
+                siblings_before: shown(before),
+                siblings_after: shown(after),
             });
         }
     }
+}
+
+/// How many siblings the cell shows; a member, which has no value, counts as one.
+fn shown(cell: &Cell) -> usize {
+    reading::siblings(cell).len().max(usize::from(reading::is_present(cell)))
 }

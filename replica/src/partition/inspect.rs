@@ -18,6 +18,9 @@ const EXPLAINED_CELLS: usize = 64;
 /// The greatest state of a key that is sent for a read.
 const STATE_BYTES: usize = 32 * 1024 * 1024;
 
+/// Keys with their types, and the hash to go on from.
+type Page = (Vec<(ByteString, CellKind)>, Option<KeyHash>);
+
 /// What one replica has of a key, or several have together: cells, and what was seen of them.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyView {
@@ -141,7 +144,7 @@ impl Partition {
         from: KeyHash,
         count: u32,
         conflicts_only: bool,
-    ) -> Result<(Vec<ByteString>, Option<KeyHash>), StoreError> {
+    ) -> Result<Page, StoreError> {
         let (mut keys, mut looked_at, mut last, mut next) = (Vec::new(), 0, None, None);
         let mut candidates = Vec::new();
         let mut damaged = None;
@@ -153,16 +156,15 @@ impl Partition {
             }
             (looked_at, last) = (looked_at + 1, Some(hash));
             match record::key_in(path).and_then(|key| Ok((key.to_vec(), record::decode::<KeyRecord>(value)?))) {
-                Ok((key, record)) if record.is_present() => candidates.push((key, record)),
-                Ok(_) => {}
+                Ok((key, record)) => candidates.extend(record.kind().map(|kind| (key, kind, record))),
                 Err(error) => damaged = Some(error),
             }
             ControlFlow::Continue(())
         })?;
         damaged.map_or(Ok(()), Err)?;
-        for (key, record) in candidates {
+        for (key, kind, record) in candidates {
             if !conflicts_only || self.has_conflict(txn, &key, &record)? {
-                keys.push(ByteString(key));
+                keys.push((ByteString(key), kind));
             }
         }
         Ok((keys, next))

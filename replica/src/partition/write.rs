@@ -51,6 +51,13 @@ impl Partition {
             Write::PutObserved(id, values, observed) => {
                 self.put_observed(txn, &mut open, id, values, observed, &mut writing)?;
             }
+            Write::PutIfCurrent(id, values, observed) => {
+                let cell = self.load_cell(txn, &open, id.clone())?;
+                if cell.state.live.dots().any(|dot| !observed.context.contains(dot)) {
+                    return Err(Failure::NotCurrent);
+                }
+                self.put_observed(txn, &mut open, id, values, observed, &mut writing)?;
+            }
             Write::Add(members) => {
                 for member in members {
                     let cell = self.load_cell(txn, &open, CellId::member(member.0.clone()))?;
@@ -82,7 +89,7 @@ impl Partition {
         let wanted = match write {
             Write::Put(kind, _) | Write::Remove(kind, _) => *kind,
             Write::Add(_) => CellKind::Member,
-            Write::Increment(id, _) | Write::PutObserved(id, ..) => id.kind,
+            Write::Increment(id, _) | Write::PutObserved(id, ..) | Write::PutIfCurrent(id, ..) => id.kind,
             // A removal of exactly what was read must work on every side of a type conflict.
             Write::Set(_) | Write::RemoveObserved(..) | Write::RemoveKey | Write::Clear => return Ok(()),
         };

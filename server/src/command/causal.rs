@@ -1,0 +1,325 @@
+//! What concurrency did, to be seen and steered: siblings, contexts, conflicts, quorums, faults.
+
+use std::sync::Arc;
+
+use crdt::reading;
+use replica::{Answer, ByteString, CellId, CellKind, Observed, Operation, Read, Write};
+
+use crate::command::keys::Walk;
+use crate::command::{
+    Arguments, Command, NO_KEYS, ONE_KEY, check_name, check_value, explain, read, refusal, request, run,
+};
+use crate::fault::Faults;
+use crate::gather::Step;
+use crate::merges::dot_name;
+use crate::node::Node;
+use crate::peer;
+use crate::resp::{Reply, parse_integer};
+use crate::session::Session;
+use crate::token;
+
+pub(super) static COMMANDS: &[Command] = &[
+    Command {
+        name: "DOT.GET",
+        arity: -2,
+        flags: &["readonly"],
+        keys: ONE_KEY,
+        group: "dot",
+        summary: "key [FIELD f | MEMBER m]: the siblings, and the context to replace them with.",
+        run: get,
+    },
+    Command {
+        name: "DOT.SET",
+        arity: -4,
+        flags: &["write", "denyoom"],
+        keys: ONE_KEY,
+        group: "dot",
+        summary: "key context value [ALSO n value ..] [FIELD f] [IFCURRENT]: replaces exactly what the context has seen.",
+        run: set,
+    },
+    Command {
+        name: "DOT.DEL",
+        arity: -3,
+        flags: &["write"],
+        keys: ONE_KEY,
+        group: "dot",
+        summary: "key context [FIELD f | MEMBER m]: removes exactly what the context has seen.",
+        run: del,
+    },
+    Command {
+        name: "DOT.CONFLICTS",
+        arity: -2,
+        flags: &["readonly"],
+        keys: NO_KEYS,
+        group: "dot",
+        summary: "cursor [MATCH p] [COUNT n]: keys with siblings or several types.",
+        run: conflicts,
+    },
+    Command {
+        name: "DOT.EXPLAIN",
+        arity: 2,
+        flags: &["readonly"],
+        keys: ONE_KEY,
+        group: "dot",
+        summary: "key: its owners, and where each stands.",
+        run: explain::run,
+    },
+    Command {
+        name: "DOT.WITH",
+        arity: -3,
+        flags: &["movablekeys"],
+        keys: NO_KEYS,
+        group: "dot",
+        summary: "[R n] [W n] command ..: with so many owners; without a command, for this connection.",
+        run: with,
+    },
+    Command {
+        name: "DOT.FAULT",
+        arity: -2,
+        flags: &["admin"],
+        keys: NO_KEYS,
+        group: "dot",
+        summary: "CUT node .. | HEAL | DELAY ms | DROP percent | LIST: demo and tests only.",
+        run: fault,
+    },
+];
+
+/// `[FIELD f | MEMBER m]` and whatever else a command takes.
+struct Options {
+    cell: CellId,
+    also: Vec<ByteString>,
+    if_current: bool,
+}
+
+fn options(arguments: &Arguments<'_>, from: usize, node: &Node) -> Result<Options, Reply> {
+    let mut options = Options { cell: CellId::value(), also: Vec::new(), if_current: false };
+    let mut at = from;
+    while at < arguments.len() {
+        let follows = arguments.len() - at - 1;
+        if arguments.is(at, "FIELD") && follows > 0 {
+            options.cell = CellId::field(arguments.get(at + 1));
+            at += 2;
+        } else if arguments.is(at, "MEMBER") && follows > 0 {
+            options.cell = CellId::member(arguments.get(at + 1));
+            at += 2;
+        } else if arguments.is(at, "IFCURRENT") {
+            options.if_current = true;
+            at += 1;
+        } else if arguments.is(at, "ALSO") && follows > 0 {
+            let count = parse_integer(arguments.get(at + 1)).and_then(|count| usize::try_from(count).ok());
+            let count = count.filter(|count| *count < follows).ok_or_else(Reply::syntax_error)?;
+            options.also = (at + 2..at + 2 + count).map(|at| ByteString::from(arguments.get(at))).collect();
+            at += 2 + count;
+        } else {
+            return Err(Reply::syntax_error());
+        }
+    }
+    check_name(node, &options.cell.name)?;
+    options.also.iter().try_for_each(|value| check_value(node, &value.0))?;
+    Ok(options)
+}
+
+fn get(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    let cell = match options(arguments, 2, node) {
+        Ok(Options { cell, also, if_current: false }) if also.is_empty() => cell,
+        Ok(_) => return Reply::syntax_error().into(),
+        Err(refused) => return refused.into(),
+    };
+    let (key, shared) = (arguments.get(1).to_vec(), Arc::clone(node));
+    read(session, node, arguments.get(1), Read::Cells(vec![cell.clone()]), move |found| {
+        let Some(state) = found.cell(&cell) else {
+            let named = if cell.kind == CellKind::Value { found.kind } else { None };
+            return match named {
+                Some(CellKind::Member | CellKind::Field) => Reply::wrong_type(),
+                _ => answer(Reply::Null, Vec::new()),
+            };
+        };
+        let context = state.live.dots().copied().collect();
+        let observed = Observed { context, seen: reading::tallies(&state.live).reset() };
+        let context = Reply::bulk(token::seal(&observed, &key, &cell));
+        answer(context, siblings(&state.live, &cell, &shared))
+    })
+}
+
+fn answer(context: Reply, siblings: Vec<Reply>) -> Reply {
+    Reply::map([(Reply::copied(b"context"), context), (Reply::copied(b"siblings"), Reply::Array(siblings))])
+}
+
+fn siblings(live: &replica::Cell, cell: &CellId, node: &Node) -> Vec<Reply> {
+    let view = node.view();
+    let describe = |value: Reply, dot: &replica::Dot, at: crdt::Hlc| {
+        Reply::map([
+            (Reply::copied(b"value"), value),
+            (Reply::copied(b"dot"), Reply::bulk(dot_name(dot, &view))),
+            (Reply::copied(b"node"), Reply::bulk(view.name(dot.actor.node))),
+            (Reply::copied(b"at"), Reply::Integer(at.millis() as i64)),
+        ])
+    };
+    if cell.kind == CellKind::Member {
+        let adds = live.iter().filter(|(_, entry)| entry.content == crdt::Content::Member);
+        return adds.map(|(dot, entry)| describe(Reply::copied(&cell.name), dot, entry.at)).collect();
+    }
+    let found = reading::siblings(live).into_iter();
+    found.map(|sibling| describe(Reply::bulk(sibling.value.into_owned()), sibling.dot, sibling.at)).collect()
+}
+
+fn set(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    if (4..arguments.len()).any(|at| ["EX", "PX", "KEEPTTL"].iter().any(|word| arguments.is(at, word))) {
+        return Reply::error("ERR DOT.SET's options EX, PX and KEEPTTL are not there yet").into();
+    }
+    let chosen = check_value(node, arguments.get(3)).and_then(|()| options(arguments, 4, node));
+    let Options { cell, also, if_current } = match chosen {
+        Ok(options) if options.cell.kind != CellKind::Member => options,
+        Ok(_) => return Reply::error("ERR a member has no value: SADD adds it, DOT.DEL with MEMBER removes it").into(),
+        Err(refused) => return refused.into(),
+    };
+    let observed = match token::unseal(arguments.get(2), arguments.get(1), &cell) {
+        Ok(observed) => Box::new(observed),
+        Err(refused) => return refused.into(),
+    };
+    let values = std::iter::once(ByteString::from(arguments.get(3))).chain(also).collect();
+    let write = match if_current {
+        true => Write::PutIfCurrent(cell.clone(), values, observed),
+        false => Write::PutObserved(cell.clone(), values, observed),
+    };
+    write_cell(arguments.get(1), cell, write, session, node)
+}
+
+fn del(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    let cell = match options(arguments, 3, node) {
+        Ok(Options { cell, also, if_current: false }) if also.is_empty() => cell,
+        Ok(_) => return Reply::syntax_error().into(),
+        Err(refused) => return refused.into(),
+    };
+    match token::unseal(arguments.get(2), arguments.get(1), &cell) {
+        Ok(observed) => {
+            let write = Write::RemoveObserved(cell.clone(), Box::new(observed));
+            write_cell(arguments.get(1), cell, write, session, node)
+        }
+        Err(refused) => refused.into(),
+    }
+}
+
+/// Answers with the context of this write alone, never of siblings its author has not read.
+fn write_cell(key: &[u8], cell: CellId, write: Write, session: &Session, node: &Node) -> Step {
+    if let Err(refused) = check_name(node, key) {
+        return refused.into();
+    }
+    let owned = key.to_vec();
+    Step::ask_one(request(session, node, key, Operation::Write(write)), move |answer, node| match answer {
+        Answer::Written(written) => {
+            let context = token::seal(&written.own, &owned, &cell);
+            Reply::Array(vec![Reply::bulk(context), Reply::Integer(written.siblings as i64)]).into()
+        }
+        other => refusal(&other, node).into(),
+    })
+}
+
+fn conflicts(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    match Walk::parse(arguments, true) {
+        Ok(walk) => walk.step(1, request(session, node, b"", Operation::Count)),
+        Err(refused) => refused.into(),
+    }
+}
+
+/// The options of DOT.WITH, and where the inner command begins.
+fn quorums(arguments: &Arguments<'_>) -> Result<(Option<u8>, Option<u8>, usize), Reply> {
+    let (mut r, mut w, mut at) = (None, None, 1);
+    while at < arguments.len() {
+        let number = parse_integer(arguments.get(at + 1)).and_then(|n| u8::try_from(n).ok());
+        let number = number.filter(|n| (1..=9).contains(n));
+        if arguments.is(at, "R") {
+            r = Some(number.ok_or_else(|| Reply::error("ERR R takes a number of owners, 1 to 9"))?);
+        } else if arguments.is(at, "W") {
+            w = Some(number.ok_or_else(|| Reply::error("ERR W takes a number of owners, 1 to 9"))?);
+        } else if ["PR", "PW", "DW", "STRICT", "TIMEOUT", "RECEIPT"].iter().any(|word| arguments.is(at, word)) {
+            return Err(Reply::error(format!(
+                "ERR DOT.WITH's option {} is not there yet",
+                arguments.text(at).to_ascii_uppercase()
+            )));
+        } else {
+            break;
+        }
+        at += 2;
+    }
+    Ok((r, w, at))
+}
+
+/// The command within a DOT.WITH.
+pub(super) fn inner<'a>(arguments: &Arguments<'a>) -> Option<Arguments<'a>> {
+    if !arguments.is(0, "DOT.WITH") {
+        return None;
+    }
+    quorums(arguments).ok().map(|(_, _, at)| arguments.after(at))
+}
+
+fn with(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    let (r, w, at) = match quorums(arguments) {
+        Ok(found) => found,
+        Err(refused) => return refused.into(),
+    };
+    if at >= arguments.len() {
+        (session.r, session.w) = (r.or(session.r), w.or(session.w));
+        return Reply::ok().into();
+    }
+    if arguments.is(at, "DOT.WITH") {
+        return Reply::error("ERR DOT.WITH does not nest").into();
+    }
+    let before = (session.r, session.w);
+    (session.r, session.w) = (r.or(before.0), w.or(before.1));
+    let step = run(&arguments.after(at), session, node);
+    (session.r, session.w) = before;
+    step
+}
+
+fn fault(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
+    if !node.options.faults {
+        return Reply::error(
+            "ERR DOT.FAULT is for demonstrations and tests: start the node with --faults, or use dotted demo",
+        )
+        .into();
+    }
+    let sub = arguments.text(1).to_ascii_uppercase();
+    let number = |most: i64| parse_integer(arguments.get(2)).filter(|n| (0..=most).contains(n));
+    let mut faults = node.peers.faults();
+    match (sub.as_str(), arguments.len()) {
+        ("LIST", 2) => return list(&faults, node).into(),
+        ("HEAL", 2) => faults = Faults::default(),
+        ("CUT", 3..) => {
+            let view = node.view();
+            let mut cut = std::collections::BTreeSet::new();
+            for name in arguments.skip(2) {
+                let name = String::from_utf8_lossy(name);
+                match view.members.by_name(&name) {
+                    Some(other) => cut.insert(other),
+                    None => return Reply::error(format!("ERR no node is called '{name}'")).into(),
+                };
+            }
+            faults.cut = cut;
+        }
+        ("DELAY", 3) => match number(60_000) {
+            Some(ms) => faults.delay_ms = ms as u32,
+            None => return Reply::error("ERR DELAY takes milliseconds, 0 to 60000").into(),
+        },
+        ("DROP", 3) => match number(100) {
+            Some(percent) => faults.drop_percent = percent as u8,
+            None => return Reply::error("ERR DROP takes a percentage, 0 to 100").into(),
+        },
+        _ => return Reply::error("ERR DOT.FAULT CUT node .. | HEAL | DELAY ms | DROP percent | LIST").into(),
+    }
+    let node = Arc::clone(node);
+    Step::Wait(Box::pin(async move {
+        peer::set_faults(node, faults).await;
+        Reply::ok()
+    }))
+}
+
+fn list(faults: &Faults, node: &Node) -> Reply {
+    let view = node.view();
+    let cut = faults.cut.iter().map(|other| Reply::bulk(view.name(*other))).collect();
+    Reply::map([
+        (Reply::copied(b"cut"), Reply::Array(cut)),
+        (Reply::copied(b"delay-ms"), Reply::Integer(faults.delay_ms.into())),
+        (Reply::copied(b"drop-percent"), Reply::Integer(faults.drop_percent.into())),
+    ])
+}

@@ -1,0 +1,235 @@
+//! The server about itself.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use replica::{Operation, PARTITIONS, PartitionId};
+
+use crate::command::keys::counted;
+use crate::command::{Arguments, Command, NO_KEYS, all, everywhere, find};
+use crate::disk::Durability;
+use crate::gather::Step;
+use crate::glob;
+use crate::node::Node;
+use crate::resp::Reply;
+use crate::session::Session;
+
+/// The release of Redis whose clients' expectations are met.
+pub(super) const REDIS_VERSION: &str = "7.2.4";
+
+pub(super) static COMMANDS: &[Command] = &[
+    Command {
+        name: "INFO",
+        arity: -1,
+        flags: &["loading", "stale"],
+        keys: NO_KEYS,
+        group: "server",
+        summary: "What is known of this node, as text.",
+        run: info,
+    },
+    Command {
+        name: "CONFIG",
+        arity: -2,
+        flags: &["admin", "noscript"],
+        keys: NO_KEYS,
+        group: "server",
+        summary: "GET pattern ..; SET name value ..",
+        run: config,
+    },
+    Command {
+        name: "COMMAND",
+        arity: -1,
+        flags: &["loading", "stale"],
+        keys: NO_KEYS,
+        group: "server",
+        summary: "COUNT, LIST, INFO, DOCS, GETKEYS.",
+        run: command,
+    },
+];
+
+fn info(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    Step::ask_all(everywhere(session, node, &Operation::Count), |answers, node| {
+        Reply::Verbatim(describe(node, counted(&answers)))
+    })
+}
+
+fn describe(node: &Node, keys: u64) -> String {
+    let view = node.view();
+    let serving = PartitionId::all().filter(|p| view.replicas(*p).serving.contains(&node.id)).count();
+    let filling = PartitionId::all().filter(|p| view.replicas(*p).filling.contains(&node.id)).count();
+    let alive: Vec<String> = view.alive.iter().map(|other| view.name(*other)).collect();
+    let mut text = String::new();
+    let mut section = |name: &str, lines: &[(&str, String)]| {
+        // Writing into a string does not fail.
+        let _ = write!(text, "# {name}\r\n");
+        for (key, value) in lines {
+            let _ = write!(text, "{key}:{value}\r\n");
+        }
+        text.push_str("\r\n");
+    };
+    section(
+        "Server",
+        &[
+            ("redis_version", REDIS_VERSION.to_owned()),
+            ("dotted_version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("redis_mode", "standalone".to_owned()),
+            ("arch_bits", usize::BITS.to_string()),
+            ("process_id", std::process::id().to_string()),
+            ("run_id", node.id.to_string()),
+            ("tcp_port", node.options.listen.port().to_string()),
+            ("uptime_in_seconds", node.started.elapsed().as_secs().to_string()),
+        ],
+    );
+    section("Clients", &[("connections_received", (node.next_client.load(Ordering::Relaxed) - 1).to_string())]);
+    section(
+        "Persistence",
+        &[
+            ("loading", "0".to_owned()),
+            ("aof_enabled", u8::from(!node.options.in_memory).to_string()),
+            ("durability", durability(node).to_owned()),
+        ],
+    );
+    section("Stats", &[("total_commands_processed", node.commands.load(Ordering::Relaxed).to_string())]);
+    section("Replication", &[("role", "master".to_owned()), ("connected_slaves", "0".to_owned())]);
+    section("Cluster", &[("cluster_enabled", "0".to_owned())]);
+    section(
+        "Dotted",
+        &[
+            ("node", view.name(node.id)),
+            ("node_id", node.id.to_string()),
+            ("incarnation", node.incarnation().0.to_string()),
+            ("layout_version", view.members.version().to_string()),
+            ("replicas", view.members.replicas.to_string()),
+            ("members", view.members.nodes.len().to_string()),
+            ("alive", alive.join(",")),
+            ("partitions", PARTITIONS.to_string()),
+            ("partitions_serving", serving.to_string()),
+            ("partitions_filling", filling.to_string()),
+            ("workers", node.workers().to_string()),
+        ],
+    );
+    section("Keyspace", &[("db0", format!("keys={keys},expires=0,avg_ttl=0"))]);
+    text
+}
+
+fn durability(node: &Node) -> &'static str {
+    match (node.options.in_memory, node.options.durability) {
+        (true, _) => "in-memory",
+        (false, Durability::Always) => "always",
+        (false, Durability::Interval) => "interval",
+        (false, Durability::None) => "none",
+    }
+}
+
+fn config(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
+    if arguments.is(1, "GET") && arguments.len() > 2 {
+        return config_get(arguments, node).into();
+    }
+    if arguments.is(1, "SET") && arguments.len() > 3 && arguments.len().is_multiple_of(2) {
+        return config_set(arguments, node).into();
+    }
+    if arguments.is(1, "GET") || arguments.is(1, "SET") {
+        return Reply::wrong_number_of_arguments(&format!("config|{}", arguments.text(1).to_ascii_lowercase())).into();
+    }
+    Reply::error(format!("ERR unknown subcommand '{}'. Try CONFIG GET or CONFIG SET.", arguments.text(1))).into()
+}
+
+fn config_get(arguments: &Arguments<'_>, node: &Node) -> Reply {
+    let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    let fsync = match node.options.durability {
+        Durability::Always => "always",
+        Durability::Interval => "everysec",
+        Durability::None => "no",
+    };
+    let mut values = vec![
+        ("appendfsync", fsync.to_owned()),
+        ("appendonly", yes(!node.options.in_memory)),
+        ("databases", "1".to_owned()),
+        ("durability", durability(node).to_owned()),
+        ("maxmemory", "0".to_owned()),
+        ("port", node.options.listen.port().to_string()),
+        ("save", String::new()),
+    ];
+    values.extend(node.config.settings().map(|setting| (setting.name, setting.get().to_string())));
+    let wanted =
+        |name: &str| arguments.skip(2).any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()));
+    Reply::map(
+        values
+            .into_iter()
+            .filter(|(name, _)| wanted(name))
+            .map(|(name, value)| (Reply::copied(name.as_bytes()), Reply::bulk(value))),
+    )
+}
+
+fn config_set(arguments: &Arguments<'_>, node: &Node) -> Reply {
+    for at in (2..arguments.len()).step_by(2) {
+        let name = arguments.text(at).to_ascii_lowercase();
+        let Some(setting) = node.config.settings().into_iter().find(|setting| setting.name == name) else {
+            return Reply::error(format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'"));
+        };
+        let value = arguments.text(at + 1).parse().map_err(|_| format!("{name} takes a number"));
+        if let Err(why) = value.and_then(|value| setting.set(value)) {
+            return Reply::error(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"));
+        }
+    }
+    Reply::ok()
+}
+
+fn command(arguments: &Arguments<'_>, _: &mut Session, _: &Arc<Node>) -> Step {
+    let named = || arguments.skip(2).map(|name| (name, find(name)));
+    let sub = arguments.text(1).to_ascii_uppercase();
+    let reply = match sub.as_str() {
+        "" => Reply::Array(all().map(entry).collect()),
+        "COUNT" => Reply::count(all().count()),
+        "LIST" => Reply::Array(all().map(|command| Reply::bulk(command.name.to_ascii_lowercase())).collect()),
+        "INFO" if arguments.len() == 2 => Reply::Array(all().map(entry).collect()),
+        "INFO" => Reply::Array(named().map(|(_, command)| command.map_or(Reply::NullArray, entry)).collect()),
+        "DOCS" if arguments.len() == 2 => Reply::Map(all().map(documentation).collect()),
+        "DOCS" => Reply::Map(named().filter_map(|(_, command)| command.map(documentation)).collect()),
+        "GETKEYS" => return keys_of(&arguments.after(2)).into(),
+        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try COMMAND HELP.", arguments.text(1))),
+    };
+    reply.into()
+}
+
+fn entry(command: &Command) -> Reply {
+    let (first, last, step) = command.keys;
+    Reply::Array(vec![
+        Reply::bulk(command.name.to_ascii_lowercase()),
+        Reply::Integer(command.arity),
+        Reply::Set(
+            command.flags.iter().filter(|flag| **flag != "pubsub-mode").map(|flag| Reply::Simple(flag)).collect(),
+        ),
+        Reply::Integer(first),
+        Reply::Integer(last),
+        Reply::Integer(step),
+        Reply::Set(Vec::new()),
+        Reply::Array(Vec::new()),
+        Reply::Array(Vec::new()),
+        Reply::Array(Vec::new()),
+    ])
+}
+
+fn documentation(command: &Command) -> (Reply, Reply) {
+    let pairs = [("summary", command.summary), ("since", "0.1.0"), ("group", command.group)];
+    let pairs = pairs.map(|(key, value)| (Reply::copied(key.as_bytes()), Reply::copied(value.as_bytes())));
+    (Reply::bulk(command.name.to_ascii_lowercase()), Reply::map(pairs))
+}
+
+fn keys_of(arguments: &Arguments<'_>) -> Reply {
+    let arguments = match super::causal::inner(arguments) {
+        Some(inner) => inner,
+        None => *arguments,
+    };
+    let Some(command) = find(arguments.get(0)) else {
+        return Reply::error("ERR Invalid command specified");
+    };
+    let (first, last, step) = command.keys;
+    if first == 0 {
+        return Reply::error("ERR The command has no key arguments");
+    }
+    let last = if last < 0 { arguments.len() as i64 + last } else { last };
+    let places = (first..=last).step_by(usize::try_from(step).unwrap_or(1).max(1));
+    Reply::Array(places.map(|at| Reply::copied(arguments.get(usize::try_from(at).unwrap_or(0)))).collect())
+}

@@ -1,0 +1,117 @@
+//! What an operator chooses: flags at the start, and `CONFIG GET`/`SET` while the node runs.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::Args;
+
+use crate::disk::Durability;
+
+/// The greatest key, member or field: what the storage takes as a record's key, with room to spare.
+pub const MAX_NAME_BYTES: u64 = 16 * 1024;
+
+/// The flags of `dotted serve`.
+#[derive(Args, Clone, Debug)]
+pub struct ServeOptions {
+    /// Where clients connect.
+    #[arg(long, default_value = "127.0.0.1:6379", value_name = "HOST:PORT")]
+    pub listen: SocketAddr,
+    /// Where other nodes connect [default: the client port + 10000].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub peer_listen: Option<SocketAddr>,
+    /// The peer address of any node of the cluster to join.
+    #[arg(long, value_name = "HOST:PEER-PORT")]
+    pub join: Option<SocketAddr>,
+    /// Where the data is kept.
+    #[arg(long, default_value = "dotted-data", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Keep nothing on disk: what this node holds is gone when it stops.
+    #[arg(long)]
+    pub in_memory: bool,
+    /// When a write is answered.
+    #[arg(long, value_enum, default_value_t = Durability::Always)]
+    pub durability: Durability,
+    /// What people call this node [default: its peer address].
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Replicas of each partition, decided by the first node of a cluster.
+    #[arg(long, default_value_t = replica::DEFAULT_REPLICAS, value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub replicas: u8,
+    /// Worker threads, each with its share of the partitions [default: half the cores].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub workers: Option<u16>,
+    /// The greatest value, in bytes.
+    #[arg(long, default_value_t = 16 * 1024 * 1024, value_name = "BYTES")]
+    pub max_value_bytes: u64,
+    /// The greatest key, member or field, in bytes.
+    #[arg(long, default_value_t = MAX_NAME_BYTES, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=MAX_NAME_BYTES))]
+    pub max_key_bytes: u64,
+    /// Let DOT.FAULT cut and heal the links of this node: for demonstrations and tests only.
+    #[arg(long)]
+    pub faults: bool,
+    /// Stop when standard input ends: for a parent process that may die.
+    #[arg(long, hide = true)]
+    pub stop_with_parent: bool,
+}
+
+/// A number that `CONFIG SET` changes.
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    least: u64,
+    greatest: u64,
+    value: AtomicU64,
+}
+
+impl Setting {
+    /// What it is now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.value.load(Ordering::Relaxed)
+    }
+
+    /// Changes it; says what is allowed if that is not.
+    ///
+    /// # Errors
+    /// A sentence with the range.
+    pub fn set(&self, to: u64) -> Result<(), String> {
+        if !(self.least..=self.greatest).contains(&to) {
+            return Err(format!("{} takes a number from {} to {}", self.name, self.least, self.greatest));
+        }
+        self.value.store(to, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// What can be changed while the node runs.
+pub struct Config {
+    /// Owners that must answer a read; 0 for the majority.
+    pub read_quorum: Setting,
+    /// Owners that must hold a write; 0 for the majority.
+    pub write_quorum: Setting,
+    /// When a request fails for want of owners.
+    pub timeout_ms: Setting,
+    /// The greatest value.
+    pub max_value_bytes: Setting,
+    /// The greatest key, member or field.
+    pub max_key_bytes: Setting,
+}
+
+impl Config {
+    pub(crate) fn new(options: &ServeOptions) -> Self {
+        let setting = |name, value, least, greatest| Setting { name, least, greatest, value: AtomicU64::new(value) };
+        Self {
+            read_quorum: setting("read-quorum", 0, 0, 9),
+            write_quorum: setting("write-quorum", 0, 0, 9),
+            timeout_ms: setting("timeout-ms", 2_000, 10, 600_000),
+            max_value_bytes: setting("max-value-bytes", options.max_value_bytes, 1, 1 << 30),
+            max_key_bytes: setting("max-key-bytes", options.max_key_bytes, 1, MAX_NAME_BYTES),
+        }
+    }
+
+    /// Everything that can be changed.
+    pub fn settings(&self) -> [&Setting; 5] {
+        [&self.read_quorum, &self.write_quorum, &self.timeout_ms, &self.max_value_bytes, &self.max_key_bytes]
+    }
+}

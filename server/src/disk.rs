@@ -1,0 +1,344 @@
+//! The disk of a node: one fjall database, written by one thread that makes one batch, and one sync, of
+//! everything that has come in while it was busy (group commit).
+//!
+//! A worker sees its own writes at once: they stand in layers above the database until they are in it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use replica::{Batch, BatchSeq, MemoryStore, Store, StoreError, Visit};
+
+use crate::error::Error;
+
+/// How often `--durability interval` syncs.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How many bytes of records one batch takes at most.
+const BATCH_BYTES: usize = 32 * 1024 * 1024;
+
+type Edits = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// When a write is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Durability {
+    /// After its batch is on disk.
+    Always,
+    /// At once; the disk is synced every second.
+    Interval,
+    /// At once; the operating system writes when it likes.
+    None,
+}
+
+/// What the disk tells a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Everything up to this batch can be read from the database.
+    Readable(BatchSeq),
+    /// Everything up to this batch is as durable as was asked for.
+    Flushed(BatchSeq),
+}
+
+/// Called by the disk thread: which worker, and what is new.
+pub type OnProgress = Box<dyn Fn(usize, Progress) + Send>;
+
+enum Job {
+    Batch { worker: usize, seq: BatchSeq, edits: Arc<Edits> },
+    Record { key: Vec<u8>, value: Vec<u8>, done: Option<Sender<()>> },
+}
+
+/// Where a node's records are.
+#[derive(Clone)]
+pub struct Disk {
+    records: Option<Keyspace>,
+    jobs: Option<Sender<Job>>,
+}
+
+impl Disk {
+    /// Nothing is kept.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self { records: None, jobs: None }
+    }
+
+    /// Opens, or makes, the database below `directory`.
+    ///
+    /// # Errors
+    /// [`Error::DamagedData`] if what is there cannot be read.
+    pub fn open(directory: &Path) -> Result<Database, Error> {
+        let path: PathBuf = directory.join("records");
+        let damaged = |why: fjall::Error| Error::DamagedData { path: path.clone(), why: why.to_string() };
+        Database::builder(&path).manual_journal_persist(true).worker_threads(1).open().map_err(damaged)
+    }
+
+    /// Starts the thread that writes.
+    ///
+    /// # Errors
+    /// [`Error::DamagedData`] if the records cannot be opened.
+    pub fn start(database: Database, durability: Durability, on_progress: OnProgress) -> Result<Self, Error> {
+        let records = Self::records(&database)?;
+        let (jobs, queue) = channel();
+        let writer = Writer { database, records: records.clone(), durability, on_progress, unsynced: BTreeMap::new() };
+        let spawned = std::thread::Builder::new().name("disk".to_owned()).spawn(move || writer.run(&queue));
+        spawned.map_err(Error::Thread)?;
+        Ok(Self { records: Some(records), jobs: Some(jobs) })
+    }
+
+    /// The one keyspace with all records.
+    ///
+    /// # Errors
+    /// [`Error::DamagedData`] if it cannot be opened.
+    pub fn records(database: &Database) -> Result<Keyspace, Error> {
+        let opened = database.keyspace("records", KeyspaceCreateOptions::default);
+        opened.map_err(|why| Error::DamagedData { path: PathBuf::from("records"), why: why.to_string() })
+    }
+
+    /// Writes one record of the node's own, without waiting.
+    pub fn put(&self, key: &[u8], value: Vec<u8>) {
+        self.send(Job::Record { key: key.to_vec(), value, done: None });
+    }
+
+    /// Writes one record of the node's own and waits until it is on disk.
+    pub fn put_and_wait(&self, key: &[u8], value: Vec<u8>) {
+        let (done, wait) = channel();
+        self.send(Job::Record { key: key.to_vec(), value, done: Some(done) });
+        if self.jobs.is_some() {
+            let _ = wait.recv();
+        }
+    }
+
+    fn send(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            // The writer ends only with the process.
+            let _ = jobs.send(job);
+        }
+    }
+
+    /// The view one worker has.
+    #[must_use]
+    pub fn view(&self, worker: usize) -> DiskView {
+        let base = self.records.clone().map_or_else(|| Base::Memory(MemoryStore::new()), Base::Database);
+        DiskView {
+            worker,
+            base,
+            disk: self.clone(),
+            staged: Edits::new(),
+            staged_seq: BatchSeq::default(),
+            layers: VecDeque::new(),
+        }
+    }
+}
+
+enum Base {
+    Database(Keyspace),
+    Memory(MemoryStore),
+}
+
+/// The records as one worker sees them: what it has written and what the database has.
+pub struct DiskView {
+    worker: usize,
+    base: Base,
+    disk: Disk,
+    staged: Edits,
+    staged_seq: BatchSeq,
+    layers: VecDeque<(BatchSeq, Arc<Edits>)>,
+}
+
+impl DiskView {
+    /// Takes a batch: visible at once, sent with [`DiskView::submit`]. Without a disk it is flushed by that.
+    pub fn stage(&mut self, batch: Batch) -> Option<BatchSeq> {
+        if let Base::Memory(store) = &mut self.base {
+            store.apply(&batch);
+            return Some(batch.seq);
+        }
+        self.staged_seq = batch.seq;
+        if self.staged.is_empty() {
+            self.staged = batch.edits;
+        } else {
+            self.staged.extend(batch.edits);
+        }
+        None
+    }
+
+    /// Hands everything staged to the disk.
+    pub fn submit(&mut self) {
+        if !self.staged.is_empty() {
+            let (seq, edits) = (self.staged_seq, Arc::new(std::mem::take(&mut self.staged)));
+            self.layers.push_back((seq, Arc::clone(&edits)));
+            self.disk.send(Job::Batch { worker: self.worker, seq, edits });
+        }
+    }
+
+    /// Batches up to this one are in the database now.
+    pub fn readable(&mut self, upto: BatchSeq) {
+        while self.layers.front().is_some_and(|(seq, _)| *seq <= upto) {
+            self.layers.pop_front();
+        }
+    }
+
+    fn above(&self) -> impl DoubleEndedIterator<Item = &Edits> {
+        self.layers.iter().map(|(_, edits)| edits.as_ref()).chain(std::iter::once(&self.staged))
+    }
+}
+
+impl Store for DiskView {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(edit) = self.above().rev().find_map(|edits| edits.get(key)) {
+            return Ok(edit.clone());
+        }
+        match &self.base {
+            Base::Database(records) => {
+                let found = records.get(key).map_err(|why| StoreError(why.to_string()))?;
+                Ok(found.map(|value| value.to_vec()))
+            }
+            Base::Memory(store) => store.get(key),
+        }
+    }
+
+    fn scan(&self, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let records = match &self.base {
+            Base::Database(records) => records,
+            Base::Memory(store) => return store.scan(prefix, from, visit),
+        };
+        let start = from.max(prefix).to_vec();
+        let mut own: BTreeMap<&[u8], &Option<Vec<u8>>> = BTreeMap::new();
+        for edits in self.above() {
+            let range = edits.range(start.clone()..).take_while(|(key, _)| key.starts_with(prefix));
+            own.extend(range.map(|(key, edit)| (key.as_slice(), edit)));
+        }
+        let mut own = own.into_iter().peekable();
+        for item in records.range(start..) {
+            let (key, value) = item.into_inner().map_err(|why| StoreError(why.to_string()))?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            while let Some((mine, edit)) = own.next_if(|(mine, _)| *mine < &key[..]) {
+                if edit.as_ref().is_some_and(|value| visit(mine, value).is_break()) {
+                    return Ok(());
+                }
+            }
+            let flow = match own.next_if(|(mine, _)| *mine == &key[..]) {
+                Some((_, None)) => ControlFlow::Continue(()),
+                Some((mine, Some(newer))) => visit(mine, newer),
+                None => visit(&key, &value),
+            };
+            if flow.is_break() {
+                return Ok(());
+            }
+        }
+        for (mine, edit) in own {
+            if edit.as_ref().is_some_and(|value| visit(mine, value).is_break()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The disk thread.
+struct Writer {
+    database: Database,
+    records: Keyspace,
+    durability: Durability,
+    on_progress: OnProgress,
+    /// Per worker, what is in the database and not yet synced.
+    unsynced: BTreeMap<usize, BatchSeq>,
+}
+
+impl Writer {
+    fn run(mut self, queue: &Receiver<Job>) {
+        let mut last_sync = Instant::now();
+        loop {
+            let job = match queue.recv_timeout(INTERVAL.saturating_sub(last_sync.elapsed())) {
+                Ok(job) => Some(job),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if let Some(job) = job {
+                self.write(job, queue);
+            }
+            if last_sync.elapsed() >= INTERVAL {
+                last_sync = Instant::now();
+                self.sync();
+            }
+        }
+    }
+
+    /// Writes the job and everything that waits behind it as one batch.
+    fn write(&mut self, first: Job, queue: &Receiver<Job>) {
+        let (mut batches, mut own, mut waiting, mut bytes) = (Vec::new(), Edits::new(), Vec::new(), 0);
+        let mut reached: BTreeMap<usize, BatchSeq> = BTreeMap::new();
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Batch { worker, seq, edits } => {
+                    bytes +=
+                        edits.iter().map(|(key, edit)| key.len() + edit.as_ref().map_or(0, Vec::len)).sum::<usize>();
+                    reached.insert(worker, seq);
+                    batches.push(edits);
+                }
+                Job::Record { key, value, done } => {
+                    own.insert(key, Some(value));
+                    waiting.extend(done);
+                }
+            }
+            next = if bytes < BATCH_BYTES { queue.try_recv().ok() } else { None };
+        }
+        let wanted = self.durability == Durability::Always || !waiting.is_empty();
+        self.commit(&batches, &own, if wanted { PersistMode::SyncData } else { PersistMode::Buffer });
+        for (worker, seq) in reached {
+            (self.on_progress)(worker, Progress::Readable(seq));
+            match self.durability {
+                Durability::Always | Durability::None => (self.on_progress)(worker, Progress::Flushed(seq)),
+                Durability::Interval => drop(self.unsynced.insert(worker, seq)),
+            }
+        }
+        for done in waiting {
+            // Whoever waited may be gone.
+            let _ = done.send(());
+        }
+    }
+
+    fn commit(&self, batches: &[Arc<Edits>], own: &Edits, mode: PersistMode) {
+        // The last edit of a record counts: a batch gives all its edits one sequence number.
+        let mut merged: BTreeMap<&[u8], &Option<Vec<u8>>> = BTreeMap::new();
+        let mut batch = self.database.batch().durability(Some(mode));
+        let single = batches.len() == 1 && own.is_empty();
+        let all = batches.iter().map(Arc::as_ref).chain(std::iter::once(own));
+        let mut put = |key: &[u8], edit: &Option<Vec<u8>>| match edit {
+            Some(value) => batch.insert(&self.records, key, value.as_slice()),
+            None => batch.remove(&self.records, key),
+        };
+        if single {
+            all.flatten().for_each(|(key, edit)| put(key, edit));
+        } else {
+            merged.extend(all.flatten().map(|(key, edit)| (key.as_slice(), edit)));
+            merged.into_iter().for_each(|(key, edit)| put(key, edit));
+        }
+        if let Err(why) = batch.commit() {
+            stop(&why);
+        }
+    }
+
+    fn sync(&mut self) {
+        if self.unsynced.is_empty() {
+            return;
+        }
+        if let Err(why) = self.database.persist(PersistMode::SyncData) {
+            stop(&why);
+        }
+        for (worker, seq) in std::mem::take(&mut self.unsynced) {
+            (self.on_progress)(worker, Progress::Flushed(seq));
+        }
+    }
+}
+
+/// After a failed write or sync nobody knows what is on disk. The next start finds out, under a new incarnation.
+fn stop(why: &fjall::Error) -> ! {
+    tracing::error!("the disk failed, stopping before anything is promised that it does not hold: {why}");
+    std::process::exit(74)
+}

@@ -1,0 +1,331 @@
+//! A node: what its threads share, and how it starts.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use fjall::PersistMode;
+use replica::{
+    BEAT_MS, Cluster, ClusterAction, Incarnation, Member, MergeReport, NodeId, PartitionId, PartitionSet, Presence,
+    View,
+};
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::LocalSet;
+
+use crate::config::{Config, ServeOptions};
+use crate::disk::Disk;
+use crate::error::Error;
+use crate::identity::{self, IDENTITY, Identity, MEMBERS};
+use crate::merges;
+use crate::peer::{self, PeerFrame, Peers};
+use crate::pubsub::PubSub;
+use crate::worker::{self, ToWorker};
+
+/// The distance of the peer port from the client port.
+const PEER_PORT_OFFSET: u16 = 10_000;
+
+/// What the threads of a node share.
+pub struct Node {
+    /// Its id.
+    pub id: NodeId,
+    /// The flags it was started with.
+    pub options: ServeOptions,
+    /// What can be changed while it runs.
+    pub config: Config,
+    /// Its disk.
+    pub disk: Disk,
+    /// The links to other nodes.
+    pub peers: Peers,
+    /// Who follows which channel.
+    pub pubsub: PubSub,
+    /// When it started.
+    pub started: Instant,
+    /// The number of the next connection.
+    pub next_client: AtomicU64,
+    /// Commands carried out so far.
+    pub commands: AtomicU64,
+    incarnation: AtomicU32,
+    cluster: Mutex<Cluster>,
+    view: RwLock<Arc<View>>,
+    inboxes: Vec<UnboundedSender<ToWorker>>,
+    _lock: Option<File>,
+}
+
+/// A started node: it runs until the process ends.
+pub struct Running {
+    /// The node.
+    pub node: Arc<Node>,
+    /// Where clients reach it.
+    pub client_address: SocketAddr,
+}
+
+impl Node {
+    /// How many workers it has.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.inboxes.len()
+    }
+
+    /// The incarnation it mints under.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        Incarnation(self.incarnation.load(Ordering::SeqCst))
+    }
+
+    /// The current picture of the cluster.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sends a worker a message.
+    pub fn tell(&self, worker: usize, message: ToWorker) {
+        if let Some(inbox) = self.inboxes.get(worker) {
+            // A worker ends only with the process.
+            let _ = inbox.send(message);
+        }
+    }
+
+    /// Milliseconds since the start.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    pub(crate) fn with_cluster(self: &Arc<Self>, work: impl FnOnce(&mut Cluster, u64, &mut Vec<ClusterAction>)) {
+        let mut cluster = self.cluster.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut actions = Vec::new();
+        work(&mut cluster, self.now_ms(), &mut actions);
+        // Carried out under the lock, so that pictures reach every worker in one order.
+        for action in actions {
+            match action {
+                ClusterAction::Send(to, gossip) => self.peers.send(to, &PeerFrame::Gossip(gossip)),
+                ClusterAction::Connect(node, address) => self.peers.connect(node, address),
+                ClusterAction::View(view) => self.publish_view(view),
+                ClusterAction::Reincarnate(incarnation) => self.reincarnate(Some(incarnation)),
+            }
+        }
+    }
+
+    fn publish_view(&self, view: Arc<View>) {
+        let members_changed = self.view().members != view.members;
+        if members_changed {
+            self.disk.put(MEMBERS, identity::encode(&view.members));
+        }
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&view);
+        for worker in 0..self.workers() {
+            self.tell(worker, ToWorker::Event(replica::Event::View(Arc::clone(&view))));
+        }
+    }
+
+    /// Takes a later incarnation, puts it on disk, and has every worker mint under it.
+    pub(crate) fn reincarnate(&self, at_least: Option<Incarnation>) {
+        let next = Identity { node: self.id, incarnation: self.incarnation() }.next();
+        let incarnation = at_least.map_or(next.incarnation, |least| least.max(next.incarnation));
+        tracing::warn!(
+            "others know more of this node than its own disk does: it goes on as incarnation {}",
+            incarnation.0
+        );
+        self.disk.put_and_wait(IDENTITY, identity::encode(&Identity { incarnation, ..next }));
+        self.incarnation.store(incarnation.0, Ordering::SeqCst);
+        for worker in 0..self.workers() {
+            self.tell(worker, ToWorker::Reincarnate(incarnation));
+        }
+    }
+
+    pub(crate) fn set_filled(self: &Arc<Self>, partition: PartitionId, to: Presence) {
+        self.with_cluster(|cluster, now, out| cluster.set_filled(&[partition], to, now, out));
+    }
+
+    pub(crate) fn publish_merge(&self, report: &MergeReport) {
+        if !self.pubsub.is_idle() {
+            let payload = merges::describe(report, &self.view());
+            self.pubsub.publish(merges::CHANNEL, payload.as_bytes());
+            let channel = [merges::CHANNEL, b":", &report.note.key].concat();
+            self.pubsub.publish(&channel, payload.as_bytes());
+        }
+    }
+
+    /// Starts a node and returns when it takes connections.
+    ///
+    /// # Errors
+    /// [`Error`] says what is in the way.
+    pub fn start(options: ServeOptions) -> Result<Running, Error> {
+        let lock = if options.in_memory { None } else { Some(identity::lock(&options.data)?) };
+        let (clients, peers) = listen(&options)?;
+        let address = |listener: &TcpListener| listener.local_addr().map_err(|why| Error::Listen(options.listen, why));
+        let (client_address, peer_address) = (address(&clients)?, address(&peers)?);
+
+        let workers = usize::from(options.workers.unwrap_or_else(default_workers));
+        let (inboxes, outlets): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded_channel()).unzip();
+        let (identity, members, disk) = open(&options, &inboxes)?;
+
+        let name = options.name.clone().unwrap_or_else(|| peer_address.to_string());
+        let joins_afresh = options.join.is_some() && members.as_ref().is_none_or(|members| members.nodes.len() < 2);
+        let own = members.as_ref().and_then(|members| members.nodes.get(&identity.node));
+        let filled = match own {
+            Some(own) if !joins_afresh => own.filled.clone(),
+            None if !joins_afresh => PartitionSet::all(),
+            _ => PartitionSet::none(),
+        };
+        let version = own.map_or(1, |own| own.version + 1);
+        let member =
+            Member { version, ..Member::starting(name, peer_address, client_address, identity.incarnation, filled) };
+        let cluster = Cluster::new(identity.node, member, members, options.replicas);
+        let (links, wanted) = unbounded_channel();
+        let node = Arc::new(Node {
+            id: identity.node,
+            config: Config::new(&options),
+            disk,
+            peers: Peers::new(identity.node, links),
+            pubsub: PubSub::default(),
+            started: Instant::now(),
+            next_client: AtomicU64::new(1),
+            commands: AtomicU64::new(0),
+            incarnation: AtomicU32::new(identity.incarnation.0),
+            view: RwLock::new(Arc::clone(cluster.view())),
+            cluster: Mutex::new(cluster),
+            inboxes,
+            options,
+            _lock: lock,
+        });
+        node.with_cluster(|cluster, _, out| cluster.start(out));
+        start_threads(&node, outlets, Network { clients, peers, wanted, peer_address })?;
+        Ok(Running { node, client_address })
+    }
+}
+
+/// What the first worker's thread drives beside its core.
+struct Network {
+    clients: TcpListener,
+    peers: TcpListener,
+    wanted: UnboundedReceiver<(NodeId, SocketAddr)>,
+    peer_address: SocketAddr,
+}
+
+fn default_workers() -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u16::try_from(cores / 2).unwrap_or(1).max(1)
+}
+
+fn listen(options: &ServeOptions) -> Result<(TcpListener, TcpListener), Error> {
+    let bind = |address: SocketAddr| {
+        let bound = TcpListener::bind(address).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+        bound.map_err(|why| Error::Listen(address, why))
+    };
+    let clients = bind(options.listen)?;
+    let peer = match (options.peer_listen, options.listen.port()) {
+        (Some(address), _) => address,
+        (None, 0) => options.listen,
+        (None, port) => {
+            let port = port.checked_add(PEER_PORT_OFFSET).ok_or(Error::PeerPort(port))?;
+            SocketAddr::new(options.listen.ip(), port)
+        }
+    };
+    Ok((clients, bind(peer)?))
+}
+
+type Opened = (Identity, Option<replica::Members>, Disk);
+
+/// Opens the disk, and puts this run's incarnation on it before anything else.
+fn open(options: &ServeOptions, inboxes: &[UnboundedSender<ToWorker>]) -> Result<Opened, Error> {
+    if options.in_memory {
+        return Ok((Identity::fresh().next(), None, Disk::in_memory()));
+    }
+    let damaged = |why: String| Error::DamagedData { path: options.data.clone(), why };
+    let database = Disk::open(&options.data)?;
+    let records = Disk::records(&database)?;
+    let read = |key: &[u8]| records.get(key).map_err(|why| damaged(why.to_string()));
+    let kept = read(IDENTITY)?.map(|bytes| identity::decode::<Identity>(&bytes)).transpose().map_err(damaged)?;
+    let members = identity::kept_members(read(MEMBERS)?.as_deref()).map_err(damaged)?;
+    let identity = kept.unwrap_or_else(Identity::fresh).next();
+    records.insert(IDENTITY, identity::encode(&identity)).map_err(|why| damaged(why.to_string()))?;
+    database.persist(PersistMode::SyncAll).map_err(|why| damaged(why.to_string()))?;
+    let inboxes = inboxes.to_vec();
+    let on_progress = Box::new(move |worker: usize, progress| {
+        if let Some(inbox) = inboxes.get(worker) {
+            let _ = inbox.send(ToWorker::Disk(progress));
+        }
+    });
+    Ok((identity, members, Disk::start(database, options.durability, on_progress)?))
+}
+
+fn start_threads(node: &Arc<Node>, outlets: Vec<UnboundedReceiver<ToWorker>>, network: Network) -> Result<(), Error> {
+    let (started, starts) = mpsc::channel();
+    let mut network = Some(network);
+    let workers = outlets.len();
+    for (index, outlet) in outlets.into_iter().enumerate() {
+        let (node, started, network) = (Arc::clone(node), started.clone(), network.take());
+        let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+        let body = move || {
+            let runtime = match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(why) => return drop(started.send(Err(Error::Thread(why)))),
+            };
+            LocalSet::new().block_on(&runtime, async {
+                if let Some(network) = network
+                    && let Err(error) = start_network(&node, network).await
+                {
+                    return drop(started.send(Err(error)));
+                }
+                let ready = started.clone();
+                let running = worker::run(index, node, outlet, move || drop(ready.send(Ok(()))));
+                if let Err(error) = running.await {
+                    drop(started.send(Err(error)));
+                }
+            });
+        };
+        thread.spawn(body).map_err(Error::Thread)?;
+    }
+    for _ in 0..workers {
+        starts.recv().unwrap_or(Ok(()))?;
+    }
+    Ok(())
+}
+
+async fn start_network(node: &Arc<Node>, network: Network) -> Result<(), Error> {
+    let Network { clients, peers, wanted, peer_address } = network;
+    let clients = tokio::net::TcpListener::from_std(clients).map_err(Error::Thread)?;
+    let peers = tokio::net::TcpListener::from_std(peers).map_err(Error::Thread)?;
+    tokio::task::spawn_local(peer::accept(peers, Arc::clone(node)));
+    tokio::task::spawn_local(peer::keep_links(wanted, Arc::clone(node), peer_address));
+    tokio::task::spawn_local(beat(Arc::clone(node)));
+    if let Some(address) = node.options.join {
+        let other = peer::find(address, node, peer_address).await?;
+        node.peers.connect(other, address);
+    }
+    tokio::task::spawn_local(accept(clients, Arc::clone(node)));
+    Ok(())
+}
+
+async fn beat(node: Arc<Node>) {
+    let mut beats = tokio::time::interval(std::time::Duration::from_millis(BEAT_MS));
+    beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        beats.tick().await;
+        node.with_cluster(|cluster, now, out| cluster.tick(now, out));
+    }
+}
+
+/// Deals connections out to the workers in turn.
+async fn accept(listener: tokio::net::TcpListener, node: Arc<Node>) {
+    let mut next = 0;
+    loop {
+        match listener.accept().await {
+            // A connection belongs to the runtime of the worker that serves it, not of the one that accepted it.
+            Ok((stream, _)) => match stream.into_std() {
+                Ok(stream) => node.tell(next, ToWorker::Accept(stream)),
+                Err(why) => tracing::warn!("a connection could not be handed over: {why}"),
+            },
+            Err(why) => {
+                tracing::warn!("a connection could not be accepted: {why}");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+        next = (next + 1) % node.workers();
+    }
+}

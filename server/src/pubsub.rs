@@ -1,0 +1,140 @@
+//! Publish and subscribe: messages reach every node of the cluster; channels of merges are each node's own.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::glob;
+use crate::resp::Reply;
+
+/// A subscriber that is so many messages behind loses further ones.
+const BACKLOG_MESSAGES: usize = 16_384;
+
+/// A message as one subscriber gets it.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pattern: Option<Bytes>,
+    channel: Bytes,
+    payload: Bytes,
+}
+
+impl Delivery {
+    pub(crate) fn into_reply(self) -> Reply {
+        let items = match self.pattern {
+            Some(pattern) => vec![
+                Reply::copied(b"pmessage"),
+                Reply::Bulk(pattern),
+                Reply::Bulk(self.channel),
+                Reply::Bulk(self.payload),
+            ],
+            None => vec![Reply::copied(b"message"), Reply::Bulk(self.channel), Reply::Bulk(self.payload)],
+        };
+        Reply::Push(items)
+    }
+}
+
+/// The receiving end of a connection.
+pub type Messages = Receiver<Delivery>;
+
+/// The sending end of a connection.
+#[derive(Clone, Debug)]
+pub struct Subscriber {
+    id: u64,
+    queue: Sender<Delivery>,
+}
+
+impl Subscriber {
+    pub(crate) fn new(id: u64) -> (Self, Messages) {
+        let (queue, messages) = channel(BACKLOG_MESSAGES);
+        (Self { id, queue }, messages)
+    }
+}
+
+/// Who follows what.
+#[derive(Default)]
+pub struct PubSub {
+    tables: Mutex<Tables>,
+}
+
+#[derive(Default)]
+struct Tables {
+    channels: HashMap<Vec<u8>, Vec<Subscriber>>,
+    patterns: HashMap<Vec<u8>, Vec<Subscriber>>,
+}
+
+/// A channel, or a pattern of channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// One channel.
+    Channel,
+    /// All channels that match.
+    Pattern,
+}
+
+impl PubSub {
+    fn with<R>(&self, work: impl FnOnce(&mut Tables) -> R) -> R {
+        work(&mut self.tables.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn subscribe(&self, topic: Topic, name: &[u8], subscriber: &Subscriber) {
+        self.with(|tables| tables.of(topic).entry(name.to_vec()).or_default().push(subscriber.clone()));
+    }
+
+    pub(crate) fn unsubscribe(&self, topic: Topic, name: &[u8], id: u64) {
+        self.with(|tables| {
+            let table = tables.of(topic);
+            if let Some(subscribers) = table.get_mut(name) {
+                subscribers.retain(|subscriber| subscriber.id != id);
+                if subscribers.is_empty() {
+                    table.remove(name);
+                }
+            }
+        });
+    }
+
+    /// A connection has ended.
+    pub(crate) fn forget(&self, id: u64) {
+        self.with(|tables| {
+            for topic in [Topic::Channel, Topic::Pattern] {
+                tables.of(topic).retain(|_, subscribers| {
+                    subscribers.retain(|subscriber| subscriber.id != id);
+                    !subscribers.is_empty()
+                });
+            }
+        });
+    }
+
+    /// Does nobody here follow anything?
+    pub(crate) fn is_idle(&self) -> bool {
+        self.with(|tables| tables.channels.is_empty() && tables.patterns.is_empty())
+    }
+
+    /// Hands a message to the subscribers of this node; says how many there were.
+    pub(crate) fn publish(&self, channel: &[u8], payload: &[u8]) -> usize {
+        let (name, payload) = (Bytes::copy_from_slice(channel), Bytes::copy_from_slice(payload));
+        self.with(|tables| {
+            let mut reached = 0;
+            let mut deliver = |subscriber: &Subscriber, pattern: Option<Bytes>| {
+                let delivery = Delivery { pattern, channel: name.clone(), payload: payload.clone() };
+                reached += usize::from(subscriber.queue.try_send(delivery).is_ok());
+            };
+            tables.channels.get(channel).into_iter().flatten().for_each(|subscriber| deliver(subscriber, None));
+            for (pattern, subscribers) in tables.patterns.iter().filter(|(pattern, _)| glob::matches(pattern, channel))
+            {
+                subscribers.iter().for_each(|subscriber| deliver(subscriber, Some(Bytes::copy_from_slice(pattern))));
+            }
+            reached
+        })
+    }
+}
+
+impl Tables {
+    fn of(&mut self, topic: Topic) -> &mut HashMap<Vec<u8>, Vec<Subscriber>> {
+        match topic {
+            Topic::Channel => &mut self.channels,
+            Topic::Pattern => &mut self.patterns,
+        }
+    }
+}

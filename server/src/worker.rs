@@ -1,0 +1,253 @@
+//! A worker: one thread, one replica core with its share of the partitions, and the connections it was given.
+//!
+//! Shared-nothing: a request for a partition of another worker travels to it as a message, and its answer back.
+//! What a turn writes goes to the disk thread in one piece when the turn is over.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use replica::{
+    Action, Actor, Answer, Core, Event, Incarnation, NodeId, Now, PARTITIONS, PartitionId, Presence, Request,
+    RequestId, Settings, TICK_MS,
+};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::connection;
+use crate::disk::{DiskView, Durability, Progress};
+use crate::error::Error;
+use crate::gather::Gather;
+use crate::node::Node;
+use crate::peer::PeerFrame;
+
+/// How many messages one turn takes from the inbox.
+const TURN_MESSAGES: usize = 512;
+
+/// What reaches a worker from other threads. Bounded by what sends it: each connection has a limited number of
+/// requests under way, each peer link a limited queue.
+pub enum ToWorker {
+    /// For the replica core.
+    Event(Event),
+    /// From the disk thread.
+    Disk(Progress),
+    /// A request of another worker's connection.
+    Ask {
+        /// The request.
+        request: Request,
+        /// The worker that waits.
+        worker: usize,
+        /// What the answer must name.
+        id: RequestId,
+    },
+    /// The answer to a request this worker has passed on.
+    Answered {
+        /// Which request.
+        id: RequestId,
+        /// What came of it.
+        answer: Answer,
+    },
+    /// A new connection.
+    Accept(std::net::TcpStream),
+    /// Mint under another incarnation.
+    Reincarnate(Incarnation),
+}
+
+/// Who waits for an answer.
+enum Waiter {
+    Here(Rc<Gather>, usize),
+    Worker(usize, RequestId),
+}
+
+/// The state of one worker.
+pub struct Worker {
+    index: usize,
+    core: Core,
+    disk: DiskView,
+    node: Arc<Node>,
+    waiters: HashMap<RequestId, Waiter>,
+    next_id: u64,
+    started: Instant,
+    actions: Vec<Action>,
+    answered: Vec<(Waiter, Answer)>,
+    settling: bool,
+}
+
+/// A worker as its connections hold it.
+#[derive(Clone)]
+pub struct WorkerRef(Rc<RefCell<Worker>>);
+
+/// The worker that has a partition.
+#[must_use]
+pub fn worker_of(partition: PartitionId, workers: usize) -> usize {
+    usize::from(partition.number()) % workers
+}
+
+impl Worker {
+    fn new(index: usize, node: Arc<Node>) -> Result<Self, Error> {
+        let disk = node.disk.view(index);
+        let share = (0..PARTITIONS).filter_map(PartitionId::new).filter(|p| worker_of(*p, node.workers()) == index);
+        let actor = Actor { node: node.id, incarnation: node.incarnation() };
+        let core = Core::new(actor, settings(&node), share, &disk);
+        let core = core.map_err(|why| Error::DamagedData { path: node.options.data.clone(), why: why.to_string() })?;
+        Ok(Self {
+            index,
+            core,
+            disk,
+            node,
+            waiters: HashMap::new(),
+            next_id: 0,
+            started: Instant::now(),
+            actions: Vec::new(),
+            answered: Vec::new(),
+            settling: false,
+        })
+    }
+
+    fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { mono_ms: self.started.elapsed().as_millis() as u64, wall_ms: wall.as_millis() as u64 }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let mut actions = std::mem::take(&mut self.actions);
+        self.core.handle(self.now(), event, &self.disk, &mut actions);
+        let mut flushed = None;
+        for action in actions.drain(..) {
+            match action {
+                Action::Write(batch) => flushed = self.disk.stage(batch).or(flushed),
+                Action::Send(to, message) => self.node.peers.send(to, &PeerFrame::Core(message)),
+                Action::Answer(id, answer) => {
+                    if let Some(waiter) = self.waiters.remove(&id) {
+                        self.answered.push((waiter, answer));
+                    }
+                }
+                Action::Merged(report) => self.node.publish_merge(&report),
+                Action::Filled(partition) => self.node.set_filled(partition, Presence::In),
+                Action::Dropped(partition) => self.node.set_filled(partition, Presence::Out),
+                Action::Amnesia => self.node.reincarnate(None),
+                Action::Alarm(what) => tracing::error!("{what}"),
+            }
+        }
+        self.actions = actions;
+        if let Some(seq) = flushed {
+            self.handle(Event::Flushed(seq));
+        }
+    }
+
+    fn ask(&mut self, request: Request, waiter: Waiter) {
+        self.next_id += 1;
+        let id = RequestId(self.next_id);
+        let owner = worker_of(request.partition, self.node.workers());
+        self.waiters.insert(id, waiter);
+        if owner == self.index {
+            self.handle(Event::Client(id, request));
+        } else {
+            self.node.tell(owner, ToWorker::Ask { request, worker: self.index, id });
+        }
+    }
+}
+
+fn settings(node: &Node) -> Settings {
+    let durability = match node.options.durability {
+        Durability::Always => replica::Durability::Flushed,
+        Durability::Interval | Durability::None => replica::Durability::Applied,
+    };
+    Settings { durability, timeout_ms: node.config.timeout_ms.get(), ..Settings::default() }
+}
+
+impl WorkerRef {
+    /// Asks the replicas; the answer comes to the gathering of a command, at this place of it.
+    pub fn ask(&self, request: Request, gather: &Rc<Gather>, place: usize) {
+        self.0.borrow_mut().ask(request, Waiter::Here(Rc::clone(gather), place));
+    }
+
+    /// Hands out the answers that have come, and what they lead to.
+    pub fn settle(&self) {
+        if std::mem::replace(&mut self.0.borrow_mut().settling, true) {
+            return;
+        }
+        loop {
+            let answered = std::mem::take(&mut self.0.borrow_mut().answered);
+            if answered.is_empty() {
+                break;
+            }
+            for (waiter, answer) in answered {
+                match waiter {
+                    Waiter::Here(gather, place) => gather.accept(place, answer, self),
+                    Waiter::Worker(worker, id) => self.0.borrow().node.tell(worker, ToWorker::Answered { id, answer }),
+                }
+            }
+        }
+        self.0.borrow_mut().settling = false;
+    }
+
+    /// Ends a turn: what it wrote goes to the disk.
+    pub fn end_turn(&self) {
+        self.settle();
+        self.0.borrow_mut().disk.submit();
+    }
+
+    fn receive(&self, message: ToWorker) {
+        match message {
+            ToWorker::Event(event) => self.0.borrow_mut().handle(event),
+            ToWorker::Disk(Progress::Readable(seq)) => self.0.borrow_mut().disk.readable(seq),
+            ToWorker::Disk(Progress::Flushed(seq)) => self.0.borrow_mut().handle(Event::Flushed(seq)),
+            ToWorker::Ask { request, worker, id } => self.0.borrow_mut().ask(request, Waiter::Worker(worker, id)),
+            ToWorker::Answered { id, answer } => {
+                let worker = &mut *self.0.borrow_mut();
+                if let Some(waiter) = worker.waiters.remove(&id) {
+                    worker.answered.push((waiter, answer));
+                }
+            }
+            ToWorker::Accept(stream) => {
+                let node = Arc::clone(&self.0.borrow().node);
+                match TcpStream::from_std(stream) {
+                    Ok(stream) => drop(tokio::task::spawn_local(connection::serve(stream, self.clone(), node))),
+                    Err(why) => tracing::warn!("a connection could not be served: {why}"),
+                }
+            }
+            ToWorker::Reincarnate(incarnation) => self.0.borrow_mut().handle(Event::Reincarnate(incarnation)),
+        }
+    }
+
+    fn tick(&self) {
+        let worker = &mut *self.0.borrow_mut();
+        worker.core.set(settings(&worker.node));
+        worker.handle(Event::Tick);
+    }
+}
+
+/// Runs a worker on this thread until the process ends.
+pub(crate) async fn run(
+    index: usize,
+    node: Arc<Node>,
+    mut inbox: UnboundedReceiver<ToWorker>,
+    ready: impl FnOnce(),
+) -> Result<(), Error> {
+    let worker = WorkerRef(Rc::new(RefCell::new(Worker::new(index, node)?)));
+    ready();
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(TICK_MS));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut turn = Vec::with_capacity(TURN_MESSAGES);
+    loop {
+        tokio::select! {
+            taken = inbox.recv_many(&mut turn, TURN_MESSAGES) => {
+                if taken == 0 {
+                    return Ok(());
+                }
+                turn.drain(..).for_each(|message| worker.receive(message));
+            }
+            _ = ticks.tick() => worker.tick(),
+        }
+        worker.end_turn();
+    }
+}
+
+/// A message from another node, for the worker that has the partition.
+pub(crate) fn deliver(node: &Node, from: NodeId, message: replica::Message) {
+    let owner = worker_of(message.partition(), node.workers());
+    node.tell(owner, ToWorker::Event(Event::Peer(from, message)));
+}
