@@ -150,6 +150,10 @@ impl Peers {
         self.faults.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn with_callers<R>(&self, work: impl FnOnce(&mut HashMap<NodeId, Caller>) -> R) -> R {
+        work(&mut self.callers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn with_faults_set<R>(&self, work: impl FnOnce(&mut HashMap<u64, usize>) -> R) -> R {
         work(&mut self.faults_set.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -319,6 +323,13 @@ async fn hear(mut stream: TcpStream, node: &Arc<Node>) -> std::io::Result<()> {
         return stream.write_all(&encode(&PeerFrame::Refused(why))).await;
     }
     stream.write_all(&encode(&PeerFrame::Welcome(node.id))).await?;
+    let ended = listen_to(stream, node, &hello).await;
+    // Its id is free again: it may come back at another address.
+    node.peers.with_callers(|callers| callers.remove(&hello.node));
+    ended
+}
+
+async fn listen_to(stream: TcpStream, node: &Arc<Node>, hello: &Hello) -> std::io::Result<()> {
     let from = hello.node;
     let mut stream = BufReader::with_capacity(64 * 1024, stream);
     let mut noted_at_ms = 0;
@@ -350,9 +361,8 @@ async fn hear(mut stream: TcpStream, node: &Arc<Node>) -> std::io::Result<()> {
         let now_ms = node.now_ms();
         if now_ms >= noted_at_ms + NOTE_ALIVE_MS {
             noted_at_ms = now_ms;
-            let mut callers = node.peers.callers.lock().unwrap_or_else(PoisonError::into_inner);
-            callers.insert(from, Caller { address: hello.peer_address, heard_at_ms: now_ms });
-            drop(callers);
+            let caller = Caller { address: hello.peer_address, heard_at_ms: now_ms };
+            node.peers.with_callers(|callers| callers.insert(from, caller));
             node.with_cluster(|cluster, now, out| cluster.heard(from, now, out));
         }
     }
@@ -366,13 +376,14 @@ fn objection(node: &Node, hello: &Hello) -> Option<String> {
             node.id
         ));
     }
-    let callers = node.peers.callers.lock().unwrap_or_else(PoisonError::into_inner);
-    let caller = callers.get(&hello.node)?;
-    let talks = node.now_ms().saturating_sub(caller.heard_at_ms) < SILENCE_MS;
-    (talks && caller.address != hello.peer_address).then(|| {
+    let heard =
+        node.peers.with_callers(|callers| callers.get(&hello.node).map(|caller| (caller.address, caller.heard_at_ms)));
+    let (address, heard_at_ms) = heard?;
+    let talks = node.now_ms().saturating_sub(heard_at_ms) < SILENCE_MS;
+    (talks && address != hello.peer_address).then(|| {
         format!(
             "node id {} is in use at {}: a copied data directory must not run beside the original; start this node with an empty one",
-            hello.node, caller.address
+            hello.node, address
         )
     })
 }

@@ -98,6 +98,10 @@ fn describe(node: &Node, keys: u64) -> String {
         &[
             ("node", view.name(node.id)),
             ("node_id", node.id.to_string()),
+            (
+                "peer_address",
+                view.members.nodes.get(&node.id).map_or(String::new(), |own| own.peer_address.to_string()),
+            ),
             ("incarnation", node.incarnation().0.to_string()),
             ("layout_version", view.members.version().to_string()),
             ("replicas", view.members.replicas.to_string()),

@@ -1,0 +1,109 @@
+//! Bad input of every kind: a clear error, nothing lost, and the server goes on.
+
+mod support;
+
+use support::{Process, request};
+
+#[test]
+fn malformed_frames_are_answered_and_cost_only_their_connection() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Process::serve(data.path(), &[]);
+    let frames: [&[u8]; 6] = [
+        b"*1\r\n+PING\r\n",
+        b"*1\r\n$-5\r\n",
+        b"*99999999999\r\n",
+        b"*1\r\n$9999999999999\r\n",
+        b"*abc\r\n",
+        b"SET \"x\r\n",
+    ];
+    for frame in frames {
+        let mut client = node.client();
+        client.send(frame);
+        let reply = client.receive();
+        assert!(format!("{reply:?}").contains("Protocol error"), "{frame:?}: {reply:?}");
+        assert!(client.is_closed());
+    }
+    let mut deep = node.client();
+    deep.send(&b"*1\r\n".repeat(50_000));
+    assert!(format!("{:?}", deep.receive()).contains("Protocol error"));
+    assert_eq!(node.client().run("PING"), "PONG");
+}
+
+#[test]
+fn wrong_commands_arities_types_and_numbers_have_the_texts_clients_know() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Process::serve(data.path(), &["--max-value-bytes", "1000"]);
+    let mut client = node.client();
+    client.run("SET s text");
+    client.run("SADD set m");
+    let long = "v".repeat(1_001);
+    for (command, reply) in [
+        ("NOSUCH a b", "ERR unknown command 'NOSUCH', with args beginning with: 'a' 'b' "),
+        ("GET", "ERR wrong number of arguments for 'get' command"),
+        ("GET a b", "ERR wrong number of arguments for 'get' command"),
+        ("SADD s m", "WRONGTYPE Operation against a key holding the wrong kind of value"),
+        ("GET set", "WRONGTYPE Operation against a key holding the wrong kind of value"),
+        ("HGET set f", "WRONGTYPE Operation against a key holding the wrong kind of value"),
+        ("INCR s", "ERR value is not an integer or out of range"),
+        ("INCRBY n 1.5", "ERR value is not an integer or out of range"),
+        ("SELECT 1", "ERR DB index is out of range"),
+        ("HELLO 4", "NOPROTO unsupported protocol version"),
+        ("SET s v WRONG", "ERR syntax error"),
+        ("SCAN x", "ERR invalid cursor"),
+        ("DOT.WITH R 4 W 1 GET s", "ERR the key has 1 owners: R and W cannot be more"),
+        ("DOT.SET s rubbish v", "BADCONTEXT the context is damaged or not a context at all"),
+        ("DOT.FAULT CUT nobody", "ERR no node is called 'nobody'"),
+        (
+            "CONFIG SET timeout-ms x",
+            "ERR CONFIG SET failed (possibly related to argument 'timeout-ms') - timeout-ms takes a number",
+        ),
+    ] {
+        assert_eq!(client.run(command), reply, "{command}");
+    }
+    let over = client.run(&format!("SET s {long}"));
+    assert_eq!(over, "ERR a value of 1001 bytes is over the limit of 1000 (CONFIG SET max-value-bytes changes it)");
+    let key = client.run(&format!("SET {} v", "k".repeat(20_000)));
+    assert!(key.contains("over the limit of 16384"), "{key}");
+    assert_eq!(client.run("SET max 9223372036854775807"), "OK");
+    assert_eq!(client.run("INCR max"), "ERR increment or decrement would overflow");
+    assert_eq!(client.run("GET max"), "9223372036854775807");
+    assert_eq!(client.run("GET s"), "text");
+}
+
+#[test]
+fn a_token_works_on_its_own_cell_only_and_replaces_nothing_its_owner_has_not_read() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Process::serve(data.path(), &[]);
+    let mut client = node.client();
+    let context = |reply: String| reply.lines().next().unwrap().to_owned();
+    let first = context(client.run("DOT.SET cart - milk"));
+    assert!(first.len() <= 100);
+    let second = client.run("DOT.SET cart - bread");
+    assert!(second.ends_with("\n2"), "neither had seen the other: {second}");
+    let refused = client.run(&format!("DOT.SET other {first} v"));
+    assert_eq!(refused, "BADCONTEXT the context was read from another key, field or member");
+    assert_eq!(
+        client.run(&format!("DOT.DEL cart {first} FIELD f")),
+        "BADCONTEXT the context was read from another key, field or member"
+    );
+    let mut damaged = first.clone().into_bytes();
+    damaged[20] ^= 1;
+    assert!(client.call(&[b"DOT.DEL".as_slice(), b"cart", &damaged]).starts_with("BADCONTEXT"));
+    assert_eq!(client.run(&format!("DOT.SET cart {first} tea IFCURRENT")), "(nil)", "the bread was not read");
+    // The answer to a write speaks of that write alone: the bread survives.
+    assert!(client.run(&format!("DOT.SET cart {first} eggs")).ends_with("\n2"));
+    let values = client.run("DOT.GET cart");
+    assert!(values.contains("eggs") && values.contains("bread") && !values.contains("milk"), "{values}");
+}
+
+#[test]
+fn random_bytes_on_the_peer_port_change_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Process::serve(data.path(), &[]);
+    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"DOTTED\x01\xff\xff\xff\xff", b"DOTTED\x09", &request(&["PING"])] {
+        let mut peer = support::Client::connect(&node.peer_address());
+        peer.send(bytes);
+        peer.send(&[0; 64]);
+    }
+    assert_eq!(node.client().run("PING"), "PONG");
+}
