@@ -20,6 +20,9 @@ use crate::error::Error;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How many bytes of records one batch takes at most.
 const BATCH_BYTES: usize = 32 * 1024 * 1024;
+/// How many pieces of one worker are on their way at once; what comes meanwhile goes with the next piece. Two keep
+/// the disk busy; with more, every read would have to look through as many layers.
+const PIECES_UNDER_WAY: usize = 2;
 
 type Edits = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
@@ -164,9 +167,9 @@ impl DiskView {
         None
     }
 
-    /// Hands everything staged to the disk.
+    /// Hands everything staged to the disk, unless enough is on its way: then it follows when that is written.
     pub fn submit(&mut self) {
-        if !self.staged.is_empty() {
+        if !self.staged.is_empty() && self.layers.len() < PIECES_UNDER_WAY {
             let (seq, edits) = (self.staged_seq, Arc::new(std::mem::take(&mut self.staged)));
             self.layers.push_back((seq, Arc::clone(&edits)));
             self.disk.send(Job::Batch { worker: self.worker, seq, edits });

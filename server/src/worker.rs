@@ -118,7 +118,7 @@ impl Worker {
         for action in actions.drain(..) {
             match action {
                 Action::Write(batch) => flushed = self.disk.stage(batch).or(flushed),
-                Action::Send(to, message) => self.node.peers.send(to, &PeerFrame::Core(message)),
+                Action::Send(to, message) => self.node.peers.send(to, &PeerFrame::Core(Box::new(message))),
                 Action::Answer(id, answer) => {
                     if let Some(waiter) = self.waiters.remove(&id) {
                         self.answered.push((waiter, answer));

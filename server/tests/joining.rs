@@ -91,7 +91,7 @@ fn a_copied_directory_is_refused_beside_its_original() {
     let mut b = join(dirs[1].path(), &a, "b");
     wait_until_filled(&b, 2);
     b.kill();
-    copy(dirs[1].path(), dirs[2].path());
+    copy(dirs[1].path(), dirs[2].path()).unwrap();
     let b = Process::serve(dirs[1].path(), &["--name", "b"]);
     wait_until_filled(&b, 2);
     let output = Process::try_serve(dirs[2].path(), &["--join", &a.peer_address(), "--name", "b"]);
@@ -100,14 +100,16 @@ fn a_copied_directory_is_refused_beside_its_original() {
     assert_eq!(b.client().run("PING"), "PONG");
 }
 
-fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap().filter_map(Result::ok) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            std::fs::create_dir_all(&target).unwrap();
-            copy(&entry.path(), &target);
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            std::fs::create_dir_all(&target)?;
+            copy(&path, &target)?;
         } else {
-            std::fs::copy(entry.path(), &target).unwrap();
+            std::fs::copy(path, &target)?;
         }
     }
+    Ok(())
 }
