@@ -21,6 +21,8 @@ use crate::worker::WorkerRef;
 
 /// How many commands of one connection may be under way; then nothing more is read until some are answered.
 const PIPELINE_COMMANDS: usize = 1_024;
+/// How many bytes of replies may wait for the client; then nothing more is carried out until it has taken them.
+const WAITING_BYTES: usize = 8 * 1024 * 1024;
 /// How much is read at once.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -70,6 +72,11 @@ impl Outbox {
     /// A message that is no reply (of pub/sub): it may stand between any two replies.
     fn push(&self, protocol: Protocol, message: &Reply) {
         message.encode(protocol, &mut self.ready.borrow_mut());
+    }
+
+    /// May another command be carried out?
+    fn has_room(&self) -> bool {
+        self.under_way() < PIPELINE_COMMANDS && self.ready.borrow().len() < WAITING_BYTES
     }
 
     fn under_way(&self) -> usize {
@@ -124,7 +131,7 @@ impl Connection {
             if self.closing && self.outbox.under_way() == 0 {
                 return stream.shutdown().await;
             }
-            let reads = !self.closing && self.outbox.under_way() < PIPELINE_COMMANDS;
+            let reads = !self.closing && self.outbox.has_room();
             if reads && self.has_input() {
                 self.work();
                 continue;
@@ -156,7 +163,7 @@ impl Connection {
 
     /// Carries out the commands that have come in.
     fn work(&mut self) {
-        while !self.closing && self.outbox.under_way() < PIPELINE_COMMANDS {
+        while !self.closing && self.outbox.has_room() {
             match self.scanner.scan(&self.input[self.done..]) {
                 Ok(Scan::Incomplete { .. }) => break,
                 Ok(Scan::Command { len }) => {

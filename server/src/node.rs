@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
@@ -27,6 +27,8 @@ use crate::worker::{self, ToWorker};
 
 /// The distance of the peer port from the client port.
 const PEER_PORT_OFFSET: u16 = 10_000;
+/// With so many messages in a worker's inbox, nothing more is read from other nodes.
+const INBOX_MESSAGES: usize = 65_536;
 
 /// What the threads of a node share.
 pub struct Node {
@@ -52,6 +54,8 @@ pub struct Node {
     cluster: Mutex<Cluster>,
     view: RwLock<Arc<View>>,
     inboxes: Vec<UnboundedSender<ToWorker>>,
+    /// Per worker, how many messages wait in its inbox.
+    waiting: Vec<AtomicUsize>,
     _lock: Option<File>,
 }
 
@@ -84,10 +88,24 @@ impl Node {
 
     /// Sends a worker a message.
     pub fn tell(&self, worker: usize, message: ToWorker) {
-        if let Some(inbox) = self.inboxes.get(worker) {
+        if let (Some(inbox), Some(waiting)) = (self.inboxes.get(worker), self.waiting.get(worker)) {
+            waiting.fetch_add(1, Ordering::Relaxed);
             // A worker ends only with the process.
             let _ = inbox.send(message);
         }
+    }
+
+    /// A worker has taken messages from its inbox.
+    pub(crate) fn taken(&self, worker: usize, messages: usize) {
+        if let Some(waiting) = self.waiting.get(worker) {
+            // Messages of the disk thread are not counted in: this may pass below zero for a moment.
+            let _ = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(n.saturating_sub(messages)));
+        }
+    }
+
+    /// Is a worker so far behind that nothing more should be read from other nodes?
+    pub(crate) fn is_behind(&self, worker: usize) -> bool {
+        self.waiting.get(worker).is_some_and(|waiting| waiting.load(Ordering::Relaxed) > INBOX_MESSAGES)
     }
 
     /// Milliseconds since the start.
@@ -189,6 +207,7 @@ impl Node {
             incarnation: AtomicU32::new(identity.incarnation.0),
             view: RwLock::new(Arc::clone(cluster.view())),
             cluster: Mutex::new(cluster),
+            waiting: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             inboxes,
             options,
             _lock: lock,

@@ -351,7 +351,7 @@ async fn listen_to(stream: TcpStream, node: &Arc<Node>, hello: &Hello) -> std::i
                 continue;
             }
             _ if cut => continue,
-            PeerFrame::Core(message) => worker::deliver(node, from, *message),
+            PeerFrame::Core(message) => worker::deliver(node, from, *message).await,
             PeerFrame::Gossip(gossip) => node.with_cluster(|cluster, now, out| cluster.receive(from, gossip, now, out)),
             PeerFrame::Publish(channel, payload) => drop(node.pubsub.publish(&channel, &payload)),
             PeerFrame::Hello(_) | PeerFrame::Welcome(_) | PeerFrame::Refused(_) => {

@@ -238,6 +238,7 @@ pub(crate) async fn run(
                 if taken == 0 {
                     return Ok(());
                 }
+                worker.0.borrow().node.taken(index, taken);
                 turn.drain(..).for_each(|message| worker.receive(message));
             }
             _ = ticks.tick() => worker.tick(),
@@ -246,8 +247,11 @@ pub(crate) async fn run(
     }
 }
 
-/// A message from another node, for the worker that has the partition.
-pub(crate) fn deliver(node: &Node, from: NodeId, message: replica::Message) {
+/// A message from another node, for the worker that has the partition; waits while that one is far behind.
+pub(crate) async fn deliver(node: &Node, from: NodeId, message: replica::Message) {
     let owner = worker_of(message.partition(), node.workers());
+    while node.is_behind(owner) {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
     node.tell(owner, ToWorker::Event(Event::Peer(from, message)));
 }
