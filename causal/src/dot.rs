@@ -20,6 +20,7 @@ pub struct Dot<A> {
     /// Who wrote.
     pub actor: A,
     /// The how-many-eth event of that actor this is; never 0 in a dot that names an event.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "read_counter"))]
     pub counter: u64,
 }
 
@@ -32,6 +33,17 @@ impl<A> Dot<A> {
     pub fn new(actor: A, counter: u64) -> Self {
         assert!((1..=MAX_COUNTER).contains(&counter), "a dot counts from 1 to 2^62 - 1");
         Self { actor, counter }
+    }
+}
+
+/// A counter from elsewhere: 1 to [`MAX_COUNTER`], or the dot names no event.
+#[cfg(feature = "serde")]
+fn read_counter<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let counter = <u64 as serde::Deserialize>::deserialize(deserializer)?;
+    if (1..=MAX_COUNTER).contains(&counter) {
+        Ok(counter)
+    } else {
+        Err(serde::de::Error::custom("a dot counts from 1 to 2^62 - 1"))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The context a client carries from a read to its next write, as opaque text.
 //!
 //! ```text
-//! token = version:u8 = 1 | tag:4 | context (canonical) | note: the rest | checksum:4
-//! tag      = crc32("place" | place)          the key and cell it speaks of
+//! token = version:u8 = 1 | tag:3 | context (canonical) | note: the rest | checksum:4
+//! tag      = the last 3 bytes of crc32("place" | place): the key and cell it speaks of
 //! checksum = crc32(everything before it)     big-endian both
 //! text     = base64url without padding; decoding accepts only the one text of each token
 //! ```
@@ -19,7 +19,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::{ActorBytes, CausalContext, DecodeError, Reader};
 
 const VERSION: u8 = 1;
-const TAG_BYTES: usize = 4;
+const TAG_BYTES: usize = 3;
 const CHECKSUM_BYTES: usize = 4;
 
 /// A context, bound to the place it was read from.
@@ -130,7 +130,8 @@ fn tag(place: &[u8]) -> [u8; TAG_BYTES] {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(b"place");
     hasher.update(place);
-    hasher.finalize().to_be_bytes()
+    let [_, tag @ ..] = hasher.finalize().to_be_bytes();
+    tag
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub const SILENCE_MS: u64 = 1_500;
 /// Between the membership machines of two nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Gossip {
-    /// I am there, and my list has this version.
+    /// I am there, and my list has this digest.
     Beat(u64),
     /// This is my list.
     List(Members),
@@ -98,11 +98,8 @@ impl Cluster {
     pub fn receive(&mut self, from: NodeId, gossip: Gossip, now_ms: u64, out: &mut Vec<ClusterAction>) {
         self.heard(from, now_ms, out);
         match gossip {
-            Gossip::Beat(version) if version < self.members.version() => {
+            Gossip::Beat(digest) if digest != self.members.digest() => {
                 out.push(ClusterAction::Send(from, Gossip::List(self.members.clone())));
-            }
-            Gossip::Beat(version) if version > self.members.version() => {
-                out.push(ClusterAction::Send(from, Gossip::Beat(self.members.version())));
             }
             Gossip::Beat(_) => {}
             Gossip::List(list) => self.merge(list, now_ms, out),
@@ -112,7 +109,9 @@ impl Cluster {
     fn merge(&mut self, list: Members, now_ms: u64, out: &mut Vec<ClusterAction>) {
         let own = self.members.nodes.get(&self.me).cloned();
         let theirs_of_me = list.nodes.get(&self.me).map(|member| member.incarnation);
-        if self.members.nodes.len() == 1 {
+        // A cluster keeps the number of replicas it began with; whoever joins takes it over.
+        let joins = self.members.nodes.len() == 1 && own.as_ref().is_some_and(|own| own.filled == PartitionSet::none());
+        if joins {
             self.members.replicas = list.replicas;
         }
         let mut changed = self.members.merge(&list);
@@ -121,6 +120,12 @@ impl Cluster {
                 own.incarnation = Incarnation(later.0.saturating_add(1));
                 out.push(ClusterAction::Reincarnate(own.incarnation));
             }
+            let before_me = self
+                .members
+                .nodes
+                .iter()
+                .filter(|(node, member)| **node != self.me && member.peer_address == own.peer_address);
+            own.replaces.extend(before_me.map(|(node, _)| *node));
             let known = self.members.nodes.get(&self.me).map_or(0, |member| member.version);
             if self.members.nodes.get(&self.me) != Some(&own) {
                 own.version = own.version.max(known) + 1;
@@ -151,13 +156,13 @@ impl Cluster {
     /// Every [`BEAT_MS`].
     pub fn tick(&mut self, now_ms: u64, out: &mut Vec<ClusterAction>) {
         self.publish(now_ms, out);
-        for node in self.members.nodes.keys().filter(|node| **node != self.me) {
-            out.push(ClusterAction::Send(*node, Gossip::Beat(self.members.version())));
+        for (node, _) in self.members.current().filter(|(node, _)| **node != self.me) {
+            out.push(ClusterAction::Send(*node, Gossip::Beat(self.members.digest())));
         }
     }
 
     fn connect(&self, out: &mut Vec<ClusterAction>) {
-        for (node, member) in self.members.nodes.iter().filter(|(node, _)| **node != self.me) {
+        for (node, member) in self.members.current().filter(|(node, _)| **node != self.me) {
             out.push(ClusterAction::Connect(*node, member.peer_address));
         }
     }
@@ -173,7 +178,7 @@ impl Cluster {
             **node == self.me
                 || self.heard_at_ms.get(node).is_some_and(|heard| now_ms.saturating_sub(*heard) < SILENCE_MS)
         };
-        let alive: BTreeSet<NodeId> = self.members.nodes.keys().filter(answers).copied().collect();
+        let alive: BTreeSet<NodeId> = self.members.current().map(|(node, _)| node).filter(answers).copied().collect();
         if std::mem::take(&mut self.changed) {
             self.view = Arc::new(View::new(self.me, self.members.clone(), alive));
         } else if alive != self.view.alive {
@@ -195,6 +200,7 @@ impl Member {
         incarnation: Incarnation,
         filled: PartitionSet,
     ) -> Self {
-        Self { name, peer_address: peer, client_address: client, incarnation, version: 1, filled }
+        let replaces = BTreeSet::new();
+        Self { name, peer_address: peer, client_address: client, incarnation, version: 1, filled, replaces }
     }
 }

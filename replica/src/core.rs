@@ -255,7 +255,8 @@ impl Core {
         let me = self.me.node;
         for partition in self.partitions.iter_mut().flatten() {
             let replicas = view.replicas(partition.id);
-            partition.set_others(replicas.all().filter(|node| *node != me).collect());
+            let former = replicas.former.iter().copied().filter(|node| *node != me).collect();
+            partition.set_others(replicas.all().filter(|node| *node != me).collect(), former);
         }
         self.round_due = true;
         self.view = Some(view);
@@ -333,6 +334,11 @@ impl Core {
                     slot.last_batch = self.last_batch;
                 }
                 Ok(result)
+            }
+            // A request that was refused has changed nothing; a store that failed half-way may have.
+            Err(error) if !slot.is_dirty() => {
+                step.edits = before;
+                Err(error)
             }
             Err(error) => {
                 slot.forget_changes(&Txn::new(step.store, before.clone()))?;

@@ -72,7 +72,16 @@ pub type Seen = crdt::Seen<Actor>;
 
 /// One of the [`PARTITIONS`] equal slices of the key space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16")]
 pub struct PartitionId(u16);
+
+impl TryFrom<u16> for PartitionId {
+    type Error = String;
+
+    fn try_from(number: u16) -> Result<Self, String> {
+        Self::new(number).ok_or_else(|| format!("there is no partition {number}, only {PARTITIONS}"))
+    }
+}
 
 impl PartitionId {
     /// The partition of a slot.

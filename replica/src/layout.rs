@@ -77,6 +77,8 @@ pub struct Member {
     pub version: u64,
     /// The partitions of which it holds everything.
     pub filled: PartitionSet,
+    /// Nodes whose place it has taken: they had its address before, and will not come back.
+    pub replaces: BTreeSet<NodeId>,
 }
 
 /// The member list.
@@ -89,10 +91,16 @@ pub struct Members {
 }
 
 impl Members {
+    /// The nodes that count: those nobody has replaced.
+    pub fn current(&self) -> impl Iterator<Item = (&NodeId, &Member)> + '_ {
+        let replaced: BTreeSet<&NodeId> = self.nodes.values().flat_map(|member| &member.replaces).collect();
+        self.nodes.iter().filter(move |(node, _)| !replaced.contains(node))
+    }
+
     /// The version of the list: it grows with every change of any entry.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.nodes.values().map(|member| member.version).sum()
+        self.nodes.values().fold(0, |sum, member| sum.saturating_add(member.version))
     }
 
     /// Takes over newer entries; says whether there were any.
@@ -111,11 +119,20 @@ impl Members {
         changed
     }
 
+    /// Tells lists apart: equal lists have equal digests.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.nodes.iter().fold(u64::from(self.replicas), |digest, (node, member)| {
+            let entry = hash_of(node.0.as_bytes()) ^ mix(member.version << 32 ^ u64::from(member.incarnation.0));
+            mix(digest ^ entry)
+        })
+    }
+
     /// The node people call by this name, or whose id begins so.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<NodeId> {
-        let named = self.nodes.iter().find(|(_, member)| member.name == name);
-        named.or_else(|| self.nodes.iter().find(|(node, _)| node.to_string() == name)).map(|(node, _)| *node)
+        let named = self.current().find(|(_, member)| member.name == name);
+        named.or_else(|| self.current().find(|(node, _)| node.to_string() == name)).map(|(node, _)| *node)
     }
 }
 
@@ -126,6 +143,8 @@ pub struct Replicas {
     pub serving: Vec<NodeId>,
     /// Those that are being filled, to serve later.
     pub filling: Vec<NodeId>,
+    /// Those that held it before and have not said that they dropped it.
+    pub former: Vec<NodeId>,
 }
 
 impl Replicas {
@@ -163,7 +182,8 @@ impl View {
     /// Computes the owners of every partition. O(partitions x members log members).
     #[must_use]
     pub fn new(me: NodeId, members: Members, alive: BTreeSet<NodeId>) -> Self {
-        let hashed: Vec<(u64, NodeId)> = members.nodes.keys().map(|node| (hash_of(node.0.as_bytes()), *node)).collect();
+        let hashed: Vec<(u64, NodeId)> =
+            members.current().map(|(node, _)| (hash_of(node.0.as_bytes()), *node)).collect();
         let place = |partition: PartitionId| {
             let score = |hash: u64| mix(hash ^ mix(u64::from(partition.number()) + 1));
             let mut order: Vec<(u64, NodeId)> = hashed.iter().map(|(hash, node)| (score(*hash), *node)).collect();
@@ -172,8 +192,9 @@ impl View {
             let nodes = order.iter().map(|(_, node)| *node);
             let is_filled = |node: &NodeId| members.nodes.get(node).is_some_and(|m| m.filled.contains(partition));
             let serving: Vec<NodeId> = nodes.clone().filter(is_filled).take(n).collect();
-            let filling = nodes.take(n).filter(|node| !serving.contains(node)).collect();
-            Replicas { serving, filling }
+            let filling: Vec<NodeId> = nodes.clone().take(n).filter(|node| !serving.contains(node)).collect();
+            let former = nodes.filter(is_filled).filter(|node| !serving.contains(node)).collect();
+            Replicas { serving, filling, former }
         };
         let replicas = PartitionId::all().map(place).collect();
         Self { me, members, alive, replicas }
@@ -223,6 +244,7 @@ mod tests {
             incarnation: Incarnation(1),
             version: 1,
             filled: if n <= filled { PartitionSet::all() } else { PartitionSet::none() },
+            replaces: BTreeSet::new(),
         };
         Members { replicas: 3, nodes: (1..=count).map(|n| (node(n), member(n))).collect() }
     }

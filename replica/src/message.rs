@@ -101,6 +101,8 @@ pub struct MissingKeys {
     pub residual: Context,
     /// Is there more to pull?
     pub more: bool,
+    /// The clock the receiver asked with: what it has beyond that is no matter, but it must still have all of that.
+    pub asked_with: Context,
 }
 
 /// A range of a partition in key order: cells of the receiver in it that are not listed are empty at the sender.

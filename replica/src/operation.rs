@@ -204,6 +204,11 @@ pub enum Failure {
     },
     /// The node asked does not own the partition (the layout is changing): ask again.
     NotAnOwner,
+    /// The siblings of the cell would be too large together to travel between nodes.
+    TooLarge {
+        /// How large they may be.
+        limit_bytes: u64,
+    },
     /// The node's store failed.
     Store(StoreError),
 }

@@ -54,9 +54,13 @@ pub(crate) struct Partition {
     meta: Meta,
     /// The other replicas: owners, and those that are being filled.
     others: Vec<NodeId>,
+    /// Former owners that have not dropped their data yet, and may still bring events.
+    former: Vec<NodeId>,
     pub(crate) peers: BTreeMap<NodeId, Peer>,
     stability: Stability,
     inbound: Option<Inbound>,
+    /// Has a stream begun since it was last known to be complete? Then it must not count in reads.
+    incomplete: bool,
     /// Whom it has asked for what it lacks, and when.
     asked: Option<(NodeId, u64)>,
     /// Could there be records here although nothing is held: what a stream brought before this node ceased to own?
@@ -99,6 +103,8 @@ impl Partition {
             stability: Stability::default(),
             inbound: None,
             asked: None,
+            incomplete: false,
+            former: Vec::new(),
             strip_due: true,
             debris: true,
             last_batch: BatchSeq::default(),
@@ -117,9 +123,9 @@ impl Partition {
         self.meta.minted = 0;
     }
 
-    pub(crate) fn set_others(&mut self, others: Vec<NodeId>) {
-        self.peers.retain(|node, _| others.contains(node));
-        self.others = others;
+    pub(crate) fn set_others(&mut self, others: Vec<NodeId>, former: Vec<NodeId>) {
+        self.peers.retain(|node, _| others.contains(node) || former.contains(node));
+        (self.others, self.former) = (others, former);
     }
 
     pub(crate) fn clock(&self) -> &Context {
@@ -136,7 +142,7 @@ impl Partition {
     }
 
     pub(crate) fn is_filling(&self) -> bool {
-        self.inbound.is_some()
+        self.incomplete
     }
 
     pub(crate) fn holds_anything(&self) -> bool {
@@ -187,18 +193,32 @@ impl Partition {
         self.asked = self.asked.filter(|(node, _)| *node != by);
     }
 
-    pub(crate) fn is_asking(&self) -> bool {
+    pub(crate) fn is_asking_anybody(&self) -> bool {
         self.asked.is_some()
+    }
+
+    pub(crate) fn is_asking(&self, node: NodeId) -> bool {
+        self.asked.is_some_and(|(asked, _)| asked == node)
+    }
+
+    /// Has caught up with another owner: it counts in reads again.
+    pub(crate) fn is_complete(&mut self) {
+        self.incomplete = false;
     }
 
     pub(crate) fn expire_questions(&mut self, now_ms: u64, after_ms: u64) {
         self.asked = self.asked.filter(|(_, at_ms)| now_ms.saturating_sub(*at_ms) < after_ms);
     }
 
+    /// Has the event being handled changed anything yet?
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
     /// Goes back to what the store has, after an event that failed half-way.
     pub(crate) fn forget_changes(&mut self, txn: &Txn<'_>) -> Result<(), StoreError> {
         self.meta = Self::load_meta(self.id, txn)?;
-        (self.stability, self.inbound, self.dirty) = (Stability::default(), None, false);
+        (self.stability, self.inbound, self.asked, self.dirty) = (Stability::default(), None, None, false);
         Ok(())
     }
 
@@ -311,12 +331,14 @@ impl Partition {
     }
 
     /// A cell's logical context in parts: ask it with [`causal::EventSet::contains`].
-    fn context_of<'a>(&'a self, open: &'a OpenKey, cell: &'a OpenCell) -> [&'a Context; 5] {
-        let floor = match &self.inbound {
-            Some(inbound) if inbound.has_passed(self.id, &open.key, &cell.id) => &inbound.floor,
-            _ => &self.nothing,
+    fn context_of<'a>(&'a self, open: &'a OpenKey, cell: &'a OpenCell) -> [&'a Context; 6] {
+        let (floor, floor_residual) = match &self.inbound {
+            Some(inbound) if inbound.has_passed(self.id, &open.key, &cell.id) => {
+                (&inbound.floor, &inbound.floor_residual)
+            }
+            _ => (&self.nothing, &self.nothing),
         };
-        [&self.meta.clock, &self.meta.residual, &open.record.residual, &cell.state.residual, floor]
+        [&self.meta.clock, &self.meta.residual, &open.record.residual, &cell.state.residual, floor, floor_residual]
     }
 
     fn has_seen(&self, open: &OpenKey, cell: &OpenCell, dot: &Dot) -> bool {
@@ -354,7 +376,8 @@ impl Partition {
         }
         self.dirty |= self.holds_anything();
         self.meta = Meta { minted: self.minted(), ..Meta::default() };
-        (self.stability, self.inbound, self.debris) = (Stability::default(), None, false);
+        (self.stability, self.inbound, self.asked) = (Stability::default(), None, None);
+        (self.debris, self.incomplete) = (false, false);
         Ok(())
     }
 }

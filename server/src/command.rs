@@ -49,6 +49,9 @@ pub struct Command {
     run: Run,
 }
 
+/// How many bytes of keys one command may multiply into.
+const CELLS_TIMES_KEY_BYTES: usize = 32 * 1024 * 1024;
+
 const NO_KEYS: Keys = (0, 0, 0);
 const ONE_KEY: Keys = (1, 1, 1);
 const ALL_KEYS: Keys = (1, -1, 1);
@@ -235,7 +238,19 @@ fn check_value(node: &Node, value: &[u8]) -> Result<(), Reply> {
     )))
 }
 
+/// Each cell carries its key to the disk and to the other owners: a long key with many cells is refused.
+fn check_cells(arguments: &Arguments<'_>) -> Result<(), Reply> {
+    let (key, cells) = (arguments.get(1).len(), arguments.len());
+    if key.saturating_mul(cells) <= CELLS_TIMES_KEY_BYTES {
+        return Ok(());
+    }
+    Err(Reply::error(format!(
+        "ERR {cells} arguments under a key of {key} bytes are too much at once: send them in several commands"
+    )))
+}
+
 fn names(arguments: &Arguments<'_>, from: usize, node: &Node) -> Result<Vec<ByteString>, Reply> {
+    check_cells(arguments)?;
     let checked = arguments.skip(from).map(|name| check_name(node, name).map(|()| ByteString::from(name)));
     checked.collect()
 }
@@ -261,6 +276,9 @@ fn refusal(answer: &Answer, node: &Node) -> Reply {
         Failure::NotAnInteger => Reply::not_an_integer(),
         Failure::Overflow => Reply::error("ERR increment or decrement would overflow"),
         Failure::NotCurrent => Reply::Null,
+        Failure::TooLarge { limit_bytes } => Reply::error(format!(
+            "ERR the siblings of this cell would be more than {limit_bytes} bytes together: replace some with their context"
+        )),
         Failure::NoQuorum { needed, answered, silent, may_take_effect } => Reply::error(format!(
             "NOQUORUM {}/{needed} owners answered: {}; not: {}; {}",
             answered.len(),

@@ -10,6 +10,8 @@ use crate::disk::Durability;
 
 /// The greatest key, member or field: what the storage takes as a record's key, with room to spare.
 pub const MAX_NAME_BYTES: u64 = 16 * 1024;
+/// The greatest value that can be allowed: several siblings of it still fit one message between nodes.
+pub const MAX_VALUE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// The flags of `dotted serve`.
 #[derive(Args, Clone, Debug)]
@@ -42,7 +44,7 @@ pub struct ServeOptions {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: Option<u16>,
     /// The greatest value, in bytes.
-    #[arg(long, default_value_t = 16 * 1024 * 1024, value_name = "BYTES")]
+    #[arg(long, default_value_t = 16 * 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=MAX_VALUE_BYTES))]
     pub max_value_bytes: u64,
     /// The greatest key, member or field, in bytes.
     #[arg(long, default_value_t = MAX_NAME_BYTES, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=MAX_NAME_BYTES))]
@@ -105,7 +107,7 @@ impl Config {
             read_quorum: setting("read-quorum", 0, 0, 9),
             write_quorum: setting("write-quorum", 0, 0, 9),
             timeout_ms: setting("timeout-ms", 2_000, 10, 600_000),
-            max_value_bytes: setting("max-value-bytes", options.max_value_bytes, 1, 1 << 30),
+            max_value_bytes: setting("max-value-bytes", options.max_value_bytes, 1, MAX_VALUE_BYTES),
             max_key_bytes: setting("max-key-bytes", options.max_key_bytes, 1, MAX_NAME_BYTES),
         }
     }

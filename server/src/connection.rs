@@ -115,7 +115,7 @@ struct Connection {
 impl Connection {
     fn new(worker: WorkerRef, node: Arc<Node>, session: Session) -> Self {
         // A value beyond its limit is refused with a reason; one far beyond it costs the connection.
-        let bulk_bytes = (node.config.max_value_bytes.get() as usize).saturating_mul(4).max(64 * 1024 * 1024);
+        let bulk_bytes = 64 * 1024 * 1024;
         let scanner = Scanner::new(Limits { bulk_bytes, ..Limits::default() }, Access::Authenticated);
         let outbox = Rc::new(Outbox::default());
         Self { worker, node, session, scanner, outbox, input: Vec::new(), done: 0, closing: false }
@@ -146,9 +146,8 @@ impl Connection {
                     None => return Ok(()),
                 },
                 read = stream.read_buf(&mut self.input), if reads => {
-                    if read? == 0 {
-                        return Ok(());
-                    }
+                    // The client has said all it wants to; what it asked for is still answered.
+                    self.closing |= read? == 0;
                     self.work();
                 }
                 () = self.outbox.wake.notified() => {}
@@ -158,7 +157,8 @@ impl Connection {
 
     /// Is there a whole command left from an earlier read?
     fn has_input(&mut self) -> bool {
-        self.done < self.input.len() && matches!(self.scanner.scan(&self.input[self.done..]), Ok(Scan::Command { .. }))
+        self.done < self.input.len()
+            && !matches!(self.scanner.scan(&self.input[self.done..]), Ok(Scan::Incomplete { .. }))
     }
 
     /// Carries out the commands that have come in.

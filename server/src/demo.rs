@@ -33,8 +33,8 @@ pub fn run(options: &DemoOptions) -> Result<(), Error> {
     let mut nodes = Vec::new();
     for (index, name) in NAMES.iter().enumerate() {
         nodes.push((*name, options.port + index as u16, start(options, index, name)?));
-        wait_until_ready(&mut nodes, index + 1)?;
     }
+    wait_until_ready(&mut nodes)?;
     let mut out = std::io::stdout();
     // Nobody may be reading; the nodes run all the same.
     let _ = writeln!(out, "{}", banner(options));
@@ -64,8 +64,8 @@ fn start(options: &DemoOptions, index: usize, name: &str) -> Result<Child, Error
     command.stdin(Stdio::piped()).spawn().map_err(failed)
 }
 
-/// Waits until the last node started serves every partition.
-fn wait_until_ready(nodes: &mut [(&str, u16, Child)], members: usize) -> Result<(), Error> {
+/// Waits until every node serves every partition and sees the others.
+fn wait_until_ready(nodes: &mut [(&str, u16, Child)]) -> Result<(), Error> {
     let deadline = Instant::now() + START_TIME;
     loop {
         for (name, port, node) in nodes.iter_mut() {
@@ -77,7 +77,9 @@ fn wait_until_ready(nodes: &mut [(&str, u16, Child)], members: usize) -> Result<
         }
         let ready = |port: u16| {
             info(port).is_ok_and(|text| {
-                text.contains(&format!("\r\nmembers:{members}\r\n")) && text.contains("\r\npartitions_serving:1024\r\n")
+                let all_alive =
+                    text.lines().any(|line| line.starts_with("alive:") && line.split(',').count() == NAMES.len());
+                all_alive && text.contains("\r\npartitions_serving:1024\r\n")
             })
         };
         if nodes.iter().all(|(_, port, _)| ready(*port)) {

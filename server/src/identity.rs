@@ -1,7 +1,7 @@
 //! Who this node is: its id for as long as the data directory lives, and a new incarnation at every start.
 //!
 //! The incarnation is on disk before the first write. It never repeats: it is greater than the one before, and at
-//! least the minutes since 2026, so that a directory restored from a copy does not mint under a name already used.
+//! least the seconds since 2026, so that a directory restored from a copy does not mint under a name already used.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -38,9 +38,9 @@ impl Identity {
     /// The same node in its next incarnation.
     #[must_use]
     pub fn next(self) -> Self {
-        let minutes = SystemTime::now().duration_since(UNIX_EPOCH + EPOCH).unwrap_or_default().as_secs() / 60;
-        let minutes = u32::try_from(minutes).unwrap_or(0);
-        Self { incarnation: Incarnation(self.incarnation.0.saturating_add(1).max(minutes)), ..self }
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH + EPOCH).unwrap_or_default().as_secs();
+        let seconds = u32::try_from(seconds).unwrap_or(0);
+        Self { incarnation: Incarnation(self.incarnation.0.saturating_add(1).max(seconds)), ..self }
     }
 }
 
@@ -56,6 +56,32 @@ pub fn lock(directory: &Path) -> Result<File, Error> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::DirectoryInUse(directory.to_owned())),
         Err(TryLockError::Error(why)) => Err(failed(why)),
+    }
+}
+
+/// Checks that the records belong to the node this directory was made for, and notes that on the first start: a
+/// directory that has lost its records must not begin again as if it had never held any.
+///
+/// # Errors
+/// [`Error::DamagedData`] if the records are gone or another node's.
+pub fn check_owner(directory: &Path, kept: Option<&Identity>, identity: &Identity) -> Result<(), Error> {
+    let path = directory.join("node-id");
+    let noted = std::fs::read_to_string(&path).ok();
+    let damaged = |why: String| Error::DamagedData { path: directory.to_owned(), why };
+    match (noted, kept) {
+        (None, _) => {
+            let write = || {
+                let mut file = File::create(&path)?;
+                std::io::Write::write_all(&mut file, identity.node.to_string().as_bytes())?;
+                file.sync_all()
+            };
+            write().map_err(|why| Error::Directory(directory.to_owned(), why))
+        }
+        (Some(noted), Some(kept)) if noted.trim() == kept.node.to_string() => Ok(()),
+        (Some(noted), Some(kept)) => {
+            Err(damaged(format!("the records are of node {}, the directory is of {noted}", kept.node)))
+        }
+        (Some(noted), None) => Err(damaged(format!("the records of node {} are gone", noted.trim()))),
     }
 }
 
@@ -88,6 +114,9 @@ mod tests {
         let copy = Identity::fresh();
         let first = copy.next();
         assert!(first.next().incarnation > first.incarnation);
-        assert!(copy.next().incarnation.0 > 400_000, "minutes since 2026 keep a copy ahead of what was used before");
+        assert!(
+            copy.next().incarnation.0 > 24_000_000,
+            "the seconds since 2026 keep a copy ahead of what was used before"
+        );
     }
 }

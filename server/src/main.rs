@@ -1,7 +1,7 @@
 //! The `dotted` program.
 
 use std::error::Error as _;
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -29,7 +29,8 @@ enum Task {
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,fjall=warn,lsm_tree=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    logs.with_ansi(std::io::stderr().is_terminal()).init();
     let done = match Arguments::parse().task {
         Task::Serve(options) => serve(options),
         Task::Demo(options) => demo::run(&options),

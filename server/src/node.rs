@@ -262,6 +262,7 @@ fn open(options: &ServeOptions, inboxes: &[UnboundedSender<ToWorker>]) -> Result
     let kept = read(IDENTITY)?.map(|bytes| identity::decode::<Identity>(&bytes)).transpose().map_err(damaged)?;
     let members = identity::kept_members(read(MEMBERS)?.as_deref()).map_err(damaged)?;
     let identity = kept.unwrap_or_else(Identity::fresh).next();
+    identity::check_owner(&options.data, kept.as_ref(), &identity)?;
     records.insert(IDENTITY, identity::encode(&identity)).map_err(|why| damaged(why.to_string()))?;
     database.persist(PersistMode::SyncAll).map_err(|why| damaged(why.to_string()))?;
     let inboxes = inboxes.to_vec();

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -27,9 +27,11 @@ use crate::worker;
 const MAGIC: &[u8; 6] = b"DOTTED";
 const VERSION: u8 = 1;
 /// The greatest frame: a key's state, or a batch of anti-entropy with one greatest value in it.
-const FRAME_BYTES: usize = 128 * 1024 * 1024;
+const FRAME_BYTES: usize = 256 * 1024 * 1024;
 /// How many frames wait for a slow or absent peer; further ones are dropped, and anti-entropy makes up for them.
 const QUEUE_FRAMES: usize = 65_536;
+/// The same in bytes.
+const QUEUE_BYTES: usize = 256 * 1024 * 1024;
 /// A frame that greets is small.
 const GREETING_BYTES: usize = 4_096;
 const GREETING_TIME: Duration = Duration::from_secs(2);
@@ -73,7 +75,25 @@ pub struct Hello {
 
 struct Link {
     queue: Sender<(Instant, Vec<u8>)>,
+    queued_bytes: Arc<AtomicUsize>,
+    /// Is there a connection? Without one, what is sent is lost at once rather than later.
+    is_up: Arc<AtomicBool>,
     address: SocketAddr,
+}
+
+/// The receiving end of a link's queue.
+struct Frames {
+    queue: Receiver<(Instant, Vec<u8>)>,
+    queued_bytes: Arc<AtomicUsize>,
+    is_up: Arc<AtomicBool>,
+}
+
+impl Frames {
+    fn clear(&mut self) {
+        while let Ok((_, frame)) = self.queue.try_recv() {
+            self.queued_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
+        }
+    }
 }
 
 struct Caller {
@@ -130,8 +150,23 @@ impl Peers {
 
     fn enqueue(&self, to: NodeId, frame: &PeerFrame, delay: Duration) {
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(link) = links.get(&to) {
-            let _ = link.queue.try_send((Instant::now() + delay, encode(frame)));
+        let Some(link) = links.get(&to) else { return };
+        if !link.is_up.load(Ordering::Relaxed) {
+            return;
+        }
+        let bytes = encode(frame);
+        let len = bytes.len();
+        if len > FRAME_BYTES {
+            // It would cost the link, again and again.
+            return tracing::error!(
+                "a message of {len} bytes to {to} is over the limit of {FRAME_BYTES} and was not sent"
+            );
+        }
+        if link.queued_bytes.load(Ordering::Relaxed) + len <= QUEUE_BYTES {
+            link.queued_bytes.fetch_add(len, Ordering::Relaxed);
+            if link.queue.try_send((Instant::now() + delay, bytes)).is_err() {
+                link.queued_bytes.fetch_sub(len, Ordering::Relaxed);
+            }
         }
     }
 
@@ -190,29 +225,29 @@ pub(crate) async fn keep_links(mut wanted: UnboundedReceiver<(NodeId, SocketAddr
     while let Some((to, address)) = wanted.recv().await {
         let (queue, frames) = channel(QUEUE_FRAMES);
         let mut links = node.peers.links.write().unwrap_or_else(PoisonError::into_inner);
-        if to == node.id || links.get(&to).is_some_and(|link| link.address == address) {
+        // An entry with this node's own address is of one that was here before it.
+        if to == node.id || address == own || links.get(&to).is_some_and(|link| link.address == address) {
             continue;
         }
         // A link to an older address ends, its queue being dropped here.
-        links.insert(to, Link { queue, address });
+        let queued_bytes = Arc::new(AtomicUsize::new(0));
+        let is_up = Arc::new(AtomicBool::new(false));
+        links.insert(to, Link { queue, queued_bytes: Arc::clone(&queued_bytes), is_up: Arc::clone(&is_up), address });
         drop(links);
+        let frames = Frames { queue: frames, queued_bytes, is_up };
         tokio::task::spawn_local(keep_link(to, address, frames, Arc::clone(&node), own));
     }
 }
 
-async fn keep_link(
-    to: NodeId,
-    address: SocketAddr,
-    mut frames: Receiver<(Instant, Vec<u8>)>,
-    node: Arc<Node>,
-    own: SocketAddr,
-) {
+async fn keep_link(to: NodeId, address: SocketAddr, mut frames: Frames, node: Arc<Node>, own: SocketAddr) {
     loop {
         match dial(address, &node, own).await {
             Ok((stream, other)) if other == to => {
-                while frames.try_recv().is_ok() {} // what waited for the link is out of date by now
+                frames.clear(); // what waited for the link is out of date by now
+                frames.is_up.store(true, Ordering::Relaxed);
                 node.with_cluster(|cluster, _, out| cluster.linked(to, out));
                 let ended = pump(stream, &mut frames).await;
+                frames.is_up.store(false, Ordering::Relaxed);
                 node.with_cluster(|cluster, now, out| cluster.lost(to, now, out));
                 match ended {
                     Ok(()) => return,
@@ -226,7 +261,7 @@ async fn keep_link(
             }
             Err(why) => tracing::debug!("{why}"),
         }
-        if frames.is_closed() {
+        if frames.queue.is_closed() {
             return;
         }
         sleep(REDIAL_TIME).await;
@@ -234,13 +269,13 @@ async fn keep_link(
 }
 
 /// Writes what is queued, as much at once as there is.
-async fn pump(mut stream: TcpStream, frames: &mut Receiver<(Instant, Vec<u8>)>) -> std::io::Result<()> {
+async fn pump(mut stream: TcpStream, frames: &mut Frames) -> std::io::Result<()> {
     let mut turn = Vec::new();
     let mut out = Vec::new();
     let mut nothing = [0; 1];
     loop {
         tokio::select! {
-            taken = frames.recv_many(&mut turn, 256) => {
+            taken = frames.queue.recv_many(&mut turn, 256) => {
                 if taken == 0 {
                     return Ok(());
                 }
@@ -251,6 +286,7 @@ async fn pump(mut stream: TcpStream, frames: &mut Receiver<(Instant, Vec<u8>)>) 
             }
         }
         for (due, frame) in turn.drain(..) {
+            frames.queued_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
             if due > Instant::now() {
                 stream.write_all(&std::mem::take(&mut out)).await?;
                 sleep_until(due).await;

@@ -52,8 +52,10 @@ mod tests {
     use replica::{Actor, CellId, Dot, Incarnation, NodeId, Observed};
 
     fn observed(count: u128) -> Observed {
-        let actor =
-            |n: u128| Actor { node: NodeId(uuid::Uuid::from_u128(n << 100 | 77)), incarnation: Incarnation(470_000) };
+        let actor = |n: u128| Actor {
+            node: NodeId(uuid::Uuid::from_u128(n << 100 | 77)),
+            incarnation: Incarnation(28_000_000),
+        };
         Observed { context: (1..=count).map(|n| Dot::new(actor(n), 3_000)).collect(), seen: Vec::new() }
     }
 

@@ -107,3 +107,15 @@ fn random_bytes_on_the_peer_port_change_nothing() {
     }
     assert_eq!(node.client().run("PING"), "PONG");
 }
+
+#[test]
+fn a_client_that_has_said_all_it_wants_to_still_gets_its_answers() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Process::serve(data.path(), &[]);
+    let mut client = node.client();
+    client.send(b"SET k v\r\nGET k\r\n");
+    client.finish();
+    assert_eq!(client.receive_text(), "OK");
+    assert_eq!(client.receive_text(), "v");
+    assert!(client.is_closed());
+}

@@ -100,6 +100,56 @@ fn a_copied_directory_is_refused_beside_its_original() {
     assert_eq!(b.client().run("PING"), "PONG");
 }
 
+#[test]
+fn commands_pipelined_at_any_node_take_effect_in_their_order() {
+    let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let a = Process::serve(dirs[0].path(), &["--name", "a"]);
+    let b = join(dirs[1].path(), &a, "b");
+    let c = join(dirs[2].path(), &a, "c");
+    wait_until_filled(&b, 3);
+    wait_until_filled(&c, 3);
+    for node in [&a, &b, &c] {
+        let mut client = node.client();
+        for key in ["k", "l", "m", "n"] {
+            let commands = (0..50)
+                .map(|n| format!("SET {key} {n}\r\nGET {key}\r\nSADD set-{key} {n}\r\nSISMEMBER set-{key} {n}\r\n"));
+            client.send(commands.collect::<String>().as_bytes());
+            for n in 0..50 {
+                assert_eq!((client.receive_text(), client.receive_text()), ("OK".to_owned(), n.to_string()));
+                client.receive_text();
+                assert_eq!(client.receive_text(), "1");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_node_that_starts_empty_at_the_address_of_a_lost_one_takes_its_place() {
+    let dirs: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
+    let a = Process::serve(dirs[0].path(), &["--name", "a"]);
+    let b = join(dirs[1].path(), &a, "b");
+    let mut c = join(dirs[2].path(), &a, "c");
+    wait_until_filled(&b, 3);
+    wait_until_filled(&c, 3);
+    let mut client = a.client();
+    for n in 0..50 {
+        client.until(&format!("SET key{n} v{n}"), |reply| reply == "OK");
+    }
+    let peer_address = c.peer_address();
+    c.kill();
+    let c =
+        Process::serve(dirs[3].path(), &["--join", &a.peer_address(), "--name", "c", "--peer-listen", &peer_address]);
+    wait_until_filled(&c, 3);
+    for node in [&a, &b, &c] {
+        node.client().until("INFO", |info| {
+            info.contains("\r\nmembers:3\r\n") && info.contains("\r\npartitions_serving:1024\r\n")
+        });
+    }
+    for n in 0..50 {
+        assert_eq!(c.client().run(&format!("DOT.WITH R 3 GET key{n}")), format!("v{n}"));
+    }
+}
+
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;

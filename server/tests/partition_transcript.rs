@@ -16,6 +16,7 @@ impl Drop for Demo {
         // The nodes follow: their standard input ends.
         let _ = self.0.kill();
         let _ = self.0.wait();
+        std::thread::sleep(std::time::Duration::from_millis(500));
     }
 }
 
@@ -38,7 +39,7 @@ fn line_after<'a>(reply: &'a str, word: &str) -> Vec<&'a str> {
 #[test]
 fn both_sides_of_a_partition_write_and_nothing_is_lost() {
     let (data, port) = (tempfile::tempdir().unwrap(), three_free_ports());
-    let _demo = start(data.path(), port);
+    let demo = start(data.path(), port);
     let connect = |n: u16| Client::connect(&format!("127.0.0.1:{}", port + n));
     let (mut a, mut b, mut c) = (connect(0), connect(1), connect(2));
 
@@ -100,4 +101,9 @@ fn both_sides_of_a_partition_write_and_nothing_is_lost() {
         zero("cells-total") && zero("metadata-bytes") && zero("log-entries") && zero("missing-dots")
     };
     a.until("DOT.EXPLAIN cart", gone);
+
+    // The same command starts the nodes again, with their data.
+    drop(demo);
+    let _demo = start(data.path(), port);
+    assert_eq!(connect(2).until("GET hits", |reply| reply == "2"), "2");
 }

@@ -91,7 +91,7 @@ fn an_announced_length_costs_no_memory() {
 
 #[test]
 fn a_limit_as_large_as_an_address_does_not_overflow() {
-    let limits = Limits { bulk_bytes: usize::MAX, ..Limits::default() };
+    let limits = Limits { bulk_bytes: usize::MAX, request_bytes: usize::MAX, ..Limits::default() };
     let mut scanner = Scanner::new(limits, Access::Authenticated);
     let announced = b"*1\r\n$9223372036854775807\r\n";
     for _ in 0..2 {

@@ -70,6 +70,7 @@ impl Workload {
             _ if cell.kind == CellKind::Member => Write::RemoveObserved(cell, observed),
             0 => Write::RemoveObserved(cell, observed),
             1 => Write::PutObserved(cell, vec![ByteString(self.fresh()), ByteString(self.fresh())], observed),
+            2 if dice.percent(30) => Write::PutIfCurrent(cell, vec![ByteString(self.fresh())], observed),
             _ => Write::PutObserved(cell, vec![ByteString(self.fresh())], observed),
         };
         (key, Operation::Write(write))

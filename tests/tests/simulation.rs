@@ -7,7 +7,8 @@ fn assert_safe(plan: &Plan, seeds: std::ops::Range<u64>) {
     let mut acknowledged = 0;
     for seed in seeds {
         let outcome = run(seed, plan);
-        assert_eq!(outcome.violation, None, "seed {seed}; replay: simulate --seeds 1 --from {seed}");
+        let join = if plan.join { " --join" } else { "" };
+        assert_eq!(outcome.violation, None, "seed {seed}; replay: simulate --seeds 1 --from {seed}{join}");
         acknowledged += outcome.acknowledged;
     }
     assert!(acknowledged > 1_000, "a run in which nothing was acknowledged proves nothing");

@@ -26,9 +26,25 @@ pub(super) struct Pending {
 #[derive(Debug)]
 enum Awaited {
     Write(Written),
-    Read { key: Vec<u8>, read: Read, own_digest: u64, differing: BTreeMap<NodeId, u64>, view: Option<Box<KeyView>> },
-    Explain { order: Vec<NodeId>, reports: BTreeMap<NodeId, OwnerReport>, asked: usize },
-    Forwarded { to: NodeId, is_write: bool },
+    /// `found` is what this node alone would answer, as of the arrival of the read; `view` what is known together,
+    /// once somebody differs.
+    Read {
+        key: Vec<u8>,
+        read: Read,
+        found: Found,
+        own_digest: u64,
+        differing: BTreeMap<NodeId, u64>,
+        view: Option<Box<KeyView>>,
+    },
+    Explain {
+        order: Vec<NodeId>,
+        reports: BTreeMap<NodeId, OwnerReport>,
+        asked: usize,
+    },
+    Forwarded {
+        to: NodeId,
+        is_write: bool,
+    },
 }
 
 impl Core {
@@ -39,9 +55,12 @@ impl Core {
         };
         let coordinator = view.coordinator(request.partition);
         let serves = view.replicas(request.partition).serving.contains(&self.me.node);
+        // Reads go where writes go, so that a client's pipelined commands on one key take effect in their order.
         let here = match request.operation {
-            Operation::Write(_) => coordinator == Some(self.me.node),
-            _ => serves && self.can_be_read(request.partition) || coordinator == Some(self.me.node),
+            Operation::Write(_) | Operation::Read(_) => coordinator == Some(self.me.node),
+            Operation::Explain | Operation::Scan { .. } | Operation::Count => {
+                serves && self.can_be_read(request.partition) || coordinator == Some(self.me.node)
+            }
         };
         match coordinator {
             Some(_) if here => self.coordinate(step, origin, request),
@@ -220,8 +239,13 @@ impl Core {
         if needed == 1 && counts_self {
             return self.answer_alone(step, origin, partition, &key, &read);
         }
-        let digest = match self.on_partition(step, partition, |p, txn| p.read_digest(txn, &key, &read)) {
-            Ok(digest) => digest,
+        let looked = self.on_partition(step, partition, |p, txn| {
+            // One cell or a few are cheap to keep for a merge; of a whole key, the merge takes what is there by then.
+            let view = if matches!(read, Read::Cells(_)) { p.view(txn, &key, &read)?.map(Box::new) } else { None };
+            Ok((p.read_digest(txn, &key, &read)?, p.read(txn, &key, &read)?, view))
+        });
+        let (digest, found, own) = match looked {
+            Ok(looked) => looked,
             Err(error) => return step.out.push(origin.fail(Failure::Store(error))),
         };
         let ticket = self.ticket();
@@ -230,7 +254,7 @@ impl Core {
             step.out.push(Action::Send(node, fetch));
         }
         let answered = if counts_self { vec![self.me.node] } else { Vec::new() };
-        let what = Awaited::Read { key, read, own_digest: digest, differing: BTreeMap::new(), view: None };
+        let what = Awaited::Read { key, read, found, own_digest: digest, differing: BTreeMap::new(), view: own };
         self.wait(step, ticket, origin, partition, needed, answered, what, self.settings.timeout_ms);
     }
 
@@ -278,9 +302,10 @@ impl Core {
     /// Enough owners have answered: answer with what they know together, and tell those who knew less.
     fn finish_read(&mut self, step: &mut Step<'_>, pending: Pending) {
         let Pending { origin, partition, answered, what, .. } = pending;
-        let Awaited::Read { key, read, own_digest, differing, view } = what else { return };
-        let Some(view) = view else {
-            return self.answer_alone(step, origin, partition, &key, &read);
+        let Awaited::Read { read, found, own_digest, differing, view, .. } = what else { return };
+        let Some(view) = view.filter(|_| !differing.is_empty()) else {
+            let answer = origin.answer(Answer::Found(found));
+            return self.release(step, Until::Promised(self.batch_of(partition)), answer);
         };
         let together = view.digest();
         for node in answered.iter().filter(|node| **node != self.me.node) {

@@ -33,6 +33,10 @@ impl Core {
             return;
         }
         slot.expire_questions(step.now.mono_ms, ANSWER_MS);
+        if slot.awaits_stability() {
+            self.quietly(step, partition, |p, txn| p.advance_stability(txn));
+        }
+        let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
         if slot.may_strip() {
             self.quietly(step, partition, |p, txn| p.strip(txn));
         }
@@ -77,7 +81,7 @@ impl Core {
         let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
         let behind = !slot.clock().covers(&clock);
         slot.hear(from, clock, note);
-        let idle = slot.inbound().is_none() && !slot.is_asking();
+        let idle = slot.inbound().is_none() && !slot.is_asking_anybody();
         if note.ask {
             self.tell(step, &view, partition, from, false);
         }
@@ -89,7 +93,7 @@ impl Core {
     }
 
     /// Does somebody know more of this node's writes than it does? Then its disk is an old copy.
-    fn is_amnesia(&mut self, step: &mut Step<'_>, partition: PartitionId, theirs: &Context) -> bool {
+    pub(super) fn is_amnesia(&mut self, step: &mut Step<'_>, partition: PartitionId, theirs: &Context) -> bool {
         let slot = self.partitions[usize::from(partition.number())].as_ref();
         let amnesia = slot.is_some_and(|slot| slot.is_amnesia(theirs));
         if amnesia && !std::mem::replace(&mut self.amnesia, true) {
@@ -117,8 +121,11 @@ impl Core {
             None => {}
             Some((Backlog::None, ..)) => self.tell(step, &view, partition, from, false),
             Some((Backlog::Stream, ..)) => step.out.push(Action::Send(from, Message::MustStream(partition))),
-            Some((Backlog::Keys(keys, more), clock, residual)) => {
-                let missing = Message::Missing(partition, Box::new(MissingKeys { keys, clock, residual, more }));
+            Some((Backlog::Keys(keys, more), own, residual)) => {
+                let missing = Message::Missing(
+                    partition,
+                    Box::new(MissingKeys { keys, clock: own, residual, more, asked_with: clock.clone() }),
+                );
                 self.release(step, until, Action::Send(from, missing));
             }
         }
@@ -131,12 +138,23 @@ impl Core {
         partition: PartitionId,
         missing: MissingKeys,
     ) {
+        let owner = self.view.as_ref().is_some_and(|view| view.replicas(partition).contains(self.me.node));
+        let slot = self.partitions[usize::from(partition.number())].as_ref();
+        // A late answer to a question asked before the partition was dropped or lost here speaks of what is not here.
+        let wanted = slot.is_some_and(|slot| slot.is_asking(from) && slot.clock().covers(&missing.asked_with));
+        if !owner || !wanted {
+            return;
+        }
         for (_, state) in missing.keys.iter().flat_map(|key| &key.cells) {
             self.follow(crdt::reading::latest(&state.live), step.now.wall_ms);
         }
         let taken = self.quietly(step, partition, |p, txn| {
             p.answered(from);
-            p.take_missing(txn, &missing)
+            let joined = p.take_missing(txn, &missing)?;
+            if !missing.more {
+                p.is_complete();
+            }
+            Ok(joined)
         });
         let Some(joined) = taken else { return };
         self.report(step, from, joined);

@@ -14,6 +14,11 @@ impl Core {
         partition: PartitionId,
         changes: &[Change],
     ) {
+        // Nobody else mints under this node's name: who knows such a dot has met a copy of it, or its past.
+        let dots: Context = changes.iter().map(|change| change.dot).collect();
+        if self.is_amnesia(step, partition, &dots) {
+            return;
+        }
         for entry in changes.iter().filter_map(|change| change.entry.as_ref()) {
             self.follow(entry.at, step.now.wall_ms);
         }

@@ -30,6 +30,11 @@ impl Partition {
         self.is_alone() || self.stability.settled.contains(dot)
     }
 
+    /// Is anything logged, or waiting to settle, that may have become stable?
+    pub(crate) fn awaits_stability(&self) -> bool {
+        self.stability.settling.is_some() || self.stability.stable != self.meta.clock
+    }
+
     /// Recomputes the stable cut from what the other replicas have told, and forgets what is below it.
     pub(crate) fn advance_stability(&mut self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
         let mut stable = self.meta.clock.clone();
@@ -43,6 +48,12 @@ impl Partition {
         if !fresh.is_empty() {
             let pruned = self.prune_log(txn, &fresh)?;
             self.stability.stable.union(&pruned);
+        }
+        // A former owner may still bring increments that no reset has marked.
+        for former in &self.former {
+            let Some(peer) = self.peers.get(former) else { return Ok(()) };
+            stable = stable.intersection(&peer.clock);
+            known.union(&peer.clock);
         }
         self.settle(txn, &stable, known)
     }

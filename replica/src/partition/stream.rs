@@ -23,6 +23,8 @@ pub(crate) struct Inbound {
     pub(crate) source: NodeId,
     /// The source's clock when it began; nothing before its first answer.
     pub(crate) floor: Context,
+    /// What the source had removed in the whole partition, beyond its clock, when it began.
+    pub(crate) floor_residual: Context,
     pub(crate) cursor: Option<Cursor>,
     pub(crate) heard_at_ms: u64,
 }
@@ -47,8 +49,14 @@ fn is_after(cursor: &Cursor, partition: PartitionId, key: &[u8], cell: &CellId) 
 impl Partition {
     /// Begins to receive a stream, dropping one that went on.
     pub(crate) fn begin_stream(&mut self, source: NodeId, now_ms: u64) {
-        self.debris = true;
-        self.inbound = Some(Inbound { source, floor: Context::new(), cursor: None, heard_at_ms: now_ms });
+        (self.debris, self.incomplete) = (true, true);
+        self.inbound = Some(Inbound {
+            source,
+            floor: Context::new(),
+            floor_residual: Context::new(),
+            cursor: None,
+            heard_at_ms: now_ms,
+        });
     }
 
     /// The stream being received: from whom, where it stands, and when it last moved.
@@ -190,6 +198,7 @@ impl Partition {
         }
         if inbound.cursor.is_none() {
             inbound.floor = range.clock.clone();
+            inbound.floor_residual = range.residual.clone();
         }
         if !range.clock.covers(&inbound.floor) {
             // The source has lost what it promised: only a new stream can be trusted.
@@ -204,8 +213,9 @@ impl Partition {
             inbound.cursor.clone_from(&range.upto);
             return Ok(Some((joined, false)));
         }
-        let floor = std::mem::take(&mut inbound.floor);
-        self.inbound = None;
+        let (floor, residual) = (std::mem::take(&mut inbound.floor), std::mem::take(&mut inbound.floor_residual));
+        (self.inbound, self.incomplete) = (None, false);
+        self.meta.residual.union(&residual);
         self.meta.clock.union(&floor);
         self.meta.residual.union(&range.residual);
         self.dirty = true;

@@ -9,6 +9,9 @@ use crate::partition::{OpenCell, OpenKey, Partition};
 use crate::place::{CellId, CellKind, Place};
 use crate::store::{StoreError, Txn};
 
+/// The siblings of a cell, together: each owner's must fit one message with those of the others.
+const CELL_BYTES: u64 = 48 * 1024 * 1024;
+
 /// What a write puts in the place of what it has seen.
 enum Put<'a> {
     Value(&'a [u8]),
@@ -132,7 +135,14 @@ impl Partition {
         values: &[ByteString],
         observed: &Observed,
         writing: &mut Writing,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Failure> {
+        let cell = self.load_cell(txn, open, id.clone())?;
+        let stays = cell.state.live.iter().filter(|(dot, _)| !observed.context.contains(dot));
+        let stays: usize = stays.map(|(_, entry)| value_bytes(entry)).sum();
+        let comes: usize = values.iter().map(|value| value.0.len()).sum();
+        if (stays + comes) as u64 > CELL_BYTES {
+            return Err(Failure::TooLarge { limit_bytes: CELL_BYTES });
+        }
         let puts = values.iter().map(|value| Put::Value(&value.0));
         let puts = if values.is_empty() { vec![Put::Nothing] } else { puts.collect() };
         for put in &puts {
@@ -308,6 +318,13 @@ impl Partition {
         self.apply_to_cell(txn, open, &mut cell, &change);
         self.store_cell(txn, open, cell);
         writing.own(change);
+    }
+}
+
+fn value_bytes(entry: &Entry) -> usize {
+    match &entry.content {
+        Content::Value { bytes, .. } => bytes.len(),
+        _ => 0,
     }
 }
 

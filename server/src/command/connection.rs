@@ -100,7 +100,11 @@ fn hello(arguments: &Arguments<'_>, session: &mut Session, _: &Arc<Node>) -> Ste
             }
             at += 2;
         } else if arguments.is(at, "AUTH") && at + 2 < arguments.len() {
-            return no_password().into();
+            // Without passwords, the default user has any.
+            if !arguments.is(at + 1, "default") {
+                return Reply::error("WRONGPASS invalid username-password pair or user is disabled.").into();
+            }
+            at += 3;
         } else {
             return Reply::error(format!("ERR Syntax error in HELLO option '{}'", arguments.text(at))).into();
         }
@@ -116,12 +120,6 @@ fn hello(arguments: &Arguments<'_>, session: &mut Session, _: &Arc<Node>) -> Ste
         (Reply::copied(b"modules"), Reply::Array(Vec::new())),
     ])
     .into()
-}
-
-fn no_password() -> Reply {
-    Reply::error(
-        "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
-    )
 }
 
 fn select(arguments: &Arguments<'_>, _: &mut Session, _: &Arc<Node>) -> Step {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crdt::reading;
 use replica::{ByteString, CellId, CellKind, Read, Write};
 
-use crate::command::{Arguments, Command, ONE_KEY, check_name, check_value, names, read_kind, shown, write};
+use crate::command::{
+    Arguments, Command, ONE_KEY, check_cells, check_name, check_value, names, read_kind, shown, write,
+};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::{Reply, parse_integer};
@@ -71,6 +73,9 @@ pub(super) static COMMANDS: &[Command] = &[
 fn hset(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     if arguments.len() % 2 == 1 {
         return Reply::wrong_number_of_arguments("hset").into();
+    }
+    if let Err(refused) = check_cells(arguments) {
+        return refused.into();
     }
     let mut fields = Vec::with_capacity(arguments.len() / 2 - 1);
     for at in (2..arguments.len()).step_by(2) {

@@ -48,19 +48,26 @@ pub(super) static COMMANDS: &[Command] = &[
     },
 ];
 
-fn info(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    Step::ask_all(everywhere(session, node, &Operation::Count), |answers, node| {
-        Reply::Verbatim(describe(node, counted(&answers)))
+fn info(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    let wanted: Vec<String> =
+        arguments.skip(1).map(|name| String::from_utf8_lossy(name).to_ascii_lowercase()).collect();
+    Step::ask_all(everywhere(session, node, &Operation::Count), move |answers, node| {
+        Reply::Verbatim(describe(node, counted(&answers), &wanted))
     })
 }
 
-fn describe(node: &Node, keys: u64) -> String {
+fn describe(node: &Node, keys: u64, wanted: &[String]) -> String {
+    let every =
+        wanted.is_empty() || wanted.iter().any(|name| ["all", "everything", "default"].contains(&name.as_str()));
     let view = node.view();
     let serving = PartitionId::all().filter(|p| view.replicas(*p).serving.contains(&node.id)).count();
     let filling = PartitionId::all().filter(|p| view.replicas(*p).filling.contains(&node.id)).count();
     let alive: Vec<String> = view.alive.iter().map(|other| view.name(*other)).collect();
     let mut text = String::new();
     let mut section = |name: &str, lines: &[(&str, String)]| {
+        if !every && !wanted.contains(&name.to_ascii_lowercase()) {
+            return;
+        }
         // Writing into a string does not fail.
         let _ = write!(text, "# {name}\r\n");
         for (key, value) in lines {
@@ -105,7 +112,7 @@ fn describe(node: &Node, keys: u64) -> String {
             ("incarnation", node.incarnation().0.to_string()),
             ("layout_version", view.members.version().to_string()),
             ("replicas", view.members.replicas.to_string()),
-            ("members", view.members.nodes.len().to_string()),
+            ("members", view.members.current().count().to_string()),
             ("alive", alive.join(",")),
             ("partitions", PARTITIONS.to_string()),
             ("partitions_serving", serving.to_string()),

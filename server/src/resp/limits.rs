@@ -28,12 +28,19 @@ pub struct Limits {
     pub arguments: usize,
     /// Bytes of one argument: what Redis calls `proto-max-bulk-len`.
     pub bulk_bytes: usize,
+    /// The greatest command, all its arguments together.
+    pub request_bytes: usize,
 }
 
 impl Default for Limits {
     /// 64 KiB for a line, 1,048,576 arguments, 16 MiB for an argument.
     fn default() -> Self {
-        Self { inline_bytes: 64 * 1024, arguments: 1_048_576, bulk_bytes: 16 * 1024 * 1024 }
+        Self {
+            inline_bytes: 64 * 1024,
+            arguments: 1_048_576,
+            bulk_bytes: 16 * 1024 * 1024,
+            request_bytes: 96 * 1024 * 1024,
+        }
     }
 }
 
@@ -83,7 +90,7 @@ fn admit(announced: i64, limit: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { inline_bytes: 64, arguments: 100, bulk_bytes: 100_000 };
+    const LIMITS: Limits = Limits { inline_bytes: 64, arguments: 100, bulk_bytes: 100_000, request_bytes: 1_000_000 };
 
     #[test]
     fn a_limit_is_the_last_number_that_is_let_in() {

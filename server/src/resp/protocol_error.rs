@@ -38,6 +38,8 @@ pub enum ProtocolError {
     TooBigMultibulkCount,
     /// A line that announces a length is longer than the limit.
     TooBigBulkCount,
+    /// All arguments together are more than a command may have.
+    TooBigRequest,
     /// A peer announced too many arguments before it authenticated.
     UnauthenticatedMultibulkLength,
     /// A peer announced too long an argument before it authenticated.
@@ -54,6 +56,7 @@ impl fmt::Display for ProtocolError {
             Self::UnbalancedQuotes => f.write_str("unbalanced quotes in request"),
             Self::TooBigInline => f.write_str("too big inline request"),
             Self::TooBigMultibulkCount => f.write_str("too big mbulk count string"),
+            Self::TooBigRequest => f.write_str("too big request"),
             Self::TooBigBulkCount => f.write_str("too big bulk count string"),
             Self::UnauthenticatedMultibulkLength => f.write_str("unauthenticated multibulk length"),
             Self::UnauthenticatedBulkLength => f.write_str("unauthenticated bulk length"),

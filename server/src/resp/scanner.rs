@@ -279,6 +279,9 @@ impl Scanner {
             return Ok(wait_for_one_more(bytes));
         };
         let bytes = self.limits.admit_bulk(length, self.access)?;
+        if self.cursor.offset().saturating_add(bytes) > self.limits.request_bytes {
+            return Err(ProtocolError::TooBigRequest);
+        }
         Ok(Step::Next(State::Argument { bytes }))
     }
 

@@ -102,6 +102,18 @@ impl Client {
         }
     }
 
+    /// Says that nothing more will be sent.
+    pub fn finish(&mut self) {
+        self.stream.shutdown(std::net::Shutdown::Write).expect("it is open");
+    }
+
+    /// The next reply, as text.
+    pub fn receive_text(&mut self) -> String {
+        let mut lines = Vec::new();
+        show(&self.receive(), &mut lines);
+        lines.join("\n")
+    }
+
     /// Is the connection closed by the node?
     pub fn is_closed(&mut self) -> bool {
         matches!(self.stream.read(&mut [0; 1]), Ok(0) | Err(_))
