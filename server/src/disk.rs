@@ -1,8 +1,11 @@
 //! The disk of a node: one fjall database, written by one thread that makes one batch, and one sync, of
 //! everything that has come in while it was busy (group commit).
 //!
-//! A worker sees its own writes at once: they stand in layers above the database until they are in it.
+//! A worker sees its own writes at once: they stand in layers above the database until they are in it. A cache of
+//! small records beside them saves most look-ups in the database; what is staged goes through it, so that it is never
+//! behind.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -23,6 +26,23 @@ const BATCH_BYTES: usize = 32 * 1024 * 1024;
 /// How many pieces of one worker are on their way at once; what comes meanwhile goes with the next piece. Two keep
 /// the disk busy; with more, every read would have to look through as many layers.
 const PIECES_UNDER_WAY: usize = 2;
+
+/// What one worker's cache of records may hold.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Larger records are not cached.
+const CACHED_RECORD_BYTES: usize = 4 * 1024;
+
+type Cache = quick_cache::unsync::Cache<Vec<u8>, Option<Vec<u8>>, Weigh>;
+
+#[derive(Clone)]
+struct Weigh;
+
+impl quick_cache::Weighter<Vec<u8>, Option<Vec<u8>>> for Weigh {
+    fn weight(&self, key: &Vec<u8>, record: &Option<Vec<u8>>) -> u64 {
+        // The two allocations and the entry itself cost about as much as a small record.
+        (key.len() + record.as_ref().map_or(0, Vec::len) + 128) as u64
+    }
+}
 
 type Edits = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
@@ -132,8 +152,14 @@ impl Disk {
             staged: Edits::new(),
             staged_seq: BatchSeq::default(),
             layers: VecDeque::new(),
+            cache: RefCell::new(Cache::with_weighter(100_000, CACHE_BYTES, Weigh)),
         }
     }
+}
+
+/// The records of keys and cells are looked up one by one; the others are scanned, or read once.
+fn is_cached(key: &[u8]) -> bool {
+    matches!(key.first(), Some(b'K' | b'C'))
 }
 
 enum Base {
@@ -149,6 +175,7 @@ pub struct DiskView {
     staged: Edits,
     staged_seq: BatchSeq,
     layers: VecDeque<(BatchSeq, Arc<Edits>)>,
+    cache: RefCell<Cache>,
 }
 
 impl DiskView {
@@ -159,6 +186,14 @@ impl DiskView {
             return Some(batch.seq);
         }
         self.staged_seq = batch.seq;
+        let cache = self.cache.get_mut();
+        for (key, edit) in batch.edits.iter().filter(|(key, _)| is_cached(key)) {
+            if edit.as_ref().is_none_or(|record| record.len() <= CACHED_RECORD_BYTES) {
+                cache.insert(key.clone(), edit.clone());
+            } else {
+                cache.remove(key);
+            }
+        }
         if self.staged.is_empty() {
             self.staged = batch.edits;
         } else {
@@ -190,13 +225,21 @@ impl DiskView {
 
 impl Store for DiskView {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let cached = is_cached(key);
+        if cached && let Some(record) = self.cache.borrow_mut().get(key) {
+            return Ok(record.clone());
+        }
         if let Some(edit) = self.above().rev().find_map(|edits| edits.get(key)) {
             return Ok(edit.clone());
         }
         match &self.base {
             Base::Database(records) => {
                 let found = records.get(key).map_err(|why| StoreError(why.to_string()))?;
-                Ok(found.map(|value| value.to_vec()))
+                let found = found.map(|value| value.to_vec());
+                if cached && found.as_ref().is_none_or(|record| record.len() <= CACHED_RECORD_BYTES) {
+                    self.cache.borrow_mut().insert(key.to_vec(), found.clone());
+                }
+                Ok(found)
             }
             Base::Memory(store) => store.get(key),
         }

@@ -10,6 +10,10 @@ use server::demo::{self, DemoOptions};
 use server::error::Error;
 use server::node::Node;
 
+/// Commands are many small allocations that live a few milliseconds: this allocator is made for that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A Redis-speaking Dynamo that keeps concurrent writes instead of losing them.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
