@@ -123,7 +123,7 @@ fn compare(name: &str, ours: u16, theirs: u16, command: &str, pipeline: u32) {
 
 /// The better of two runs.
 fn requests_per_second(port: u16, command: &str, pipeline: u32) -> f64 {
-    let requests = if pipeline == 1 { "60000" } else { "300000" };
+    let requests = if pipeline == 1 { "40000" } else { "200000" };
     let run = || {
         let output = Command::new("redis-benchmark")
             .args([
