@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn golden_text() {
-        assert_eq!(of(&[(7, 3)]).to_text(b"cart"), "AUl697wBAAAAAAAAAAcJvbdkng");
+        assert_eq!(of(&[(7, 3)]).to_text(b"cart"), "AXr3vAEAAAAAAAAABwlwxCyR");
     }
 
     #[test]
