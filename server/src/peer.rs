@@ -36,6 +36,8 @@ const QUEUE_BYTES: usize = 256 * 1024 * 1024;
 const GREETING_BYTES: usize = 4_096;
 const GREETING_TIME: Duration = Duration::from_secs(2);
 const REDIAL_TIME: Duration = Duration::from_millis(200);
+/// How long a node is refused before it believes it: the end of its own last run may not have been noticed yet.
+const REFUSED_TIME: Duration = Duration::from_millis(3 * SILENCE_MS);
 /// How long `--join` tries.
 const JOIN_TIME: Duration = Duration::from_secs(10);
 /// A peer that talks is noted as alive once in so many milliseconds.
@@ -240,9 +242,11 @@ pub(crate) async fn keep_links(mut wanted: UnboundedReceiver<(NodeId, SocketAddr
 }
 
 async fn keep_link(to: NodeId, address: SocketAddr, mut frames: Frames, node: Arc<Node>, own: SocketAddr) {
+    let mut refused_since = None;
     loop {
         match dial(address, &node, own).await {
             Ok((stream, other)) if other == to => {
+                refused_since = None;
                 frames.clear(); // what waited for the link is out of date by now
                 frames.is_up.store(true, Ordering::Relaxed);
                 node.with_cluster(|cluster, _, out| cluster.linked(to, out));
@@ -256,8 +260,11 @@ async fn keep_link(to: NodeId, address: SocketAddr, mut frames: Frames, node: Ar
             }
             Ok((_, other)) => tracing::warn!("node {other} answers at {address}, where {to} was"),
             Err(Error::Refused(_, why)) => {
-                tracing::error!("refused by the node at {address}: {why}");
-                std::process::exit(1);
+                let since = *refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > REFUSED_TIME {
+                    tracing::error!("refused by the node at {address}: {why}");
+                    std::process::exit(1);
+                }
             }
             Err(why) => tracing::debug!("{why}"),
         }
@@ -320,10 +327,17 @@ async fn dial(address: SocketAddr, node: &Node, own: SocketAddr) -> Result<(TcpS
 /// Finds out who is at the address given with `--join`.
 pub(crate) async fn find(address: SocketAddr, node: &Node, own: SocketAddr) -> Result<NodeId, Error> {
     let deadline = Instant::now() + JOIN_TIME;
+    let mut refused_since = None;
     loop {
         match dial(address, node, own).await {
             Ok((_, other)) => return Ok(other),
-            Err(error @ Error::Refused(..)) => return Err(error),
+            Err(error @ Error::Refused(..)) => {
+                let since = *refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > REFUSED_TIME {
+                    return Err(error);
+                }
+                sleep(REDIAL_TIME).await;
+            }
             Err(error) if Instant::now() > deadline => return Err(error),
             Err(_) => sleep(REDIAL_TIME).await,
         }

@@ -93,7 +93,8 @@ fn a_copied_directory_is_refused_beside_its_original() {
     b.kill();
     copy(dirs[1].path(), dirs[2].path()).unwrap();
     let b = Process::serve(dirs[1].path(), &["--name", "b"]);
-    wait_until_filled(&b, 2);
+    // Whoever comes first has the id: here the original is back before its copy tries.
+    b.client().until("INFO", |info| info.lines().any(|line| line.starts_with("alive:") && line.contains(',')));
     let output = Process::try_serve(dirs[2].path(), &["--join", &a.peer_address(), "--name", "b"]);
     let output = output.err().expect("refused");
     assert!(output.contains("is in use at"), "{output}");
@@ -103,7 +104,7 @@ fn a_copied_directory_is_refused_beside_its_original() {
 #[test]
 fn commands_pipelined_at_any_node_take_effect_in_their_order() {
     let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
-    let a = Process::serve(dirs[0].path(), &["--name", "a"]);
+    let a = Process::serve(dirs[0].path(), &["--name", "a", "--workers", "2"]);
     let b = join(dirs[1].path(), &a, "b");
     let c = join(dirs[2].path(), &a, "c");
     wait_until_filled(&b, 3);
