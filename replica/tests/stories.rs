@@ -183,6 +183,35 @@ fn a_refused_command_neither_ends_a_stream_nor_lets_an_incomplete_owner_count() 
     assert!(!counts(receiver.receive(node(1), fetch())));
 }
 
+/// A node whose disk is an old copy hears of writes of its own that it does not know: it must not mint on, or one dot
+/// would name two writes, until it has a new incarnation.
+#[test]
+fn a_node_that_hears_of_its_own_unknown_writes_mints_nothing_until_it_is_reborn() {
+    let all = [1, 2, 3];
+    let note = ClockNote { ask: false, counts_you: true };
+    let news = [
+        Message::Clock(partition(), note, [dot(1, 7)].into_iter().collect()),
+        Message::Delta(Ticket(1), partition(), vec![set("k", dot(1, 7), &[])]),
+    ];
+    for message in news {
+        let mut copy = Replica::new(1, &all, &all, 100_000);
+        let write = || Message::Forward(Ticket(7), request("k", Write::Set(b"v".to_vec())));
+        let (now, mut out) = (Now { mono_ms: 0, wall_ms: 1 }, Vec::new());
+        copy.core.handle(now, Event::Peer(node(2), message), &copy.store, &mut out);
+        assert_eq!(out, [Action::Amnesia]);
+        let refused = copy.receive(node(2), write());
+        assert!(matches!(refused[..], [Message::Forwarded(_, _, Answer::Failed(Failure::NotAnOwner))]), "{refused:?}");
+        copy.handle(Event::Reincarnate(Incarnation(2)));
+        let sent = copy.receive(node(2), write());
+        let minted = sent.iter().find_map(|message| match message {
+            Message::Delta(_, _, changes) => changes.first().map(|change| change.dot),
+            _ => None,
+        });
+        let reborn = Actor { node: node(1), incarnation: Incarnation(2) };
+        assert_eq!(minted, Some(Dot::new(reborn, 1)));
+    }
+}
+
 /// Delivers messages among the replicas that are up until nobody has anything to say.
 fn exchange(replicas: &mut [Replica], up: &[usize], from: usize, sent: Vec<(NodeId, Message)>) {
     let mut queue: Vec<_> = sent.into_iter().map(|(to, message)| (replicas[from].id, to, message)).collect();
