@@ -4,8 +4,7 @@
 //! equal bytes. A context never claims an event that was not seen: this is what keeps a write from deleting
 //! values its writer never read.
 
-use smallvec::SmallVec;
-
+use crate::actor_map::ActorMap;
 use crate::{Actor, Causality, Dot, IntervalSet, Run, VersionVector};
 
 /// A set of dots: per actor, the counters seen, as runs. Up to four actors without gaps need no heap.
@@ -20,12 +19,12 @@ use crate::{Actor, Causality, Dot, IntervalSet, Run, VersionVector};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CausalContext<A> {
-    entries: SmallVec<[(A, IntervalSet); 4]>,
+    entries: ActorMap<A, IntervalSet>,
 }
 
 impl<A> Default for CausalContext<A> {
     fn default() -> Self {
-        Self { entries: SmallVec::new() }
+        Self { entries: ActorMap::default() }
     }
 }
 
@@ -49,8 +48,8 @@ impl<A: Actor> CausalContext<A> {
     }
 
     /// Per actor, ascending, the counters seen.
-    pub fn iter(&self) -> impl Iterator<Item = (&A, &IntervalSet)> + '_ {
-        self.entries.iter().map(|(actor, set)| (actor, set))
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&A, &IntervalSet)> + '_ {
+        self.entries.iter()
     }
 
     /// Every run with its actor, ascending.
@@ -66,7 +65,7 @@ impl<A: Actor> CausalContext<A> {
     /// The counters seen of one actor, if any. O(log actors).
     #[must_use]
     pub fn of(&self, actor: &A) -> Option<&IntervalSet> {
-        self.position(actor).ok().map(|at| &self.entries[at].1)
+        self.entries.get(actor)
     }
 
     /// The greatest counter seen of `actor`, 0 if none.
@@ -81,41 +80,29 @@ impl<A: Actor> CausalContext<A> {
         self.of(&dot.actor).is_some_and(|set| set.contains(dot.counter))
     }
 
-    /// Sees one event; says whether it was new.
+    /// Sees one event; says whether it was new. O(1) for the next dot of an actor, O(runs) at worst.
     pub fn insert(&mut self, dot: Dot<A>) -> bool {
-        match self.position(&dot.actor) {
-            Ok(at) => self.entries[at].1.insert(dot.counter),
-            Err(at) => {
-                let mut set = IntervalSet::new();
-                set.insert(dot.counter);
-                self.entries.insert(at, (dot.actor, set));
-                true
-            }
-        }
+        self.entries.entry(dot.actor, IntervalSet::new).insert(dot.counter)
     }
 
     /// Sees a run of one actor's events.
     pub fn insert_run(&mut self, actor: A, run: Run) {
-        let mut set = IntervalSet::new();
-        set.push(run);
-        self.union_of(actor, &set);
+        self.entries.entry(actor, IntervalSet::new).insert_run(run);
     }
 
-    /// Sees everything `other` has seen. O(runs of both).
+    /// This context and one dot more. With the dot of a write and what its writer had read it is the *own-write
+    /// context*: what that writer may replace with its next write. The whole [context](crate::Siblings::context)
+    /// of the place would also name siblings the writer has never read.
+    #[must_use]
+    pub fn with(&self, dot: Dot<A>) -> Self {
+        let mut context = self.clone();
+        context.insert(dot);
+        context
+    }
+
+    /// Sees everything `other` has seen (*merge*). O(runs of both).
     pub fn union(&mut self, other: &Self) {
-        for (actor, set) in other.iter() {
-            match self.position(actor) {
-                Ok(at) => self.entries[at].1.union(set),
-                Err(at) => self.entries.insert(at, (actor.clone(), set.clone())),
-            }
-        }
-    }
-
-    fn union_of(&mut self, actor: A, set: &IntervalSet) {
-        match self.position(&actor) {
-            Ok(at) => self.entries[at].1.union(set),
-            Err(at) => self.entries.insert(at, (actor, set.clone())),
-        }
+        self.entries.merge(&other.entries, IntervalSet::union, IntervalSet::clone);
     }
 
     /// What this context has seen and `other` has not. O(runs of both).
@@ -131,30 +118,44 @@ impl<A: Actor> CausalContext<A> {
     }
 
     fn with_each(&self, f: impl Fn(&A, &IntervalSet) -> IntervalSet) -> Self {
-        let entries = self.iter().map(|(actor, set)| (actor.clone(), f(actor, set)));
-        Self { entries: entries.filter(|(_, set)| !set.is_empty()).collect() }
+        let mut some = Self::new();
+        for (actor, set) in self.iter() {
+            let set = f(actor, set);
+            if !set.is_empty() {
+                some.push(actor.clone(), set);
+            }
+        }
+        some
+    }
+
+    /// For callers whose actors ascend and whose sets are not empty; says whether they do.
+    pub(crate) fn push(&mut self, actor: A, set: IntervalSet) -> bool {
+        debug_assert!(!set.is_empty(), "no entry without a counter");
+        self.entries.push(actor, set)
+    }
+
+    /// What `other` has seen and this context has not: what to ask `other` for. O(runs of both).
+    #[must_use]
+    pub fn missing(&self, other: &Self) -> Self {
+        other.minus(self)
     }
 
     /// Has this context seen everything `other` has?
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        other.iter().all(|(actor, theirs)| self.of(actor).is_some_and(|set| set.covers(theirs)))
+        self.entries.all_of(&other.entries, |ours, theirs| ours.is_some_and(|ours| ours.covers(theirs)))
     }
 
     /// Set inclusion as an order. States are compared by [`Siblings::compare`](crate::Siblings::compare):
     /// contexts alone cannot tell that a value was removed.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Causality {
-        Causality::from_inclusions(other.covers(self), self.covers(other))
+        self.entries.compare(&other.entries, |ours, theirs| (theirs.covers(ours), ours.covers(theirs)))
     }
 
     /// Forgets the dots of actors for which `keep` says no.
     pub fn retain_actors(&mut self, mut keep: impl FnMut(&A) -> bool) {
-        self.entries.retain(|(actor, _)| keep(actor));
-    }
-
-    fn position(&self, actor: &A) -> Result<usize, usize> {
-        self.entries.binary_search_by(|(a, _)| a.cmp(actor))
+        self.entries.retain(|actor, _| keep(actor));
     }
 }
 
@@ -178,51 +179,11 @@ impl<A: Actor> Extend<Dot<A>> for CausalContext<A> {
 
 impl<A: Actor> From<&VersionVector<A>> for CausalContext<A> {
     fn from(vector: &VersionVector<A>) -> Self {
-        let entries = vector.iter().map(|(actor, n)| (actor.clone(), IntervalSet::up_to(n)));
-        Self { entries: entries.collect() }
-    }
-}
-
-#[cfg(feature = "serde")]
-mod serde_form {
-    //! A sequence of `(actor, [(gap, length)])`; reading checks that the form is canonical.
-
-    use alloc::vec::Vec;
-
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::CausalContext;
-    use crate::codec::{gaps, runs_from_gaps};
-    use crate::{Actor, IntervalSet};
-
-    struct Gaps<'a>(&'a IntervalSet);
-
-    impl Serialize for Gaps<'_> {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.collect_seq(gaps(self.0))
+        let mut context = Self::new();
+        for (actor, counter) in vector.iter() {
+            context.push(actor.clone(), IntervalSet::up_to(counter));
         }
-    }
-
-    impl<A: Serialize> Serialize for CausalContext<A> {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.collect_seq(self.entries.iter().map(|(actor, set)| (actor, Gaps(set))))
-        }
-    }
-
-    impl<'de, A: Actor + Deserialize<'de>> Deserialize<'de> for CausalContext<A> {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            let raw: Vec<(A, Vec<(u64, u64)>)> = Vec::deserialize(deserializer)?;
-            if raw.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
-                return Err(D::Error::custom("the actors of a causal context must strictly ascend"));
-            }
-            let mut context = CausalContext::new();
-            for (actor, gaps) in raw {
-                let set = runs_from_gaps(gaps.into_iter()).map_err(D::Error::custom)?;
-                context.entries.push((actor, set));
-            }
-            Ok(context)
-        }
+        context
     }
 }
 

@@ -3,6 +3,8 @@
 //! `join: L = (L1 & L2) + (L1 - C2) + (L2 - C1)`: a dot stays if both sides have it live, or if the side that
 //! does not have it has never seen it. Everything that merges in this project merges by [`DotFun::join`].
 
+use alloc::vec::Vec;
+
 use smallvec::SmallVec;
 
 use crate::{Actor, CausalContext, Dot, DoubleSpentDot, VersionVector};
@@ -11,11 +13,16 @@ use crate::{Actor, CausalContext, Dot, DoubleSpentDot, VersionVector};
 pub trait EventSet<A> {
     /// Has this event been seen?
     fn contains(&self, dot: &Dot<A>) -> bool;
+    /// The greatest counter seen of `actor`, 0 if none.
+    fn max(&self, actor: &A) -> u64;
 }
 
 impl<A: Actor> EventSet<A> for CausalContext<A> {
     fn contains(&self, dot: &Dot<A>) -> bool {
         CausalContext::contains(self, dot)
+    }
+    fn max(&self, actor: &A) -> u64 {
+        CausalContext::max(self, actor)
     }
 }
 
@@ -23,12 +30,18 @@ impl<A: Actor> EventSet<A> for VersionVector<A> {
     fn contains(&self, dot: &Dot<A>) -> bool {
         VersionVector::contains(self, dot)
     }
+    fn max(&self, actor: &A) -> u64 {
+        self.get(actor)
+    }
 }
 
 /// The union of several contexts, without building it.
 impl<A: Actor> EventSet<A> for [&CausalContext<A>] {
     fn contains(&self, dot: &Dot<A>) -> bool {
         self.iter().any(|context| context.contains(dot))
+    }
+    fn max(&self, actor: &A) -> u64 {
+        self.iter().map(|context| context.max(actor)).max().unwrap_or(0)
     }
 }
 
@@ -51,7 +64,6 @@ impl<A> JoinOutcome<A> {
 
 /// A finite map from live dots to payloads, dots ascending. One live dot needs no heap.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DotFun<A, V> {
     live: SmallVec<[(Dot<A>, V); 1]>,
 }
@@ -82,7 +94,7 @@ impl<A: Actor, V> DotFun<A, V> {
     }
 
     /// The live dots with their payloads, ascending.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Dot<A>, &V)> + Clone + '_ {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&Dot<A>, &V)> + ExactSizeIterator + Clone + '_ {
         self.live.iter().map(|(dot, value)| (dot, value))
     }
 
@@ -95,6 +107,12 @@ impl<A: Actor, V> DotFun<A, V> {
     #[must_use]
     pub fn get(&self, dot: &Dot<A>) -> Option<&V> {
         self.position(dot).ok().map(|at| &self.live[at].1)
+    }
+
+    /// For callers whose dots strictly ascend.
+    pub(crate) fn from_ascending(live: Vec<(Dot<A>, V)>) -> Self {
+        debug_assert!(live.is_sorted_by(|(before, _), (after, _)| before < after), "dots ascend");
+        Self { live: live.into_iter().collect() }
     }
 
     /// Adds a live dot, replacing the payload it may have had.

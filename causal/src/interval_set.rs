@@ -78,14 +78,17 @@ impl IntervalSet {
     }
 
     /// Adds one counter; says whether it was new. O(1) at the end of the last run, O(runs) at worst.
+    ///
+    /// # Panics
+    /// If `counter` is 0.
     pub fn insert(&mut self, counter: u64) -> bool {
-        debug_assert!(counter > 0, "counters start at 1");
+        assert!(counter > 0, "counters start at 1");
         let after = self.runs.partition_point(|run| run.first <= counter);
         if after > 0 && counter <= self.runs[after - 1].last {
             return false;
         }
-        let extends = after > 0 && self.runs[after - 1].last + 1 == counter;
-        let reaches = after < self.runs.len() && counter + 1 == self.runs[after].first;
+        let extends = after > 0 && self.runs[after - 1].last == counter - 1;
+        let reaches = after < self.runs.len() && counter == self.runs[after].first - 1;
         match (extends, reaches) {
             (true, true) => {
                 self.runs[after - 1].last = self.runs[after].last;
@@ -96,6 +99,19 @@ impl IntervalSet {
             (false, false) => self.runs.insert(after, Run { first: counter, last: counter }),
         }
         true
+    }
+
+    /// Adds a run of counters. O(1) beyond the last run, O(runs) elsewhere.
+    ///
+    /// # Panics
+    /// If the run is empty or starts at 0.
+    pub fn insert_run(&mut self, run: Run) {
+        assert!(0 < run.first && run.first <= run.last, "a run has at least one counter, and counters start at 1");
+        if run.first > self.max() {
+            self.push(run);
+        } else {
+            self.union(&Self { runs: SmallVec::from([run]) });
+        }
     }
 
     /// Appends a run that lies beyond everything in the set, joining it to the last one if they touch.

@@ -1,12 +1,10 @@
 //! A causal history without gaps: per actor, everything up to a counter.
 
-use core::cmp::Ordering;
+use crate::actor_map::ActorMap;
+use crate::{Actor, CausalContext, Causality, Dot};
 
-use smallvec::SmallVec;
-
-use crate::{Actor, Causality, Dot};
-
-/// The set `{(a, 1..=n)}` for each entry `a -> n`. Canonical: actors ascend, no entry is 0.
+/// The set `{(a, 1..=n)}` for each entry `a -> n`. Canonical: actors ascend, no entry is 0. Up to four actors
+/// need no heap.
 ///
 /// ```
 /// use causal::{Causality, Dot, VersionVector};
@@ -19,12 +17,12 @@ use crate::{Actor, Causality, Dot};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VersionVector<A> {
-    entries: SmallVec<[(A, u64); 4]>,
+    entries: ActorMap<A, u64>,
 }
 
 impl<A> Default for VersionVector<A> {
     fn default() -> Self {
-        Self { entries: SmallVec::new() }
+        Self { entries: ActorMap::default() }
     }
 }
 
@@ -38,10 +36,10 @@ impl<A: Actor> VersionVector<A> {
     /// The greatest counter seen of `actor`, 0 if none. O(log actors).
     #[must_use]
     pub fn get(&self, actor: &A) -> u64 {
-        self.position(actor).map_or(0, |at| self.entries[at].1)
+        self.entries.get(actor).copied().unwrap_or(0)
     }
 
-    /// Is the event in this history?
+    /// Is the event in this history? O(log actors).
     #[must_use]
     pub fn contains(&self, dot: &Dot<A>) -> bool {
         dot.counter <= self.get(&dot.actor)
@@ -49,34 +47,31 @@ impl<A: Actor> VersionVector<A> {
 
     /// Sees everything of the dot's actor up to the dot.
     pub fn insert(&mut self, dot: Dot<A>) {
-        match self.position(&dot.actor) {
-            Ok(at) => self.entries[at].1 = self.entries[at].1.max(dot.counter),
-            Err(at) if dot.counter > 0 => self.entries.insert(at, (dot.actor, dot.counter)),
-            Err(_) => {}
+        if dot.counter > 0 {
+            let held = self.entries.entry(dot.actor, || 0);
+            *held = (*held).max(dot.counter);
         }
     }
 
-    /// Adds everything `other` has seen. O(actors of both).
+    /// Adds everything `other` has seen (*merge*). O(actors of both).
     pub fn union(&mut self, other: &Self) {
-        for (actor, counter) in &other.entries {
-            self.insert(Dot { actor: actor.clone(), counter: *counter });
-        }
+        self.entries.merge(&other.entries, |ours, theirs| *ours = (*ours).max(*theirs), |theirs| *theirs);
     }
 
-    /// Has this history seen everything `other` has?
+    /// Has this history seen everything `other` has? O(actors of both).
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        other.entries.iter().all(|(actor, counter)| *counter <= self.get(actor))
+        self.entries.all_of(&other.entries, |ours, theirs| ours.is_some_and(|ours| theirs <= ours))
     }
 
-    /// Set inclusion as an order.
+    /// Set inclusion as an order. O(actors of both).
     #[must_use]
     pub fn compare(&self, other: &Self) -> Causality {
-        Causality::from_inclusions(other.covers(self), self.covers(other))
+        self.entries.compare(&other.entries, |ours, theirs| (ours <= theirs, theirs <= ours))
     }
 
     /// The entries, actors ascending.
-    pub fn iter(&self) -> impl Iterator<Item = (&A, u64)> + '_ {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&A, u64)> + '_ {
         self.entries.iter().map(|(actor, counter)| (actor, *counter))
     }
 
@@ -86,8 +81,44 @@ impl<A: Actor> VersionVector<A> {
         self.entries.is_empty()
     }
 
-    fn position(&self, actor: &A) -> Result<usize, usize> {
-        self.entries.binary_search_by(|(a, _)| if a == actor { Ordering::Equal } else { a.cmp(actor) })
+    pub(crate) fn entries(&self) -> &ActorMap<A, u64> {
+        &self.entries
+    }
+
+    /// For callers whose actors ascend and whose counters are at least 1.
+    pub(crate) fn push(&mut self, actor: A, counter: u64) {
+        let ascends = self.entries.push(actor, counter);
+        debug_assert!(ascends && counter > 0, "canonical entries");
+    }
+}
+
+/// A context with a gap is not a version vector: the dot is the first one beyond a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap<A>(pub Dot<A>);
+
+impl<A: core::fmt::Debug> core::fmt::Display for Gap<A> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Dot { actor, counter } = &self.0;
+        write!(f, "dot ({actor:?}, {counter}) comes after a gap: keep the form that can have gaps")
+    }
+}
+
+impl<A: core::fmt::Debug> core::error::Error for Gap<A> {}
+
+/// The same history in the form without gaps. O(actors).
+impl<A: Actor> TryFrom<&CausalContext<A>> for VersionVector<A> {
+    type Error = Gap<A>;
+
+    fn try_from(context: &CausalContext<A>) -> Result<Self, Gap<A>> {
+        let mut vector = Self::new();
+        for (actor, set) in context.iter() {
+            let beyond = set.runs().iter().find(|run| run.first > 1);
+            if let Some(run) = beyond {
+                return Err(Gap(Dot { actor: actor.clone(), counter: run.first }));
+            }
+            vector.push(actor.clone(), set.max());
+        }
+        Ok(vector)
     }
 }
 

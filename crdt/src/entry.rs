@@ -3,37 +3,9 @@
 //! A cell is one place of a key: the value of a string, a member of a set, a field of a hash. What a dot says
 //! there is one of four things, whatever the type of the key.
 
-use core::fmt;
+use causal::Hlc;
 
 use crate::{Seen, Tally};
-
-/// A hybrid logical clock reading: milliseconds since 1970 in the upper 48 bits, a count in the lower 16.
-///
-/// It orders writes that causality leaves open (which sibling plain reads show), never anything else.
-/// (Kulkarni et al. 2014)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct Hlc(pub u64);
-
-impl Hlc {
-    /// The reading after `self` when the wall clock shows `wall_ms`.
-    #[must_use]
-    pub fn next(self, wall_ms: u64) -> Self {
-        Self((wall_ms << 16).max(self.0.saturating_add(1)))
-    }
-
-    /// The milliseconds part.
-    #[must_use]
-    pub fn millis(self) -> u64 {
-        self.0 >> 16
-    }
-}
-
-impl fmt::Display for Hlc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.millis(), self.0 & 0xffff)
-    }
-}
 
 /// What one live dot of a cell says, and when it was said.
 #[derive(Clone, Debug, PartialEq, Eq)]

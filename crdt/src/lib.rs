@@ -34,9 +34,10 @@ mod tally;
 
 pub use aw_map::AwMap;
 pub use aw_set::AwSet;
+pub use causal::Hlc;
 pub use causal_state::{Causal, Delta};
 pub use counter::{Contribution, Counter};
-pub use entry::{Content, Entry, Hlc};
+pub use entry::{Content, Entry};
 pub use mv_register::MvRegister;
 pub use store::{DotMap, DotSet, DotStore};
 pub use tally::{Mark, Seen, Tallies, Tally};

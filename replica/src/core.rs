@@ -7,7 +7,7 @@ mod replicate;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crdt::Hlc;
+use causal::{Hlc, HybridClock};
 
 use crate::id::{Actor, Context, Incarnation, NodeId, PARTITIONS, PartitionId};
 use crate::layout::View;
@@ -154,7 +154,7 @@ pub struct Core {
     held: BTreeMap<BatchSeq, Vec<Held>>,
     last_batch: BatchSeq,
     flushed: BatchSeq,
-    hlc: Hlc,
+    hlc: HybridClock,
     ticks: u64,
     round_due: bool,
     amnesia: bool,
@@ -188,7 +188,7 @@ impl Core {
             held: BTreeMap::new(),
             last_batch: BatchSeq::default(),
             flushed: BatchSeq::default(),
-            hlc: Hlc::default(),
+            hlc: HybridClock::new(MAX_DRIFT_MS),
             ticks: 0,
             round_due: true,
             amnesia: false,
@@ -394,11 +394,10 @@ impl Core {
         }
     }
 
-    /// Clock readings of others are followed, so that what is written next is later than what was seen.
+    /// Clock readings of others are followed, so that what is written next is later than what was seen; one that is
+    /// too far ahead is not.
     fn follow(&mut self, at: Hlc, wall_ms: u64) {
-        if at.millis() <= wall_ms + MAX_DRIFT_MS {
-            self.hlc = self.hlc.max(at);
-        }
+        let _too_far_ahead = self.hlc.observe(at, wall_ms);
     }
 
     fn serving_alive(&self, partition: PartitionId) -> BTreeSet<NodeId> {

@@ -54,7 +54,7 @@ impl ActorBytes for Actor {
 
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let node = NodeId(Uuid::from_bytes(from.array()?));
-        let incarnation = u32::try_from(from.varint()?).map_err(|_| DecodeError::Overflow)?;
+        let incarnation = u32::try_from(from.varint()?).map_err(|_| from.refuse(causal::Reason::Overflow))?;
         Ok(Self { node, incarnation: Incarnation(incarnation) })
     }
 }

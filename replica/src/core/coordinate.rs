@@ -170,8 +170,7 @@ impl Core {
         if self.amnesia {
             return step.out.push(origin.fail(Failure::NotAnOwner));
         }
-        self.hlc = self.hlc.next(step.now.wall_ms);
-        let at = self.hlc;
+        let at = self.hlc.tick(step.now.wall_ms);
         let (written, changes) = match self.on_partition(step, partition, |p, txn| p.write(txn, key, write, at)) {
             Ok(done) => done,
             Err(failure) => return step.out.push(origin.fail(failure)),
