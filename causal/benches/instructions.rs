@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::process::Command;
 
-use causal::{CausalContext, Dot, DvvSet, Minter, Siblings, Token, VersionVector};
+use causal::{CausalContext, Dot, DvvSet, Minter, Siblings, Token};
 
 fn dense(actors: u64) -> DvvSet<u64, u64> {
     let mut set = DvvSet::new();
