@@ -63,8 +63,8 @@ fn clocks(n: u64) {
     let pairs = [(&x, &y), (&x, &newer), (&newer, &y)];
     let cpairs = [(&cx, &cy), (&cx, &cnewer), (&cnewer, &cy)];
     let (ours, peer) = race(
-        || time(pairs.repeat(BATCH), |(x, y)| drop(black_box(x.compare(y)))),
-        || time(cpairs.repeat(BATCH), |(x, y)| drop(black_box((*x).partial_cmp(*y)))),
+        || time(pairs.repeat(BATCH), |(x, y)| _ = black_box(x.compare(y))),
+        || time(cpairs.repeat(BATCH), |(x, y)| _ = black_box((*x).partial_cmp(*y))),
     );
     print(&format!("clock-compare/{n}"), ours, peer);
 }
@@ -99,11 +99,11 @@ fn dvv_sets() {
     }
     let read = before.context();
     before.update(&VersionVector::new(), 0, 8).expect("the empty context");
-    let put = |set: &mut DvvSet<u64, u64>| drop(set.update(black_box(&read), 0, 9));
+    let put = |set: &mut DvvSet<u64, u64>| _ = set.update(black_box(&read), 0, 9);
     let [mut here, mut there] = [before.clone(), before.clone()];
     here.update(&read, 0, 9).expect("its own context");
     there.update(&read, 0x9e37_79b9_7f4a_7c15, 9).expect("its own context");
-    let sync = |set: &mut DvvSet<u64, u64>| drop(set.sync(black_box(&there)));
+    let sync = |set: &mut DvvSet<u64, u64>| _ = set.sync(black_box(&there));
     let rounds = |run: &dyn Fn() -> f64| median((0..ROUNDS).map(|_| run()).collect());
     print("dvvset-put/3", rounds(&|| time(vec![before.clone(); BATCH], put)), 535.0);
     print("dvvset-sync/3", rounds(&|| time(vec![here.clone(); BATCH], sync)), 326.0);
