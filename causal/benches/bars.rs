@@ -82,7 +82,7 @@ fn registers(n: u64) {
         register.update(&seen, 0, black_box(7)).expect("its own context");
     };
     let peer_put = |register: &mut MVReg<u64, u64>| {
-        let seen = register.read();
+        let seen = register.read_ctx();
         register.apply(register.write(black_box(7), seen.derive_add_ctx(0)));
     };
     let (ours, peer) =
@@ -117,14 +117,13 @@ fn sizes() {
         context.insert(Dot::new(1, counter));
     });
     print("hole-bytes/100000", context.to_bytes().len() as f64, 12_500.0);
-    let token = |dots: CausalContext<_>| Token::new(dots).to_text(b"cart").len() as f64;
+    let token = |dots: CausalContext<_>| Token::new(dots).to_text(b"cart").expect("short").len() as f64;
     let uuids = (1..=3).map(|n| Dot::new((u128::MAX / n).to_be_bytes(), 100_000)).collect();
-    print("token-chars/3-uuid", Token::new(uuids).to_text(b"cart").len() as f64, 100.0);
+    print("token-chars/3-uuid", Token::new(uuids).to_text(b"cart").expect("short").len() as f64, 100.0);
     print("token-chars/3-u64", token((1..=3).map(|n| Dot::new(u64::MAX / n, 4_000)).collect()), 48.0);
 }
 
 fn main() {
-    println!("name\tours\tpeer\tpeer / ours");
     for n in [3, 16, 64] {
         clocks(n);
         registers(n);

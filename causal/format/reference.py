@@ -2,7 +2,7 @@
 """FORMAT.md once more, in another language: writes vectors.json, or checks it (--check).
 
 A history is {actor: [(first, last), ...]}, runs ascending and not touching. Actors are integers (u8, u64), UUIDs
-(16 bytes), texts, or incarnations of a text (text, number).
+and other byte strings (hex), texts, or incarnations of a text (text, number).
 """
 import base64, hashlib, hmac, json, pathlib, sys, zlib
 
@@ -22,6 +22,8 @@ def actor_bytes(kind, actor):
         return actor.to_bytes(1, "big")
     if kind == "u64":
         return actor.to_bytes(8, "big")
+    if kind == "2 bytes":
+        return bytes.fromhex(actor)
     if kind == "uuid":
         return bytes.fromhex(actor)
     if kind == "text":
@@ -83,6 +85,7 @@ HISTORIES = [
     ("text", [["", [[1, 2]]], ["laptop", [[2, 4]]], ["téléphone", [[1, 3]]]]),
     ("incarnation of text", [[["phone", 1], [[1, 5]]], [["phone", 300], [[2, 2]]]]),
     ("u8", [[n, [[1, n + 1]]] for n in range(20)]),
+    ("2 bytes", [["00ff", [[1, 1]]], ["ff00", [[2, 3]]]]),
 ]
 SETS = [
     ("u8", [], []),
@@ -112,6 +115,7 @@ REFUSED = [
     ("context", "u64", "1100000000", 1, "Truncated"),
     ("context", "text", "1102c32801", 2, "NotText"),
     ("context", "text", "11ff", 1, "Truncated"),
+    ("context", "text", "118101" + "61" * 129 + "01", 3, "Overflow"),
     ("set", "u8", "120701", 3, "Truncated"),
     ("set", "u8", "1207010101", 4, "NotSeen"),
     ("set", "u8", "120701020000", 6, "Truncated"),
@@ -120,8 +124,32 @@ REFUSED = [
 ]
 
 
+def refused_tokens():
+    text = token("u64", [[7, [[3, 3]]]], b"cart", b"", None)
+    sealed = token("u64", [[7, [[3, 3]]]], b"cart", b"", bytes([42]) * 32)
+    newer = base64.urlsafe_b64encode(b"\x30" + b"\0" * 5).rstrip(b"=").decode()
+    return [
+        ("u64", "63617274", "", "Damaged"),
+        ("u64", "63617274", text[:-1] + "x", "OtherPlace"),
+        ("u64", "63617274", "x" + text[1:], "TooNew(12)"),
+        ("u64", "63617274", text[:8] + "x" + text[9:], "Damaged"),
+        ("u64", "63617274", text + "=", "Damaged"),
+        ("u64", "63617274", text[:-4], "Damaged"),
+        ("u64", "63617272", text, "OtherPlace"),
+        ("u64", "63617274", sealed, "Sealed"),
+        ("u64", "63617274", newer, "TooNew(3)"),
+    ]
+
+
+def safe(value):
+    """Integers beyond 2^53 as texts: not every JSON reader keeps them."""
+    if isinstance(value, list):
+        return [safe(item) for item in value]
+    return str(value) if isinstance(value, int) and value > 2**53 else value
+
+
 def vectors():
-    row = lambda **fields: fields
+    row = lambda **fields: {name: safe(value) for name, value in fields.items()}
     return {
         "contexts": [row(actor=k, seen=s, bytes=context(k, s).hex()) for k, s in HISTORIES],
         "sets": [row(actor=k, seen=s, live=l, bytes=dvv_set(k, s, l).hex()) for k, s, l in SETS],
@@ -130,6 +158,7 @@ def vectors():
                 text=token(k, s, bytes.fromhex(p), bytes.fromhex(n), secret and bytes.fromhex(secret)))
             for k, s, p, n, secret in TOKENS
         ],
+        "refused tokens": [row(actor=a, place=p, text=t, error=e) for a, p, t, e in refused_tokens()],
         "refused": [row(kind=k, actor=a, bytes=b, offset=o, reason=r) for k, a, b, o, r in REFUSED],
     }
 

@@ -62,10 +62,6 @@ impl<A: Actor, T> ActorMap<A, T> {
         ascends
     }
 
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&A, &mut T) -> bool) {
-        self.entries.retain(|(actor, value)| keep(actor, value));
-    }
-
     /// Brings in every actor of `other`: `both` where it is here already, `fresh` where it is not.
     pub(crate) fn merge<U>(
         &mut self,

@@ -5,7 +5,8 @@
 //! values its writer never read.
 
 use crate::actor_map::ActorMap;
-use crate::{Actor, Causality, Dot, IntervalSet, Run, VersionVector};
+use crate::interval_set::IN_RANGE;
+use crate::{Actor, Causality, Dot, IntervalSet, MAX_COUNTER, Run, VersionVector};
 
 /// A set of dots: per actor, the counters seen, as runs. Up to four actors without gaps need no heap.
 ///
@@ -41,10 +42,10 @@ impl<A: Actor> CausalContext<A> {
         self.entries.is_empty()
     }
 
-    /// How many dots. O(runs).
+    /// How many dots; stays at the end of its range. O(runs).
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.entries.iter().map(|(_, set)| set.len()).sum()
+        self.entries.iter().fold(0, |sum, (_, set)| set.len().saturating_add(sum))
     }
 
     /// Per actor, ascending, the counters seen.
@@ -80,13 +81,22 @@ impl<A: Actor> CausalContext<A> {
         self.of(&dot.actor).is_some_and(|set| set.contains(dot.counter))
     }
 
-    /// Sees one event; says whether it was new. O(1) for the next dot of an actor, O(runs) at worst.
+    /// Sees one event; says whether it was new. O(log actors + log runs) for the next dot of an actor, O(runs) at
+    /// worst.
+    ///
+    /// # Panics
+    /// If the dot's counter is 0 or beyond [`MAX_COUNTER`]: it names no event.
     pub fn insert(&mut self, dot: Dot<A>) -> bool {
+        assert!((1..=MAX_COUNTER).contains(&dot.counter), "{IN_RANGE}");
         self.entries.entry(dot.actor, IntervalSet::new).insert(dot.counter)
     }
 
-    /// Sees a run of one actor's events.
+    /// Sees a run of one actor's events. O(log actors + runs).
+    ///
+    /// # Panics
+    /// If the run is empty, starts at 0, or ends beyond [`MAX_COUNTER`].
     pub fn insert_run(&mut self, actor: A, run: Run) {
+        assert!(0 < run.first && run.first <= run.last && run.last <= MAX_COUNTER, "{IN_RANGE}");
         self.entries.entry(actor, IntervalSet::new).insert_run(run);
     }
 
@@ -151,11 +161,6 @@ impl<A: Actor> CausalContext<A> {
     #[must_use]
     pub fn compare(&self, other: &Self) -> Causality {
         self.entries.compare(&other.entries, |ours, theirs| (theirs.covers(ours), ours.covers(theirs)))
-    }
-
-    /// Forgets the dots of actors for which `keep` says no.
-    pub fn retain_actors(&mut self, mut keep: impl FnMut(&A) -> bool) {
-        self.entries.retain(|actor, _| keep(actor));
     }
 }
 

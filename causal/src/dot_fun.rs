@@ -52,13 +52,15 @@ pub struct JoinOutcome<A> {
     pub added: SmallVec<[Dot<A>; 1]>,
     /// Dots that were live and are not any more.
     pub removed: SmallVec<[Dot<A>; 1]>,
+    /// Was anything seen that had not been, live or not?
+    pub learned: bool,
 }
 
 impl<A> JoinOutcome<A> {
-    /// Did the merge change which dots are live?
+    /// Did the merge change anything?
     #[must_use]
     pub fn changed(&self) -> bool {
-        !self.added.is_empty() || !self.removed.is_empty()
+        self.learned || !self.added.is_empty() || !self.removed.is_empty()
     }
 }
 
@@ -141,10 +143,11 @@ impl<A: Actor, V> DotFun<A, V> {
         dropped
     }
 
-    /// The merge. `own` and `theirs` are what each side has seen; a side's live dots count as seen by it.
+    /// The merge. O(values of both, each looked up). `own` and `theirs` are what each side has seen; a side's live dots count as seen by it.
     ///
     /// # Errors
-    /// [`DoubleSpentDot`] if one dot has two payloads; nothing is changed then.
+    /// [`DoubleSpentDot`] if one dot has two payloads (payloads that are not equal to themselves, as NaN, always do);
+    /// nothing is changed then.
     pub fn join(
         &mut self,
         own: &(impl EventSet<A> + ?Sized),
@@ -160,11 +163,26 @@ impl<A: Actor, V> DotFun<A, V> {
         let news = other.iter().filter(|(dot, _)| self.get(dot).is_none() && !own.contains(dot));
         let news: SmallVec<[(Dot<A>, V); 1]> = news.map(|(dot, value)| (dot.clone(), value.clone())).collect();
         let removed = self.retain(|dot, _| other.get(dot).is_some() || !theirs.contains(dot));
-        let added = news.iter().map(|(dot, _)| dot.clone()).collect();
-        for (dot, value) in news {
-            self.insert(dot, value);
+        let added: SmallVec<[Dot<A>; 1]> = news.iter().map(|(dot, _)| dot.clone()).collect();
+        self.merge_in(news);
+        Ok(JoinOutcome { learned: !added.is_empty(), added, removed })
+    }
+
+    /// Adds ascending dots that are not live here.
+    fn merge_in(&mut self, news: SmallVec<[(Dot<A>, V); 1]>) {
+        if news.len() <= 1 {
+            return news.into_iter().for_each(|(dot, value)| self.insert(dot, value));
         }
-        Ok(JoinOutcome { added, removed })
+        let mut merged = SmallVec::with_capacity(self.len() + news.len());
+        let mut news = news.into_iter().peekable();
+        for held in core::mem::take(&mut self.live) {
+            while let Some(new) = news.next_if(|(dot, _)| *dot < held.0) {
+                merged.push(new);
+            }
+            merged.push(held);
+        }
+        merged.extend(news);
+        self.live = merged;
     }
 
     fn position(&self, dot: &Dot<A>) -> Result<usize, usize> {
@@ -174,10 +192,10 @@ impl<A: Actor, V> DotFun<A, V> {
 
 impl<A: Actor, V> FromIterator<(Dot<A>, V)> for DotFun<A, V> {
     fn from_iter<I: IntoIterator<Item = (Dot<A>, V)>>(entries: I) -> Self {
-        let mut fun = Self::new();
-        for (dot, value) in entries {
-            fun.insert(dot, value);
-        }
-        fun
+        let mut live: SmallVec<[(Dot<A>, V); 1]> = entries.into_iter().collect();
+        live.sort_by(|(x, _), (y, _)| y.cmp(x)); // stable: of equal dots the last one in is the last of its kind
+        live.reverse();
+        live.dedup_by(|(x, _), (y, _)| x == y);
+        Self { live }
     }
 }

@@ -22,6 +22,10 @@ struct Row<V> {
 
 /// All siblings of a key under one version vector.
 ///
+/// The set counts its own dots, so it must be as durable as a [`Lease`](crate::Lease): a coordinator whose copy was
+/// restored from a backup gives dots twice. If a reader knows more of it, that is noticed ([`MintError::Amnesia`]);
+/// otherwise not. A [`Minter`](crate::Minter) with [`Siblings`] has the stronger guard.
+///
 /// ```
 /// use causal::{DvvSet, VersionVector};
 /// let mut here = DvvSet::new();
@@ -98,7 +102,10 @@ impl<A: Actor, V> DvvSet<A, V> {
     where
         V: Clone + PartialEq,
     {
-        if !self.rows.all_of(&other.rows, |ours, theirs| ours.is_none_or(|ours| ours.agrees_with(theirs))) {
+        if !self
+            .rows
+            .all_of(&other.rows, |ours, theirs| ours.is_none_or(|ours| ours.first_disagreement(theirs).is_none()))
+        {
             return Err(self.double_spent(other));
         }
         let (mut changed, mut fresh) = (false, false);
@@ -115,9 +122,11 @@ impl<A: Actor, V> DvvSet<A, V> {
     where
         V: PartialEq,
     {
-        let differs = |(dot, value): &(Dot<A>, &V)| other.iter().any(|(same, theirs)| same == *dot && theirs != *value);
-        let found = self.iter().find(differs).map(|(dot, _)| DoubleSpentDot(dot));
-        found.expect("rows that disagree have a dot with two values")
+        let rows = self.rows.iter().filter_map(|(actor, ours)| Some((actor, ours, other.rows.get(actor)?)));
+        let mut found = rows.filter_map(|(actor, ours, theirs)| {
+            Some(DoubleSpentDot(Dot { actor: actor.clone(), counter: ours.first_disagreement(theirs)? }))
+        });
+        found.next().expect("rows that disagree have a dot with two values")
     }
 
     /// Removes every value whose dot `context` has seen, and has seen all of it from now on.
@@ -143,7 +152,7 @@ impl<A: Actor, V> DvvSet<A, V> {
     }
 
     /// A write at coordinator `actor` by a client who has read `context`: *discard*, then *event*. Gives the dot
-    /// of the write. O(actors).
+    /// of the write. O(actors + siblings of `actor`).
     ///
     /// # Errors
     /// Those of [`Self::event`]; nothing is changed then.
@@ -234,14 +243,16 @@ impl<V> Row<V> {
         usize::try_from(kept).unwrap_or(usize::MAX).min(self.values.len())
     }
 
-    /// Do the dots that are live on both sides have the same values?
-    fn agrees_with(&self, other: &Self) -> bool
+    /// The newest dot that is live on both sides with two values.
+    fn first_disagreement(&self, other: &Self) -> Option<u64>
     where
         V: PartialEq,
     {
         let (newer, older) = if self.counter >= other.counter { (self, other) } else { (other, self) };
         let ahead = usize::try_from(newer.counter - older.counter).unwrap_or(usize::MAX);
-        newer.values.iter().skip(ahead).zip(&older.values).all(|(x, y)| x == y)
+        let both = newer.values.iter().skip(ahead).zip(&older.values);
+        let at = both.into_iter().position(|(x, y)| x != y)?;
+        Some(older.counter - at as u64)
     }
 
     fn merge(&mut self, other: &Self) -> bool
@@ -257,5 +268,25 @@ impl<V> Row<V> {
             self.counter = other.counter;
             true
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DvvSet, Row};
+    use crate::{MAX_COUNTER, MintError, VersionVector, dvv};
+    use smallvec::smallvec;
+
+    #[test]
+    fn the_last_counter_is_the_last_write_and_nothing_wraps() {
+        let mut set = DvvSet::new();
+        set.rows.entry("r", || Row { counter: MAX_COUNTER - 1, values: smallvec![1] });
+        let seen = set.context();
+        assert_eq!(set.update(&seen, "r", 2).unwrap().counter, MAX_COUNTER);
+        let (seen, before) = (set.context(), set.clone());
+        assert_eq!(set.update(&seen, "r", 3), Err(MintError::Exhausted { actor: "r" }));
+        assert_eq!(set, before);
+        let last = [(dvv::Dvv { dot: set.dots().next().unwrap(), past: VersionVector::new() }, 2)];
+        assert_eq!(dvv::event(&last, &seen, "r"), Err(MintError::Exhausted { actor: "r" }));
     }
 }

@@ -128,7 +128,8 @@ mod tests {
                 let accepted = observed.filter(|reading| clock.observe(*reading, wall).is_ok());
                 let reading = clock.tick(wall);
                 latest_ms = latest_ms.max(wall).max(accepted.map_or(0, Hlc::millis));
-                reading > before && accepted.is_none_or(|o| reading > o) && reading.millis() == latest_ms
+                let near = accepted.is_none_or(|o| o.millis() <= wall + 1_000);
+                near && reading > before && accepted.is_none_or(|o| reading > o) && reading.millis() == latest_ms
             })
         }
     }

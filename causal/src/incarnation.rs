@@ -7,8 +7,9 @@ use core::fmt;
 /// ```
 /// use causal::Incarnation;
 /// let phone = Incarnation { node: "phone", number: 1 };
-/// assert!(phone < phone.next());
-/// assert_eq!(phone.next().to_string(), "phone.2");
+/// let next = phone.next().expect("not the last of 2^64 lives");
+/// assert!(phone < next);
+/// assert_eq!(next.to_string(), "phone.2");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -20,13 +21,13 @@ pub struct Incarnation<N> {
 }
 
 impl<N: Clone> Incarnation<N> {
-    /// The life after this one.
+    /// The life after this one; none after the last number.
     ///
     /// A node whose storage was *copied* exists twice, and both copies would go on as the same next incarnation:
     /// there, give one of them a new `node`.
     #[must_use]
-    pub fn next(&self) -> Self {
-        Self { node: self.node.clone(), number: self.number + 1 }
+    pub fn next(&self) -> Option<Self> {
+        Some(Self { node: self.node.clone(), number: self.number.checked_add(1)? })
     }
 }
 

@@ -5,6 +5,11 @@
 
 use smallvec::SmallVec;
 
+use crate::MAX_COUNTER;
+
+/// What is wrong with a counter that no dot can have.
+pub(crate) const IN_RANGE: &str = "a counter is from 1 to 2^62 - 1";
+
 /// The counters `first..=last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Run {
@@ -14,7 +19,15 @@ pub struct Run {
     pub last: u64,
 }
 
-/// A set of counters, each at least 1. One run needs no heap.
+/// A set of counters, from 1 to [`MAX_COUNTER`]. One run needs no heap.
+///
+/// ```
+/// use causal::IntervalSet;
+/// let mut seen = IntervalSet::up_to(3);
+/// seen.insert(5);
+/// assert_eq!((seen.base(), seen.max(), seen.contains(4)), (3, 5, false));
+/// assert_eq!(IntervalSet::up_to(6).minus(&seen).iter().collect::<Vec<_>>(), [4, 6]);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct IntervalSet {
     runs: SmallVec<[Run; 1]>,
@@ -28,8 +41,12 @@ impl IntervalSet {
     }
 
     /// The counters `1..=last`; the empty set for 0.
+    ///
+    /// # Panics
+    /// If `last` is beyond [`MAX_COUNTER`].
     #[must_use]
     pub fn up_to(last: u64) -> Self {
+        assert!(last <= MAX_COUNTER, "{IN_RANGE}");
         let mut set = Self::new();
         if last > 0 {
             set.runs.push(Run { first: 1, last });
@@ -77,12 +94,12 @@ impl IntervalSet {
         after > 0 && counter <= self.runs[after - 1].last
     }
 
-    /// Adds one counter; says whether it was new. O(1) at the end of the last run, O(runs) at worst.
+    /// Adds one counter; says whether it was new. O(log runs) within or at the end of a run, O(runs) at worst.
     ///
     /// # Panics
-    /// If `counter` is 0.
+    /// If `counter` is 0 or beyond [`MAX_COUNTER`].
     pub fn insert(&mut self, counter: u64) -> bool {
-        assert!(counter > 0, "counters start at 1");
+        assert!((1..=MAX_COUNTER).contains(&counter), "{IN_RANGE}");
         let after = self.runs.partition_point(|run| run.first <= counter);
         if after > 0 && counter <= self.runs[after - 1].last {
             return false;
@@ -104,9 +121,10 @@ impl IntervalSet {
     /// Adds a run of counters. O(1) beyond the last run, O(runs) elsewhere.
     ///
     /// # Panics
-    /// If the run is empty or starts at 0.
+    /// If the run is empty, starts at 0, or ends beyond [`MAX_COUNTER`].
     pub fn insert_run(&mut self, run: Run) {
-        assert!(0 < run.first && run.first <= run.last, "a run has at least one counter, and counters start at 1");
+        assert!(0 < run.first && run.last <= MAX_COUNTER, "{IN_RANGE}");
+        assert!(run.first <= run.last, "a run has at least one counter");
         if run.first > self.max() {
             self.push(run);
         } else {
@@ -122,7 +140,7 @@ impl IntervalSet {
         }
     }
 
-    /// Adds all of `other`. O(runs of both); O(1) where `other` is within one of our runs.
+    /// Adds all of `other`. O(runs of both).
     pub fn union(&mut self, other: &Self) {
         if self.covers(other) {
             return;

@@ -81,7 +81,7 @@ mod version_vector;
 mod versions;
 mod watermarks;
 
-pub use actor::{Actor, ActorBytes};
+pub use actor::{Actor, ActorBytes, MAX_TEXT_ACTOR_BYTES};
 pub use causality::Causality;
 pub use codec::{DecodeError, Reader, Reason};
 pub use context::CausalContext;

@@ -1,17 +1,25 @@
-//! Minting: the only place new dots come from, and what keeps one dot from naming two writes.
+//! Minting: where new dots come from, and what keeps one dot from naming two writes.
 //!
-//! A dot may be used twice if its actor forgets that it used it: a crash that loses the tail of a file, a backup
-//! put back, a data directory copied. Two guards: counters are used only within a *lease* that the host has made
-//! durable beforehand, and a history that knows more of an actor than the actor itself is [`MintError::Amnesia`],
-//! upon which the actor begins anew under another name ([`Minter::renew`]). (Riak's per-key actor epochs keep the
-//! same promise; lease and block are theirs.)
+//! A dot may be used twice if its actor forgets that it used it. Three guards, each against what the one before
+//! cannot see:
+//!
+//! - *A crash that loses the tail of a file*: counters are used only within a lease that the host has made durable.
+//! - *A backup put back, a directory copied*: the lease goes back as well. A host that cannot rule this out begins anew
+//!   at every start, under a name that was never stored: [`Minter::open_anew`], or [`Minter::once`] with a fresh UUID.
+//! - *What is noticed only later*: a history that knows more of an actor than the actor itself is
+//!   [`MintError::Amnesia`], and the actor begins anew ([`Minter::renew`]). This comes too late for what was written
+//!   before the news; such a dot is reported as a [`DoubleSpentDot`](crate::DoubleSpentDot) where both values meet.
+//!
+//! (Riak's per-key actor epochs keep the same promise; lease and block are theirs.) The dense forms
+//! ([`DvvSet`](crate::DvvSet), [`dvv`](crate::dvv)) count for themselves, as in the papers: there the set itself must
+//! be as durable as a lease, and only the last guard holds.
 
 use core::convert::Infallible;
 use core::fmt;
 
 use crate::{Actor, Dot, EventSet, MAX_COUNTER};
 
-/// What the host keeps for a [`Minter`], durably.
+/// What the host keeps for a [`Minter`], durably. One process at a time: two on one lease would give one dot twice.
 ///
 /// ```
 /// use causal::{Incarnation, Lease, Leased, Minter};
@@ -34,7 +42,9 @@ use crate::{Actor, Dot, EventSet, MAX_COUNTER};
 ///         let new = self.0.with_extension("new");
 ///         std::fs::write(&new, format!("{node} {number} {}", leased.through))?;
 ///         std::fs::File::open(&new)?.sync_all()?;
-///         std::fs::rename(&new, &self.0)
+///         std::fs::rename(&new, &self.0)?;
+///         let folder = self.0.parent().ok_or(std::io::ErrorKind::NotFound)?;
+///         std::fs::File::open(folder)?.sync_all()
 ///     }
 /// }
 ///
@@ -55,7 +65,7 @@ use crate::{Actor, Dot, EventSet, MAX_COUNTER};
 ///         self.write(&Leased { actor, through })
 ///     }
 ///     fn renew(&mut self) -> std::io::Result<Incarnation<String>> {
-///         let actor = self.read()?.actor.next();
+///         let actor = self.read()?.actor.next().ok_or(std::io::ErrorKind::StorageFull)?;
 ///         self.write(&Leased { actor: actor.clone(), through: 0 }).map(|()| actor)
 ///     }
 /// }
@@ -165,6 +175,18 @@ impl<A: Actor, L: Lease<A>> Minter<A, L> {
     pub fn open(mut lease: L) -> Result<Self, L::Error> {
         let Leased { actor, through } = lease.load()?;
         Ok(Self { actor, minted: through, through, block: Self::DEFAULT_BLOCK, lease })
+    }
+
+    /// As [`Self::open`], and begins anew before the first dot: for hosts whose storage may be restored from a copy or
+    /// copied. Safe if [`Lease::renew`] never gives an actor that any copy may have given: a fresh UUID, not a number
+    /// counted on from the storage.
+    ///
+    /// # Errors
+    /// The lease's.
+    pub fn open_anew(lease: L) -> Result<Self, L::Error> {
+        let mut minter = Self::open(lease)?;
+        minter.renew()?;
+        Ok(minter)
     }
 
     /// Leases `dots` at once, at least one: more mean fewer calls of [`Lease::extend`].
@@ -308,7 +330,7 @@ mod tests {
             Ok(())
         }
         fn renew(&mut self) -> Result<Node, &'static str> {
-            let actor = self.0.borrow().actor.next();
+            let actor = self.0.borrow().actor.next().ok_or("no more lives")?;
             *self.0.borrow_mut() = Leased { actor, through: 0 };
             Ok(actor)
         }
@@ -338,6 +360,13 @@ mod tests {
         restored.renew().unwrap();
         restored.witness(&seen).unwrap();
         assert_eq!(restored.mint().unwrap(), Dot::new(Incarnation { node: "n", number: 2 }, 1));
+    }
+
+    #[test]
+    fn a_host_that_begins_anew_at_every_start_needs_no_news_of_what_it_forgot() {
+        let disk = Disk::new(0);
+        let mut minter = Minter::open_anew(disk).unwrap();
+        assert_eq!(minter.mint().unwrap(), Dot::new(Incarnation { node: "n", number: 2 }, 1));
     }
 
     #[test]

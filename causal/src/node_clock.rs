@@ -75,7 +75,7 @@ impl<A> From<CausalContext<A>> for NodeClock<A> {
 ///
 /// It cannot be merged, compared or handed out before it is filled:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// use causal::{NodeClock, Siblings};
 /// let clock = NodeClock::<u8>::new();
 /// let mut stripped = Siblings::<u8, u8>::new().strip(&clock);

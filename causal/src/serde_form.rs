@@ -12,7 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::Actors;
 use crate::{
-    Actor, ActorBytes, CausalContext, Dot, DotFun, DvvSet, NodeClock, Reader, Reason, Siblings, VersionVector, Versions,
+    Actor, ActorBytes, CausalContext, Dot, DotFun, DvvSet, NodeClock, Reader, Reason, Siblings, Stripped,
+    VersionVector, Versions,
 };
 
 /// In binary formats the bytes come without their header: the format around them has a version of its own, and an
@@ -127,6 +128,20 @@ impl<'de, A: ActorBytes + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de
         } else {
             Err(D::Error::custom(Reason::NotSeen))
         }
+    }
+}
+
+/// Its live values and its residual, as [`Siblings`] has live values and a context.
+impl<A: ActorBytes + Serialize, V: Serialize> Serialize for Stripped<A, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Parts { live: self.live(), context: self.residual().clone() }.serialize(serializer)
+    }
+}
+
+impl<'de, A: ActorBytes + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Stripped<A, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Parts { live, context } = Parts::deserialize(deserializer)?;
+        Ok(Self::from_parts(live, context))
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::{
     Actor, CausalContext, Causality, Dot, DotFun, DoubleSpentDot, JoinOutcome, Lease, MintError, Minter, NodeClock,
-    StableCut, Stripped,
+    Stripped,
 };
 
 /// The siblings of one place with everything seen there.
@@ -91,15 +91,32 @@ impl<A: Actor, V> Siblings<A, V> {
     where
         V: Clone + PartialEq,
     {
-        let outcome = self.live.join(&self.context, &other.live, &other.context)?;
+        let mut outcome = self.live.join(&self.context, &other.live, &other.context)?;
+        outcome.learned = !self.context.covers(&other.context);
         self.context.union(&other.context);
         Ok(outcome)
     }
 
-    /// Removes what `seen` contains, and has seen all of it from now on.
+    /// Removes what `seen` contains, and has seen all of it from now on. O(runs + values). Mints no dot: who compares
+    /// nothing but contexts does not notice.
     pub fn discard(&mut self, seen: &CausalContext<A>) {
         self.live.discard(seen);
         self.context.union(seen);
+    }
+
+    /// A fresh dot of `minter` for a write whose author has read `seen`.
+    ///
+    /// # Errors
+    /// [`MintError::Amnesia`] if `seen` or this place knows a dot of the minter's actor that the minter has not given
+    /// out; the lease's error; [`MintError::Exhausted`].
+    pub fn event<L: Lease<A>>(
+        &self,
+        seen: &CausalContext<A>,
+        minter: &mut Minter<A, L>,
+    ) -> Result<Dot<A>, MintError<A, L::Error>> {
+        minter.witness(seen)?;
+        minter.witness(&self.context)?;
+        minter.mint()
     }
 
     /// A write whose author has read `seen`, under a fresh dot of `minter`: *event*, then *discard*. Gives the dot.
@@ -119,25 +136,18 @@ impl<A: Actor, V> Siblings<A, V> {
     /// ```
     ///
     /// # Errors
-    /// [`MintError::Amnesia`] if `seen` or this place knows a dot of the minter's actor that the minter has not
-    /// minted; the lease's error; [`MintError::Exhausted`]. Nothing is changed then.
+    /// Those of [`Self::event`]; nothing is changed then.
     pub fn update<L: Lease<A>>(
         &mut self,
         seen: &CausalContext<A>,
         minter: &mut Minter<A, L>,
         value: V,
     ) -> Result<Dot<A>, MintError<A, L::Error>> {
-        minter.witness(seen)?;
-        minter.witness(&self.context)?;
-        let dot = minter.mint()?;
+        let dot = self.event(seen, minter)?;
         self.discard(seen);
-        self.put(dot.clone(), value);
-        Ok(dot)
-    }
-
-    fn put(&mut self, dot: Dot<A>, value: V) {
         self.context.insert(dot.clone());
-        self.live.insert(dot, value);
+        self.live.insert(dot.clone(), value);
+        Ok(dot)
     }
 
     /// The smallest state that brings anybody who has seen `known` as far as this one: only values that are not
@@ -190,11 +200,5 @@ impl<A: Actor, V> Siblings<A, V> {
     pub fn strip(self, clock: &NodeClock<A>) -> Stripped<A, V> {
         let residual = self.context.minus(clock.seen());
         Stripped::new(self.live, residual)
-    }
-
-    /// May this place be forgotten altogether? Nothing is live, and all that was seen here is known to everybody.
-    #[must_use]
-    pub fn is_forgettable(&self, cut: &StableCut<A>) -> bool {
-        self.live.is_empty() && cut.seen().covers(&self.context)
     }
 }

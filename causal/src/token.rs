@@ -34,7 +34,7 @@ const MANY_ACTORS: u8 = 15;
 /// ```
 /// use causal::{CausalContext, Dot, Token, TokenError};
 /// let context: CausalContext<u64> = [Dot::new(7, 3)].into_iter().collect();
-/// let text = Token::new(context.clone()).to_text(b"cart");
+/// let text = Token::new(context.clone()).to_text(b"cart")?;
 /// assert_eq!(Token::from_text(b"cart", &text)?.context, context);
 /// assert_eq!(Token::<u64>::from_text(b"other", &text), Err(TokenError::OtherPlace));
 /// # Ok::<(), TokenError>(())
@@ -71,7 +71,7 @@ pub enum TokenError {
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TokenError::TooLong => write!(f, "the context is longer than 4096 bytes"),
+            TokenError::TooLong => write!(f, "the context is longer than 65536 bytes"),
             TokenError::Damaged => write!(f, "the context is damaged or not a context at all"),
             TokenError::TooNew(version) => write!(f, "the context has version {version}, this release knows 1 and 2"),
             TokenError::OtherPlace => write!(f, "the context was read from another key, field or member"),
@@ -93,8 +93,8 @@ impl core::error::Error for TokenError {
 }
 
 impl<A: ActorBytes> Token<A> {
-    /// The longest text that is decoded.
-    pub const MAX_TEXT_BYTES: usize = 4096;
+    /// The longest text there is.
+    pub const MAX_TEXT_BYTES: usize = 65_536;
 
     /// A token without a note.
     #[must_use]
@@ -103,9 +103,11 @@ impl<A: ActorBytes> Token<A> {
     }
 
     /// The text for a client that has read this from `place`.
-    #[must_use]
-    pub fn to_text(&self, place: &[u8]) -> String {
-        URL_SAFE_NO_PAD.encode(self.checked(PLAIN, place))
+    ///
+    /// # Errors
+    /// [`TokenError::TooLong`]: a context of a thousand UUID actors still fits.
+    pub fn to_text(&self, place: &[u8]) -> Result<String, TokenError> {
+        to_base64(&self.checked(PLAIN, place))
     }
 
     /// Reads a token for use on `place`.
@@ -115,7 +117,7 @@ impl<A: ActorBytes> Token<A> {
     pub fn from_text(place: &[u8], text: impl AsRef<[u8]>) -> Result<Self, TokenError> {
         let bytes = from_base64(text.as_ref())?;
         match version(&bytes)? {
-            PLAIN => Self::from_checked(place, &bytes),
+            PLAIN => Self::from_body(check_bytes(place, &bytes)?).map_err(TokenError::Malformed),
             _ => Err(TokenError::Sealed),
         }
     }
@@ -137,18 +139,6 @@ impl<A: ActorBytes> Token<A> {
         bytes
     }
 
-    fn from_checked(place: &[u8], bytes: &[u8]) -> Result<Self, TokenError> {
-        let (body, found) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(TokenError::Damaged)?;
-        let wanted = check(place, body);
-        if found[..2] != wanted[..2] {
-            return Err(TokenError::Damaged);
-        }
-        if found[2..] != wanted[2..] {
-            return Err(TokenError::OtherPlace);
-        }
-        Self::from_body(body).map_err(TokenError::Malformed)
-    }
-
     fn from_body(body: &[u8]) -> Result<Self, DecodeError> {
         let mut from = Reader::new(body);
         let [head] = from.array()?;
@@ -164,6 +154,11 @@ impl<A: ActorBytes> Token<A> {
     }
 }
 
+fn to_base64(bytes: &[u8]) -> Result<String, TokenError> {
+    let text = URL_SAFE_NO_PAD.encode(bytes);
+    if text.len() > Token::<u8>::MAX_TEXT_BYTES { Err(TokenError::TooLong) } else { Ok(text) }
+}
+
 fn from_base64(text: &[u8]) -> Result<Vec<u8>, TokenError> {
     if text.len() > Token::<u8>::MAX_TEXT_BYTES {
         return Err(TokenError::TooLong);
@@ -177,6 +172,19 @@ fn version(bytes: &[u8]) -> Result<u8, TokenError> {
         known @ (PLAIN | SEALED) => Ok(known),
         newer => Err(TokenError::TooNew(newer)),
     }
+}
+
+/// The bytes before the checksums, if these are right.
+fn check_bytes<'a>(place: &[u8], bytes: &'a [u8]) -> Result<&'a [u8], TokenError> {
+    let (body, found) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(TokenError::Damaged)?;
+    let wanted = check(place, body);
+    if found[..2] != wanted[..2] {
+        return Err(TokenError::Damaged);
+    }
+    if found[2..] != wanted[2..] {
+        return Err(TokenError::OtherPlace);
+    }
+    Ok(body)
 }
 
 fn check(place: &[u8], body: &[u8]) -> [u8; CHECK_BYTES] {
@@ -197,12 +205,10 @@ mod seal {
     use alloc::vec::Vec;
     use core::fmt;
 
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use hmac::{Hmac, KeyInit, Mac};
     use sha2::Sha256;
 
-    use super::{SEALED, Token, TokenError, from_base64, version};
+    use super::{SEALED, Token, TokenError, check_bytes, from_base64, to_base64, version};
     use crate::ActorBytes;
     use crate::codec::put_varint;
 
@@ -215,9 +221,9 @@ mod seal {
     /// use causal::{CausalContext, Dot, Seal, Token, TokenError};
     /// let seal = Seal::new(&[42; 32]);
     /// let token = Token::new(CausalContext::from_iter([Dot::new(7u64, 3)]));
-    /// let text = seal.to_text(&token, b"cart");
+    /// let text = seal.to_text(&token, b"cart")?;
     /// assert_eq!(seal.from_text(b"cart", &text)?, token);
-    /// assert_eq!(seal.from_text::<u64>(b"cart", token.to_text(b"cart")), Err(TokenError::NotSealed));
+    /// assert_eq!(seal.from_text::<u64>(b"cart", token.to_text(b"cart")?), Err(TokenError::NotSealed));
     /// assert_eq!(Seal::new(&[43; 32]).from_text::<u64>(b"cart", &text), Err(TokenError::WrongSeal));
     /// # Ok::<(), TokenError>(())
     /// ```
@@ -241,12 +247,14 @@ mod seal {
         }
 
         /// The sealed text for a client that has read this from `place`.
-        #[must_use]
-        pub fn to_text<A: ActorBytes>(&self, token: &Token<A>, place: &[u8]) -> String {
+        ///
+        /// # Errors
+        /// [`TokenError::TooLong`].
+        pub fn to_text<A: ActorBytes>(&self, token: &Token<A>, place: &[u8]) -> Result<String, TokenError> {
             let mut bytes = token.checked(SEALED, place);
             let mac = self.mac(place, &bytes).finalize().into_bytes();
             bytes.extend_from_slice(&mac[..MAC_BYTES]);
-            URL_SAFE_NO_PAD.encode(bytes)
+            to_base64(&bytes)
         }
 
         /// Reads a sealed token for use on `place`. The seal is compared in constant time.
@@ -259,9 +267,12 @@ mod seal {
                 return Err(TokenError::NotSealed);
             }
             let (checked, mac) = bytes.split_last_chunk::<MAC_BYTES>().ok_or(TokenError::Damaged)?;
-            let token = Token::from_checked(place, checked)?;
-            self.mac(place, checked).verify_truncated_left(mac).map_err(|_| TokenError::WrongSeal)?;
-            Ok(token)
+            let sealed_here = self.mac(place, checked).verify_truncated_left(mac).is_ok();
+            let body = check_bytes(place, checked)?; // after the seal, and only to say what is wrong
+            if !sealed_here {
+                return Err(TokenError::WrongSeal);
+            }
+            Token::from_body(body).map_err(TokenError::Malformed)
         }
 
         fn mac(&self, place: &[u8], checked: &[u8]) -> Hmac<Sha256> {
@@ -285,7 +296,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_refused() {
-        let text = of(&[(7, 3), (9, 1)]).to_text(b"cart").into_bytes();
+        let text = of(&[(7, 3), (9, 1)]).to_text(b"cart").unwrap().into_bytes();
         for bit in 0..text.len() * 8 {
             let mut damaged = text.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -297,7 +308,7 @@ mod tests {
     #[test]
     fn a_seal_does_not_hold_for_any_other_bytes_or_place() {
         let seal = crate::Seal::new(&[1; 32]);
-        let text = seal.to_text(&of(&[(7, 3), (9, 1)]), b"cart").into_bytes();
+        let text = seal.to_text(&of(&[(7, 3), (9, 1)]), b"cart").unwrap().into_bytes();
         for bit in 0..text.len() * 8 {
             let mut damaged = text.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -309,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_truncated_token_is_refused() {
-        let text = of(&[(7, 3)]).to_text(b"cart");
+        let text = of(&[(7, 3)]).to_text(b"cart").unwrap();
         for end in 0..text.len() {
             assert!(Token::<u64>::from_text(b"cart", &text[..end]).is_err());
         }
@@ -319,21 +330,27 @@ mod tests {
     #[test]
     fn three_dots_of_uuid_actors_take_at_most_a_hundred_characters() {
         let dots = (1..=3).map(|n| Dot::new(uuid::Uuid::from_u128(n << 77), 400_000));
-        assert!(Token::new(dots.collect()).to_text(b"cart").len() <= 100);
+        assert!(Token::new(dots.collect()).to_text(b"cart").unwrap().len() <= 100);
     }
 
     #[test]
     fn three_dots_of_integer_actors_take_at_most_forty_eight_characters() {
-        let text = of(&[(u64::MAX / 3, 4_096), (u64::MAX / 2, 4_096), (u64::MAX, 4_096)]).to_text(b"cart");
+        let text = of(&[(u64::MAX / 3, 4_096), (u64::MAX / 2, 4_096), (u64::MAX, 4_096)]).to_text(b"cart").unwrap();
         assert_eq!(text.len(), 48);
+    }
+
+    #[test]
+    fn a_context_that_does_not_fit_is_refused_before_it_is_handed_out() {
+        let of_actors = |count: u64| of(&(0..count).map(|actor| (actor << 40, 7)).collect::<Vec<_>>()).to_text(b"cart");
+        assert!(of_actors(1_024).is_ok_and(|text| Token::<u64>::from_text(b"cart", text).is_ok()));
+        assert_eq!(of_actors(8_000), Err(TokenError::TooLong));
     }
 
     quickcheck! {
         fn tokens_round_trip_with_their_note(dots: Vec<(u64, u8)>, note: Vec<u8>, place: Vec<u8>) -> bool {
             let mut token = Token::new(dots.into_iter().map(|(a, n)| Dot::new(a, u64::from(n) + 1)).collect());
             token.note = note;
-            let text = token.to_text(&place);
-            text.len() > Token::<u64>::MAX_TEXT_BYTES || Token::from_text(&place, &text) == Ok(token)
+            Token::from_text(&place, token.to_text(&place).unwrap()) == Ok(token)
         }
 
         fn random_text_never_decodes_nor_panics(text: Vec<u8>) -> bool {

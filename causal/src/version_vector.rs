@@ -1,7 +1,8 @@
 //! A causal history without gaps: per actor, everything up to a counter.
 
 use crate::actor_map::ActorMap;
-use crate::{Actor, CausalContext, Causality, Dot};
+use crate::interval_set::IN_RANGE;
+use crate::{Actor, CausalContext, Causality, Dot, MAX_COUNTER};
 
 /// The set `{(a, 1..=n)}` for each entry `a -> n`. Canonical: actors ascend, no entry is 0. Up to four actors
 /// need no heap.
@@ -42,15 +43,17 @@ impl<A: Actor> VersionVector<A> {
     /// Is the event in this history? O(log actors).
     #[must_use]
     pub fn contains(&self, dot: &Dot<A>) -> bool {
-        dot.counter <= self.get(&dot.actor)
+        0 < dot.counter && dot.counter <= self.get(&dot.actor)
     }
 
-    /// Sees everything of the dot's actor up to the dot.
+    /// Sees everything of the dot's actor up to the dot. O(log actors), O(actors) for a new one.
+    ///
+    /// # Panics
+    /// If the dot's counter is 0 or beyond [`MAX_COUNTER`]: it names no event.
     pub fn insert(&mut self, dot: Dot<A>) {
-        if dot.counter > 0 {
-            let held = self.entries.entry(dot.actor, || 0);
-            *held = (*held).max(dot.counter);
-        }
+        assert!((1..=MAX_COUNTER).contains(&dot.counter), "{IN_RANGE}");
+        let held = self.entries.entry(dot.actor, || 0);
+        *held = (*held).max(dot.counter);
     }
 
     /// Adds everything `other` has seen (*merge*). O(actors of both).
@@ -92,14 +95,18 @@ impl<A: Actor> VersionVector<A> {
     }
 }
 
-/// A context with a gap is not a version vector: the dot is the first one beyond a gap.
+/// A state that has no dense form, and the dot that stands in its way: one beyond a gap, or a live one that is older
+/// than one that is not live any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap<A>(pub Dot<A>);
 
 impl<A: core::fmt::Debug> core::fmt::Display for Gap<A> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Dot { actor, counter } = &self.0;
-        write!(f, "dot ({actor:?}, {counter}) comes after a gap: keep the form that can have gaps")
+        write!(
+            f,
+            "dot ({actor:?}, {counter}) comes after a gap, or is live before one that is not: keep the form with gaps"
+        )
     }
 }
 

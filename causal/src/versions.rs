@@ -94,6 +94,27 @@ impl<A: Actor, V: Clone> Versions<A, V> {
         }
     }
 
+    /// How many values are live.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.form {
+            Form::Dense(set) => set.len(),
+            Form::WithGaps(siblings) => siblings.len(),
+        }
+    }
+
+    /// Is no value live?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Has this place seen everything `context` has?
+    #[must_use]
+    pub fn covers(&self, context: &CausalContext<A>) -> bool {
+        self.context().covers(context)
+    }
+
     /// Everything seen. (*join* in the papers.)
     #[must_use]
     pub fn context(&self) -> CausalContext<A> {
@@ -134,7 +155,8 @@ impl<A: Actor, V: Clone> Versions<A, V> {
         }
     }
 
-    /// A write whose author has read `seen`, under a fresh dot of `minter`. Gives the dot.
+    /// A write whose author has read `seen`, under a fresh dot of `minter`. Gives the dot. O(actors + values): the form
+    /// is made anew.
     ///
     /// # Errors
     /// Those of [`Siblings::update`]; nothing is changed then.

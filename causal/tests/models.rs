@@ -423,7 +423,7 @@ impl Model for Shelf {
         match action {
             Use::Read { place } => {
                 let set = &shelves.places[place];
-                let text = Token::new((&set.context()).into()).to_text(self.name(place));
+                let text = Token::new((&set.context()).into()).to_text(self.name(place)).ok()?;
                 shelves.token = Some((text, set.values().fold(0, |read, id| read | 1 << id)));
             }
             Use::Write { place } => {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use causal::{
     CausalContext, Causality, Dot, DotFun, DvvSet, IntervalSet, MintError, Minter, NodeClock, Once, Siblings,
-    VersionVector, Versions, dvv,
+    VersionVector, Versions, Watermarks, dvv,
 };
 use quickcheck::{Arbitrary, Gen, quickcheck};
 
@@ -94,7 +94,7 @@ fn siblings_join_and_order_are_those_of_histories_on_every_pair_of_three_actors_
         let outcome = joined.sync(sy).unwrap();
         let expected = x.join(*y);
         assert_eq!(&joined, of_history[&(expected.live, expected.seen)]);
-        assert_eq!(outcome.changed(), expected.live != x.live);
+        assert_eq!(outcome.changed(), expected != *x);
         assert_eq!(sx.compare(sy), x.compare(*y));
         assert_eq!(joined == *sy, x.within(*y), "join(x, y) = y iff x <= y");
     }
@@ -202,6 +202,36 @@ fn a_delta_brings_everybody_who_has_seen_what_it_builds_on_as_far_as_the_whole_s
             }
         }
     }
+}
+
+#[test]
+fn a_stable_cut_is_what_every_member_has_and_nobody_is_not_everybody() {
+    let universe = Universe::new(2, 2);
+    let clock = |set| NodeClock::from(universe.context(set));
+    for x in universe.sets() {
+        for y in universe.sets() {
+            let mut known = Watermarks::new(["x", "y"]);
+            assert!(known.advance(&"x", &clock(x)));
+            assert!(known.stable_cut().seen().is_empty(), "nothing is known of y");
+            assert!(known.advance(&"y", &clock(y)) && !known.advance(&"z", &clock(0)));
+            assert_eq!(*known.stable_cut().seen(), universe.context(x & y));
+            known.advance(&"x", &clock(y));
+            assert_eq!(*known.stable_cut().seen(), universe.context(y), "old and new news add up");
+        }
+    }
+    assert!(Watermarks::<u8, u8>::new([]).stable_cut().seen().is_empty());
+}
+
+#[test]
+fn many_values_that_sort_in_front_of_many_merge_as_the_other_way_round() {
+    let values = |actor| (1..=500).map(move |n| (Dot::new(actor, n), (actor, n))).collect::<DotFun<u8, Event>>();
+    let [mut left, mut right] = [1, 2].map(|actor| Siblings::from_parts(values(actor), CausalContext::new()));
+    let (l, r) = (left.clone(), right.clone());
+    assert!(left.sync(&r).unwrap().changed() && right.sync(&l).unwrap().changed());
+    assert_eq!(left, right);
+    assert!(left.values().eq(l.values().chain(r.values())));
+    let backwards: DotFun<u8, Event> = left.live().iter().rev().map(|(dot, value)| (*dot, *value)).collect();
+    assert_eq!(backwards, *left.live());
 }
 
 #[test]

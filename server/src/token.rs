@@ -18,15 +18,18 @@ fn place(key: &[u8], cell: &CellId) -> Vec<u8> {
     [&(key.len() as u32).to_be_bytes(), key, &[kind], &cell.name].concat()
 }
 
-/// The text of what was observed.
+/// The text of what was observed; in its place an error, if there are so many actors that no text can hold them.
 #[must_use]
-pub fn seal(observed: &Observed, key: &[u8], cell: &CellId) -> String {
+pub fn seal(observed: &Observed, key: &[u8], cell: &CellId) -> Reply {
     let mut token: Token<Actor> = Token::new(observed.context.clone());
     if !observed.seen.is_empty() {
         // Writing into memory does not fail for such types.
         token.note = postcard::to_allocvec(&observed.seen).unwrap_or_default();
     }
-    token.to_text(&place(key, cell))
+    match token.to_text(&place(key, cell)) {
+        Ok(text) => Reply::bulk(text),
+        Err(why) => Reply::error(format!("BADCONTEXT {why}")),
+    }
 }
 
 /// What was observed, from its text; `-` is nothing.
@@ -51,6 +54,13 @@ mod tests {
     use super::{seal, unseal};
     use replica::{Actor, CellId, Dot, Incarnation, NodeId, Observed};
 
+    use crate::resp::Reply;
+
+    fn text(reply: &Reply) -> &str {
+        let Reply::Bulk(text) = reply else { panic!("{reply:?} is no text") };
+        std::str::from_utf8(text).unwrap()
+    }
+
     fn observed(count: u128) -> Observed {
         let actor = |n: u128| Actor {
             node: NodeId(uuid::Uuid::from_u128(n << 100 | 77)),
@@ -61,12 +71,13 @@ mod tests {
 
     #[test]
     fn a_token_of_three_owners_takes_at_most_a_hundred_characters() {
-        assert!(seal(&observed(3), b"cart", &CellId::value()).len() <= 100);
+        assert!(text(&seal(&observed(3), b"cart", &CellId::value())).len() <= 100);
     }
 
     #[test]
     fn a_token_of_another_key_field_or_member_is_refused() {
-        let text = seal(&observed(1), b"cart", &CellId::value());
+        let sealed = seal(&observed(1), b"cart", &CellId::value());
+        let text = text(&sealed);
         assert_eq!(unseal(text.as_bytes(), b"cart", &CellId::value()).unwrap(), observed(1));
         for (key, cell) in [(b"tags", CellId::value()), (b"cart", CellId::field("f")), (b"cart", CellId::member(""))] {
             assert!(unseal(text.as_bytes(), key, &cell).unwrap_err().is_error());

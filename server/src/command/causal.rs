@@ -136,7 +136,7 @@ fn get(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> St
         };
         let context = state.live.dots().copied().collect();
         let observed = Observed { context, seen: reading::tallies(&state.live).reset() };
-        let context = Reply::bulk(token::seal(&observed, &key, &cell));
+        let context = token::seal(&observed, &key, &cell);
         answer(context, siblings(&state.live, &cell, &shared))
     })
 }
@@ -209,7 +209,7 @@ fn write_cell(key: &[u8], cell: CellId, write: Write, session: &Session, node: &
     Step::ask_one(request(session, node, key, Operation::Write(write)), move |answer, node| match answer {
         Answer::Written(written) => {
             let context = token::seal(&written.own, &owned, &cell);
-            Reply::Array(vec![Reply::bulk(context), Reply::Integer(written.siblings as i64)]).into()
+            Reply::Array(vec![context, Reply::Integer(written.siblings as i64)]).into()
         }
         other => refusal(&other, node).into(),
     })

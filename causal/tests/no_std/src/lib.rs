@@ -43,7 +43,7 @@ pub extern "C" fn token_characters(device: u64) -> usize {
     if place.update(&CausalContext::new(), &mut minter, 7u32).is_err() {
         return 0;
     }
-    let text = Token::new(place.context().clone()).to_text(b"place");
+    let Ok(text) = Token::new(place.context().clone()).to_text(b"place") else { return 0 };
     match Token::<u64>::from_text(b"place", &text) {
         Ok(token) if token.context == *place.context() => text.len(),
         _ => 0,
