@@ -4,40 +4,71 @@
 //! serves them all: [`causal::DotFun::join`]. Types differ only in their operations (which dots to replace, which
 //! to add) and readings (how live dots become a value).
 //!
-//! Two forms share this: the types for memory ([`MvRegister`], [`Counter`], [`AwSet`], [`AwMap`]), and the
-//! [`Entry`] of a stored cell, which a replica keeps cell by cell and [`reading`] interprets.
+//! Two forms share this: the types for memory, which a [`Replica`] edits, and the [`Entry`] of a stored cell, which a
+//! node of a cluster keeps cell by cell and [`reading`] interprets.
 //!
 //! ```
-//! use crdt::AwSet;
-//! let mut a: AwSet<&str, &str> = AwSet::new();
-//! let mut b = a.clone();
-//! b.merge_delta(&a.add("a", "x"))?;
-//! let removal = b.remove(&"x");
-//! let again = a.add("a", "x");                 // has not seen the removal: the add wins
-//! a.merge_delta(&removal)?;
-//! b.merge_delta(&again)?;
-//! assert_eq!(a, b);
-//! assert!(a.contains(&"x"));
-//! # Ok::<(), causal::DoubleSpentDot<&str>>(())
+//! use causal::Minter;
+//! use crdt::{AwSet, Replica};
+//! let [mut a, mut b] = ["a", "b"].map(|name| Replica::<AwSet<&str, &str>>::new(Minter::once(name)));
+//! b.apply(&a.edit(|set| set.add("x"))?)?;
+//! let removal = b.edit(|set| set.remove("x"))?;
+//! let again = a.edit(|set| set.add("x"))?;           // has not seen the removal: the add wins
+//! a.apply(&removal)?;
+//! b.apply(&again)?;
+//! assert_eq!(a.state(), b.state());
+//! assert!(a.contains("x"));
+//! # Ok::<(), crdt::Error<&str>>(())
 //! ```
+//!
+//! | type | rule under concurrency |
+//! |---|---|
+//! | [`MvRegister`] | all writes that no other has seen: the siblings |
+//! | [`LwwRegister`] | greatest hybrid clock, then actor |
+//! | [`MaxRegister`], [`MinRegister`] | greatest, smallest |
+//! | [`EwFlag`], [`DwFlag`] | enable wins, disable wins |
+//! | [`AwSet`], [`RwSet`], [`LwwSet`] | add wins, remove wins, later clock wins |
+//! | [`Counter`] | the increments that no visible reset has seen, exactly |
+//! | [`Num`] | the value set last, and the increments it has not seen |
+//! | [`AwMap`] of any of these, any depth | removal resets what it has seen; concurrent updates keep only their own effect |
+//! | [`Log`] | ordered by clock and actor; a cursor misses nothing |
+//! | [`Expiring`] | longest deadline, none beats all |
 #![forbid(unsafe_code)]
 
-mod aw_map;
-mod aw_set;
-mod causal_state;
+#[cfg(all(doctest, feature = "laws"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod counter;
 mod entry;
-mod mv_register;
+mod error;
+mod expiry;
+mod flag;
+#[cfg(feature = "laws")]
+pub mod laws;
+mod log;
+mod map;
 pub mod reading;
+mod register;
+mod replica;
+mod set;
+mod state;
 mod store;
 mod tally;
 
-pub use aw_map::AwMap;
-pub use aw_set::AwSet;
+#[doc(hidden)]
+pub use causal;
 pub use causal::Hlc;
-pub use causal_state::{Causal, Delta};
-pub use counter::{Contribution, Counter};
+pub use counter::{Contribution, Counter, Num};
 pub use entry::{Content, Entry};
-pub use mv_register::MvRegister;
-pub use store::{DotMap, DotSet, DotStore};
+pub use error::{Error, Shortage};
+pub use expiry::{Deadline, Expiring};
+pub use flag::{DwFlag, EwFlag};
+pub use log::{Cursor, Log};
+pub use map::AwMap;
+pub use register::{Held, LwwRegister, MaxRegister, MinRegister, MvRegister, Stamped};
+pub use replica::{Edit, Replica};
+pub use set::{AwSet, LwwSet, RwSet};
+pub use state::{Delta, Digest, State};
+pub use store::{DotMap, DotSet, DotStore, Payload};
 pub use tally::{Mark, Seen, Tallies, Tally};

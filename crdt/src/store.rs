@@ -1,92 +1,154 @@
-//! Dot stores: which dots live where. They hold no context of their own; that stands once at the root.
+//! Dot stores: which dots live where. They hold no context of their own; that stands once, at the root.
+//!
+//! A type is a dot store with operations and a reading. Nothing below the root mints, so that an entry that was
+//! removed and comes again never counts from 1 again. (Almeida, Shoker, Baquero 2018, section 7.)
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-use causal::{Actor, CausalContext, DotFun, DoubleSpentDot};
+use causal::{Actor, CausalContext, Dot, DotFun, DoubleSpentDot, Hlc};
 
-/// A set of live dots without payloads.
-pub type DotSet<A> = DotFun<A, ()>;
+use crate::{Edit, Error};
 
-/// A structure of live dots. (Almeida, Shoker, Baquero 2018, section 7, with payloads checked on merge.)
-pub trait DotStore: Clone + Default {
+/// What a live dot can carry.
+pub trait Payload<A>: Clone + PartialEq {
+    /// The clock reading in it, if it has one: a stamp too far in the future is refused when it arrives.
+    fn stamp(&self) -> Hlc {
+        Hlc(0)
+    }
+
+    /// What clearing a place that holds `live` leaves there, if it has to remember what it cleared.
+    fn cleared<'a>(live: impl Iterator<Item = (&'a Dot<A>, &'a Self)> + Clone) -> Option<Self>
+    where
+        Self: 'a,
+        A: 'a,
+    {
+        let _ = live;
+        None
+    }
+
+    /// Is it there to be remembered only? A place with nothing else shows nothing.
+    fn is_hidden(&self) -> bool {
+        false
+    }
+}
+
+/// A structure of live dots.
+pub trait DotStore: Clone + Default + PartialEq {
     /// Who writes.
     type Actor: Actor;
 
-    /// Merges a whole state: what it lacks and has seen is removed here.
-    ///
-    /// # Errors
-    /// [`DoubleSpentDot`] if one dot has two payloads; the parts merged before it stay merged, and merging again
-    /// after the cause is gone is harmless.
-    fn join(
-        &mut self,
-        own: &CausalContext<Self::Actor>,
-        other: &Self,
-        theirs: &CausalContext<Self::Actor>,
-    ) -> Result<(), DoubleSpentDot<Self::Actor>>;
+    /// Can dots carry different payloads at all?
+    const HAS_PAYLOADS: bool;
 
-    /// Merges a delta: only the entries it names are touched. O(entries of the delta).
+    /// Do the dots that live on both sides have the same payloads?
     ///
     /// # Errors
-    /// As [`DotStore::join`].
-    fn join_delta(
-        &mut self,
-        own: &CausalContext<Self::Actor>,
-        delta: &Self,
-        theirs: &CausalContext<Self::Actor>,
-    ) -> Result<(), DoubleSpentDot<Self::Actor>>;
+    /// [`DoubleSpentDot`], the first that does not.
+    fn agrees(&self, other: &Self) -> Result<(), DoubleSpentDot<Self::Actor>>;
+
+    /// Merges a whole state that [agrees](Self::agrees): what it lacks and has seen is removed here.
+    fn join(&mut self, own: &CausalContext<Self::Actor>, other: &Self, theirs: &CausalContext<Self::Actor>);
+
+    /// Merges a delta that [agrees](Self::agrees): only the entries it names are touched. O(entries of the delta).
+    fn join_delta(&mut self, own: &CausalContext<Self::Actor>, delta: &Self, theirs: &CausalContext<Self::Actor>);
+
+    /// Joins another delta to this one, both of which [agree](Self::agrees): entries stay touched though nothing
+    /// lives in them any more.
+    fn group(&mut self, own: &CausalContext<Self::Actor>, other: &Self, theirs: &CausalContext<Self::Actor>);
 
     /// Does nothing live in it?
     fn is_bottom(&self) -> bool;
 
-    /// Adds every live dot to `out`.
-    fn collect_dots(&self, out: &mut CausalContext<Self::Actor>);
+    /// Visits every live dot.
+    fn each_dot(&self, visit: &mut dyn FnMut(&Dot<Self::Actor>));
 
-    /// The part of a delta that empties this store: the same entries, nothing live in them.
+    /// Does it show anything? Something may live in it only to be remembered.
+    fn shows(&self) -> bool;
+
+    /// Removes everything that is at a place.
+    ///
+    /// # Errors
+    /// [`Error::Lease`] or [`Error::Exhausted`] if a dot is needed to remember what was removed, and there is none.
+    fn clear(place: &mut Edit<'_, Self>) -> Result<(), Error<Self::Actor>>;
+
+    /// The part whose dots `keep` wants, without the entries that have none.
     #[must_use]
-    fn emptied(&self) -> Self;
+    fn part(&self, keep: &dyn Fn(&Dot<Self::Actor>) -> bool) -> Self;
+
+    /// The greatest clock reading in it.
+    fn latest(&self) -> Hlc;
+
+    /// The live dots.
+    #[must_use]
+    fn dots(&self) -> CausalContext<Self::Actor> {
+        let mut dots = CausalContext::new();
+        self.each_dot(&mut |dot| {
+            dots.insert(dot.clone());
+        });
+        dots
+    }
 }
 
-impl<A: Actor, V: Clone + PartialEq> DotStore for DotFun<A, V> {
+/// A set of live dots without payloads.
+pub type DotSet<A> = DotFun<A, ()>;
+
+impl<A> Payload<A> for () {}
+impl<A> Payload<A> for bool {}
+
+impl<A: Actor, V: Payload<A>> DotStore for DotFun<A, V> {
     type Actor = A;
 
-    fn join(
-        &mut self,
-        own: &CausalContext<A>,
-        other: &Self,
-        theirs: &CausalContext<A>,
-    ) -> Result<(), DoubleSpentDot<A>> {
-        DotFun::join(self, own, other, theirs).map(drop)
+    const HAS_PAYLOADS: bool = size_of::<V>() > 0;
+
+    fn agrees(&self, other: &Self) -> Result<(), DoubleSpentDot<A>> {
+        let differs = |(dot, value): &(&Dot<A>, &V)| self.get(dot).is_some_and(|mine| mine != *value);
+        other.iter().find(differs).map_or(Ok(()), |(dot, _)| Err(DoubleSpentDot(dot.clone())))
     }
 
-    fn join_delta(
-        &mut self,
-        own: &CausalContext<A>,
-        delta: &Self,
-        theirs: &CausalContext<A>,
-    ) -> Result<(), DoubleSpentDot<A>> {
-        DotStore::join(self, own, delta, theirs)
+    fn join(&mut self, own: &CausalContext<A>, other: &Self, theirs: &CausalContext<A>) {
+        let joined = DotFun::join(self, own, other, theirs);
+        debug_assert!(joined.is_ok(), "joined without asking whether the payloads agree");
+    }
+
+    fn join_delta(&mut self, own: &CausalContext<A>, delta: &Self, theirs: &CausalContext<A>) {
+        DotStore::join(self, own, delta, theirs);
+    }
+
+    fn group(&mut self, own: &CausalContext<A>, other: &Self, theirs: &CausalContext<A>) {
+        DotStore::join(self, own, other, theirs);
     }
 
     fn is_bottom(&self) -> bool {
         self.is_empty()
     }
 
-    fn collect_dots(&self, out: &mut CausalContext<A>) {
-        out.extend(self.dots().cloned());
+    fn each_dot(&self, visit: &mut dyn FnMut(&Dot<A>)) {
+        DotFun::dots(self).for_each(visit);
     }
 
-    fn emptied(&self) -> Self {
-        Self::new()
+    fn shows(&self) -> bool {
+        self.iter().any(|(_, payload)| !payload.is_hidden())
+    }
+
+    fn clear(place: &mut Edit<'_, Self>) -> Result<(), Error<A>> {
+        let left = V::cleared(place.live());
+        place.discard(|_, _| true);
+        left.map_or(Ok(()), |left| place.mint(|_| left).map(drop))
+    }
+
+    fn part(&self, keep: &dyn Fn(&Dot<A>) -> bool) -> Self {
+        let kept = self.iter().filter(|(dot, _)| keep(dot));
+        kept.map(|(dot, value)| (dot.clone(), value.clone())).collect()
+    }
+
+    fn latest(&self) -> Hlc {
+        self.iter().map(|(_, value)| value.stamp()).max().unwrap_or_default()
     }
 }
 
 /// A store per key. In a state no entry is empty; in a delta an empty entry says "touched, nothing left".
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(
-    feature = "serde",
-    serde(bound(deserialize = "K: Ord + serde::Deserialize<'de>, S: serde::Deserialize<'de>"))
-)]
 pub struct DotMap<K, S> {
     entries: BTreeMap<K, S>,
 }
@@ -98,20 +160,22 @@ impl<K, S> Default for DotMap<K, S> {
 }
 
 impl<K: Ord + Clone, S: DotStore> DotMap<K, S> {
-    /// A map of one entry, as deltas have.
-    #[must_use]
-    pub fn of(key: K, store: S) -> Self {
-        Self { entries: BTreeMap::from([(key, store)]) }
-    }
-
     /// The entries, keys ascending.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &S)> + '_ {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &S)> + ExactSizeIterator + Clone + '_ {
         self.entries.iter()
     }
 
-    /// The store of a key.
+    /// The entries of a range of keys, ascending. O(log n + entries).
+    pub fn range(&self, keys: impl std::ops::RangeBounds<K>) -> impl DoubleEndedIterator<Item = (&K, &S)> + '_ {
+        self.entries.range(keys)
+    }
+
+    /// The store of a key. O(log n).
     #[must_use]
-    pub fn get(&self, key: &K) -> Option<&S> {
+    pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&S>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
         self.entries.get(key)
     }
 
@@ -127,59 +191,203 @@ impl<K: Ord + Clone, S: DotStore> DotMap<K, S> {
         self.entries.is_empty()
     }
 
-    fn join_entry(
-        &mut self,
-        key: &K,
-        join: impl FnOnce(&mut S) -> Result<(), DoubleSpentDot<S::Actor>>,
-    ) -> Result<(), DoubleSpentDot<S::Actor>> {
-        let store = self.entries.entry(key.clone()).or_default();
-        let joined = join(store);
-        if store.is_bottom() {
-            self.entries.remove(key);
-        }
-        joined
+    /// The keys, ascending.
+    pub fn keys(&self) -> impl Iterator<Item = &K> + '_ {
+        self.entries.keys()
+    }
+
+    /// The entry of a delta, made if it is not there.
+    pub(crate) fn touch(&mut self, key: K) -> &mut S {
+        self.entries.entry(key).or_default()
     }
 }
 
 impl<K: Ord + Clone, S: DotStore> DotStore for DotMap<K, S> {
     type Actor = S::Actor;
 
-    fn join(
-        &mut self,
-        own: &CausalContext<S::Actor>,
-        other: &Self,
-        theirs: &CausalContext<S::Actor>,
-    ) -> Result<(), DoubleSpentDot<S::Actor>> {
-        let nothing = S::default();
-        let keys: Vec<K> = self.entries.keys().chain(other.entries.keys()).cloned().collect();
-        for key in &keys {
-            let their_store = other.entries.get(key).unwrap_or(&nothing);
-            self.join_entry(key, |store| store.join(own, their_store, theirs))?;
+    const HAS_PAYLOADS: bool = S::HAS_PAYLOADS;
+
+    fn agrees(&self, other: &Self) -> Result<(), DoubleSpentDot<S::Actor>> {
+        if !S::HAS_PAYLOADS {
+            return Ok(());
         }
-        Ok(())
+        let mut both = other.entries.iter().filter_map(|(key, theirs)| Some((self.entries.get(key)?, theirs)));
+        both.try_for_each(|(ours, theirs)| ours.agrees(theirs))
     }
 
-    fn join_delta(
-        &mut self,
-        own: &CausalContext<S::Actor>,
-        delta: &Self,
-        theirs: &CausalContext<S::Actor>,
-    ) -> Result<(), DoubleSpentDot<S::Actor>> {
-        for (key, part) in &delta.entries {
-            self.join_entry(key, |store| store.join_delta(own, part, theirs))?;
+    fn join(&mut self, own: &CausalContext<S::Actor>, other: &Self, theirs: &CausalContext<S::Actor>) {
+        let nothing = S::default();
+        let mut news: Vec<(&K, &S)> = Vec::new();
+        let mut their_entries = other.entries.iter().peekable();
+        self.entries.retain(|key, store| {
+            while let Some(new) = their_entries.next_if(|(theirs, _)| *theirs < key) {
+                news.push(new);
+            }
+            let same = their_entries.next_if(|(theirs, _)| *theirs == key);
+            store.join(own, same.map_or(&nothing, |(_, store)| store), theirs);
+            !store.is_bottom()
+        });
+        for (key, their_store) in news.into_iter().chain(their_entries) {
+            let mut store = S::default();
+            store.join(own, their_store, theirs);
+            if !store.is_bottom() {
+                self.entries.insert(key.clone(), store);
+            }
         }
-        Ok(())
+    }
+
+    fn join_delta(&mut self, own: &CausalContext<S::Actor>, delta: &Self, theirs: &CausalContext<S::Actor>) {
+        for (key, part) in &delta.entries {
+            match self.entries.entry(key.clone()) {
+                Entry::Vacant(vacant) => {
+                    let mut store = S::default();
+                    store.join_delta(own, part, theirs);
+                    if !store.is_bottom() {
+                        vacant.insert(store);
+                    }
+                }
+                Entry::Occupied(mut occupied) => {
+                    occupied.get_mut().join_delta(own, part, theirs);
+                    if occupied.get().is_bottom() {
+                        occupied.remove();
+                    }
+                }
+            }
+        }
+    }
+
+    fn group(&mut self, own: &CausalContext<S::Actor>, other: &Self, theirs: &CausalContext<S::Actor>) {
+        let nothing = S::default();
+        for (key, store) in &mut self.entries {
+            store.group(own, other.entries.get(key).unwrap_or(&nothing), theirs);
+        }
+        for (key, part) in &other.entries {
+            if !self.entries.contains_key(key) {
+                self.touch(key.clone()).group(own, part, theirs);
+            }
+        }
     }
 
     fn is_bottom(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.values().all(S::is_bottom)
     }
 
-    fn collect_dots(&self, out: &mut CausalContext<S::Actor>) {
-        self.entries.values().for_each(|store| store.collect_dots(out));
+    fn each_dot(&self, visit: &mut dyn FnMut(&Dot<S::Actor>)) {
+        self.entries.values().for_each(|store| store.each_dot(visit));
     }
 
-    fn emptied(&self) -> Self {
-        Self { entries: self.entries.iter().map(|(key, store)| (key.clone(), store.emptied())).collect() }
+    fn shows(&self) -> bool {
+        self.entries.values().any(S::shows)
     }
+
+    fn clear(place: &mut Edit<'_, Self>) -> Result<(), Error<S::Actor>> {
+        place.keys().into_iter().try_for_each(|key| S::clear(&mut place.at(key)))
+    }
+
+    fn part(&self, keep: &dyn Fn(&Dot<S::Actor>) -> bool) -> Self {
+        let parts = self.entries.iter().map(|(key, store)| (key.clone(), store.part(keep)));
+        Self { entries: parts.filter(|(_, part)| !part.is_bottom()).collect() }
+    }
+
+    fn latest(&self) -> Hlc {
+        self.entries.values().map(S::latest).max().unwrap_or_default()
+    }
+}
+
+/// Makes a struct of dot stores one dot store: field by field. With one field it is a newtype over that store.
+///
+/// ```
+/// use causal::{Actor, DotFun, Minter};
+/// use crdt::{Counter, Edit, Error, EwFlag, Replica, dot_store};
+///
+/// /// How many like it, and whether it is pinned.
+/// #[derive(Clone, Debug, PartialEq)]
+/// struct Post<A> {
+///     likes: Counter<A>,
+///     pinned: EwFlag<A>,
+/// }
+///
+/// impl<A> Default for Post<A> {
+///     fn default() -> Self {
+///         Self { likes: Counter::default(), pinned: EwFlag::default() }
+///     }
+/// }
+///
+/// dot_store!(Post<A: Actor> by A { likes: Counter<A>, pinned: EwFlag<A> });
+///
+/// fn like<A: Actor>(post: &mut Edit<'_, Post<A>>) -> Result<(), Error<A>> {
+///     post.field(|post| &post.likes, |post| &mut post.likes).add(1)
+/// }
+///
+/// let mut post = Replica::<Post<&str>>::new(Minter::once("a"));
+/// let _ = post.edit(like)?;
+/// assert_eq!((post.likes.value(), post.pinned.is_enabled()), (1, false));
+/// # Ok::<(), Error<&str>>(())
+/// ```
+#[macro_export]
+macro_rules! dot_store {
+    ($name:ident<$($parameter:ident $(: $bound:path)?),*> by $actor:ty $(, where [$($clause:tt)*])? { $($field:ident: $store:ty),+ }) => {
+        impl<$($parameter $(: $bound)?),*> $crate::DotStore for $name<$($parameter),*> $(where $($clause)*)? {
+            type Actor = $actor;
+
+            const HAS_PAYLOADS: bool = $(<$store as $crate::DotStore>::HAS_PAYLOADS)||+;
+
+            fn agrees(&self, other: &Self) -> Result<(), $crate::causal::DoubleSpentDot<$actor>> {
+                $($crate::DotStore::agrees(&self.$field, &other.$field)?;)+
+                Ok(())
+            }
+
+            fn join(
+                &mut self,
+                own: &$crate::causal::CausalContext<$actor>,
+                other: &Self,
+                theirs: &$crate::causal::CausalContext<$actor>,
+            ) {
+                $($crate::DotStore::join(&mut self.$field, own, &other.$field, theirs);)+
+            }
+
+            fn join_delta(
+                &mut self,
+                own: &$crate::causal::CausalContext<$actor>,
+                delta: &Self,
+                theirs: &$crate::causal::CausalContext<$actor>,
+            ) {
+                $($crate::DotStore::join_delta(&mut self.$field, own, &delta.$field, theirs);)+
+            }
+
+            fn group(
+                &mut self,
+                own: &$crate::causal::CausalContext<$actor>,
+                other: &Self,
+                theirs: &$crate::causal::CausalContext<$actor>,
+            ) {
+                $($crate::DotStore::group(&mut self.$field, own, &other.$field, theirs);)+
+            }
+
+            fn is_bottom(&self) -> bool {
+                $($crate::DotStore::is_bottom(&self.$field))&&+
+            }
+
+            fn each_dot(&self, visit: &mut dyn FnMut(&$crate::causal::Dot<$actor>)) {
+                $($crate::DotStore::each_dot(&self.$field, visit);)+
+            }
+
+            fn shows(&self) -> bool {
+                $($crate::DotStore::shows(&self.$field))||+
+            }
+
+            fn clear(place: &mut $crate::Edit<'_, Self>) -> Result<(), $crate::Error<$actor>> {
+                $(<$store as $crate::DotStore>::clear(&mut place.field(|it| &it.$field, |it| &mut it.$field))?;)+
+                Ok(())
+            }
+
+            fn part(&self, keep: &dyn Fn(&$crate::causal::Dot<$actor>) -> bool) -> Self {
+                Self { $($field: $crate::DotStore::part(&self.$field, keep)),+ }
+            }
+
+            fn latest(&self) -> $crate::causal::Hlc {
+                $crate::causal::Hlc(0)$(.max($crate::DotStore::latest(&self.$field)))+
+            }
+        }
+    };
 }

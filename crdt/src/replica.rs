@@ -1,0 +1,307 @@
+//! A replica of one object: the only place where it is changed.
+//!
+//! An edit is a closure over the type's own operations. It reads what is there (its own earlier steps included),
+//! mints dots, and ends as one delta, or, if any step fails, as if it had not begun. There is no context to carry
+//! about and to mistake: what an operation has seen is what this replica has seen.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Deref;
+
+use causal::{Actor, CausalContext, Dot, Hlc, HybridClock, Lease, Minter};
+
+use crate::{Delta, DotStore, Error, State};
+
+/// The way to a minter whatever its lease.
+trait Mint<A>: Send {
+    fn actor(&self) -> &A;
+    fn mint(&mut self) -> Result<Dot<A>, Error<A>>;
+    fn witness(&self, seen: &CausalContext<A>) -> Result<(), Error<A>>;
+    fn renew(&mut self) -> Result<(), Error<A>>;
+}
+
+impl<A: Actor + Send, L: Lease<A, Error: fmt::Display> + Send> Mint<A> for Minter<A, L> {
+    fn actor(&self) -> &A {
+        Minter::actor(self)
+    }
+
+    fn mint(&mut self) -> Result<Dot<A>, Error<A>> {
+        Ok(Minter::mint(self)?)
+    }
+
+    fn witness(&self, seen: &CausalContext<A>) -> Result<(), Error<A>> {
+        Ok(Minter::witness(self, seen)?)
+    }
+
+    fn renew(&mut self) -> Result<(), Error<A>> {
+        Minter::renew(self).map_err(|why| Error::Lease(why.to_string()))
+    }
+}
+
+/// How far a stamp may be ahead of the wall clock: one minute.
+const MAX_AHEAD_MS: u64 = 60_000;
+
+/// One replica of an object of type `S`: its state, and the minter of its dots. Not `Clone`: two of them would give
+/// one dot twice.
+///
+/// ```
+/// use causal::Minter;
+/// use crdt::{AwSet, Replica};
+/// let [mut phone, mut laptop] = ["phone", "laptop"].map(|name| Replica::<AwSet<&str, &str>>::new(Minter::once(name)));
+/// let delta = phone.edit(|set| set.add("milk"))?;
+/// laptop.apply(&delta)?;
+/// assert!(laptop.contains("milk"));
+/// # Ok::<(), crdt::Error<&str>>(())
+/// ```
+pub struct Replica<S: DotStore> {
+    state: State<S>,
+    session: Session<S::Actor>,
+    clock: HybridClock,
+}
+
+impl<S: DotStore<Actor: fmt::Debug> + fmt::Debug> fmt::Debug for Replica<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica").field("actor", self.actor()).field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+/// Reads go to the type: `replica.contains(..)`.
+impl<S: DotStore> Deref for Replica<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.state
+    }
+}
+
+impl<S: DotStore<Actor: Send + 'static>> Replica<S> {
+    /// An object nobody has written to.
+    pub fn new<L: Lease<S::Actor, Error: fmt::Display> + Send + 'static>(minter: Minter<S::Actor, L>) -> Self {
+        Self { state: State::new(), session: Session::new(Box::new(minter)), clock: HybridClock::new(MAX_AHEAD_MS) }
+    }
+
+    /// Goes on from a state that was stored.
+    ///
+    /// # Errors
+    /// [`Error::Amnesia`] if the state knows of dots of the minter's actor that the minter has not given out: call
+    /// [`Minter::renew`] first.
+    pub fn recover<L: Lease<S::Actor, Error: fmt::Display> + Send + 'static>(
+        state: State<S>,
+        minter: Minter<S::Actor, L>,
+    ) -> Result<Self, Error<S::Actor>> {
+        minter.witness(state.context())?;
+        let clock = HybridClock::resume(state.latest(), MAX_AHEAD_MS);
+        Ok(Self { state, session: Session::new(Box::new(minter)), clock })
+    }
+}
+
+impl<S: DotStore> Replica<S> {
+    /// Who writes here.
+    #[must_use]
+    pub fn actor(&self) -> &S::Actor {
+        self.session.minter.actor()
+    }
+
+    /// The whole state: to store, or to send to somebody who has nothing.
+    #[must_use]
+    pub fn state(&self) -> &State<S> {
+        &self.state
+    }
+
+    /// Changes the object. The delta is for all other replicas.
+    ///
+    /// # Errors
+    /// What the operations in it give, [`Error::Lease`] or [`Error::Exhausted`] if there is no dot; nothing is
+    /// changed then.
+    pub fn edit<R>(
+        &mut self,
+        change: impl FnOnce(&mut Edit<'_, S>) -> Result<R, Error<S::Actor>>,
+    ) -> Result<Delta<S>, Error<S::Actor>> {
+        self.edit_at(0, change)
+    }
+
+    /// [`Self::edit`] when the wall clock shows `wall_ms` (milliseconds since 1970): for types whose readings are
+    /// ordered by time. Without, stamps only count on from the latest one seen.
+    ///
+    /// # Errors
+    /// Those of [`Self::edit`].
+    pub fn edit_at<R>(
+        &mut self,
+        wall_ms: u64,
+        change: impl FnOnce(&mut Edit<'_, S>) -> Result<R, Error<S::Actor>>,
+    ) -> Result<Delta<S>, Error<S::Actor>> {
+        self.session.begin(self.clock.tick(wall_ms));
+        let mut touched = S::default();
+        change(&mut Edit { base: Some(&self.state), delta: &mut touched, session: &mut self.session })?;
+        let delta = Delta::new(touched, std::mem::take(&mut self.session.context));
+        self.state.take(&delta);
+        Ok(delta)
+    }
+
+    /// Merges what an edit elsewhere gave.
+    ///
+    /// # Errors
+    /// [`Error::DoubleSpent`], or [`Error::Amnesia`] if it knows more of this replica's actor than this replica;
+    /// nothing is changed then.
+    pub fn apply(&mut self, delta: &Delta<S>) -> Result<(), Error<S::Actor>> {
+        self.session.minter.witness(delta.context())?;
+        self.state.apply(delta)?;
+        self.clock = HybridClock::resume(self.clock.last().max(delta.latest()), MAX_AHEAD_MS);
+        Ok(())
+    }
+
+    /// [`Self::apply`] when the wall clock shows `wall_ms`: a delta with a stamp more than a minute ahead of it is
+    /// refused, so that one wrong clock does not win for a year.
+    ///
+    /// # Errors
+    /// [`Error::FarFuture`], and those of [`Self::apply`].
+    pub fn apply_at(&mut self, wall_ms: u64, delta: &Delta<S>) -> Result<(), Error<S::Actor>> {
+        self.clock.clone().observe(delta.latest(), wall_ms).map_err(Error::FarFuture)?;
+        self.apply(delta)
+    }
+
+    /// Merges another replica's whole state.
+    ///
+    /// # Errors
+    /// Those of [`Self::apply`].
+    pub fn merge(&mut self, other: &State<S>) -> Result<(), Error<S::Actor>> {
+        self.session.minter.witness(other.context())?;
+        self.state.merge(other)?;
+        self.clock = HybridClock::resume(self.clock.last().max(other.latest()), MAX_AHEAD_MS);
+        Ok(())
+    }
+
+    /// Goes on under an actor nobody has ever been: the answer to [`Error::Amnesia`].
+    ///
+    /// # Errors
+    /// [`Error::Lease`].
+    pub fn renew(&mut self) -> Result<(), Error<S::Actor>> {
+        self.session.minter.renew()
+    }
+}
+
+/// What all steps of one edit share.
+struct Session<A> {
+    minter: Box<dyn Mint<A>>,
+    /// The dots added and replaced so far.
+    context: CausalContext<A>,
+    at: Hlc,
+}
+
+impl<A: Actor> Session<A> {
+    fn new(minter: Box<dyn Mint<A>>) -> Self {
+        Self { minter, context: CausalContext::new(), at: Hlc(0) }
+    }
+
+    fn begin(&mut self, at: Hlc) {
+        self.context = CausalContext::new();
+        self.at = at;
+    }
+}
+
+/// A place in an object that is being edited: what was there, and what this edit has done so far.
+///
+/// The types' operations are methods of this: `Edit<'_, AwSet<..>>` has `add` and `remove`.
+pub struct Edit<'e, S: DotStore> {
+    base: Option<&'e S>,
+    delta: &'e mut S,
+    session: &'e mut Session<S::Actor>,
+}
+
+impl<S: DotStore> Edit<'_, S> {
+    /// Who writes.
+    #[must_use]
+    pub fn actor(&self) -> &S::Actor {
+        self.session.minter.actor()
+    }
+
+    /// The stamp of this edit.
+    #[must_use]
+    pub fn now(&self) -> Hlc {
+        self.session.at
+    }
+
+    /// What is here now, this edit's steps included. Copies this place.
+    #[must_use]
+    pub fn current(&self) -> S {
+        let mut now = self.base.cloned().unwrap_or_default();
+        let mut base_dots = self.session.context.clone();
+        base_dots.union(&now.dots());
+        now.join_delta(&base_dots.minus(&self.session.context), self.delta, &self.session.context);
+        now
+    }
+
+    /// Removes everything that is here; what is written concurrently stays.
+    ///
+    /// # Errors
+    /// [`Error::Lease`] or [`Error::Exhausted`] if a dot is needed to remember what was removed, and there is none.
+    pub fn clear(&mut self) -> Result<(), Error<S::Actor>> {
+        S::clear(self)
+    }
+
+    /// One field of what is here: for types that are structs of others ([`dot_store!`](crate::dot_store)).
+    pub fn field<T: DotStore<Actor = S::Actor>>(
+        &mut self,
+        of: impl for<'a> Fn(&'a S) -> &'a T,
+        of_mut: impl for<'a> FnOnce(&'a mut S) -> &'a mut T,
+    ) -> Edit<'_, T> {
+        Edit { base: self.base.map(of), delta: of_mut(self.delta), session: self.session }
+    }
+}
+
+impl<'e, K: Ord + Clone, S: DotStore> Edit<'e, crate::DotMap<K, S>> {
+    /// The place under a key, whether there is something or not.
+    pub fn at(&mut self, key: K) -> Edit<'_, S> {
+        Edit { base: self.base.and_then(|base| base.get(&key)), delta: self.delta.touch(key), session: self.session }
+    }
+
+    /// The keys of what is here and of what this edit has touched, ascending.
+    pub(crate) fn keys(&self) -> BTreeSet<K> {
+        let before = self.base.into_iter().flat_map(crate::DotMap::keys);
+        before.chain(self.delta.keys()).cloned().collect()
+    }
+
+    /// [`Self::at`], for as long as this lasts.
+    pub(crate) fn into_at(self, key: K) -> Edit<'e, S> {
+        Edit { base: self.base.and_then(|base| base.get(&key)), delta: self.delta.touch(key), session: self.session }
+    }
+}
+
+impl<A: Actor, V: crate::Payload<A>> Edit<'_, causal::DotFun<A, V>> {
+    /// What lives here now, this edit's steps included.
+    pub fn live(&self) -> impl Iterator<Item = (&Dot<A>, &V)> + Clone + '_ {
+        let seen = &self.session.context;
+        let before = self.base.into_iter().flat_map(causal::DotFun::iter).filter(|(dot, _)| !seen.contains(dot));
+        before.chain(self.delta.iter())
+    }
+
+    /// Replaces the live dots that `replaces` wants by nothing.
+    pub fn discard(&mut self, mut replaces: impl FnMut(&Dot<A>, &V) -> bool) {
+        if let Some(base) = self.base {
+            for (dot, _) in base.iter().filter(|(dot, value)| replaces(dot, value)) {
+                self.session.context.insert(dot.clone());
+            }
+        }
+        self.delta.retain(|dot, value| !replaces(dot, value));
+    }
+
+    /// A fresh dot with a payload, in place of nothing.
+    ///
+    /// # Errors
+    /// [`Error::Lease`] or [`Error::Exhausted`] if there is no dot.
+    pub fn mint(&mut self, payload: impl FnOnce(&Dot<A>) -> V) -> Result<Dot<A>, Error<A>> {
+        let dot = self.session.minter.mint()?;
+        self.session.context.insert(dot.clone());
+        self.delta.insert(dot.clone(), payload(&dot));
+        Ok(dot)
+    }
+
+    /// A fresh dot with a payload, in place of everything here.
+    ///
+    /// # Errors
+    /// Those of [`Self::mint`].
+    pub fn replace(&mut self, payload: V) -> Result<Dot<A>, Error<A>> {
+        self.discard(|_, _| true);
+        self.mint(|_| payload)
+    }
+}
