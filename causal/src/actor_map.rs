@@ -44,6 +44,11 @@ impl<A: Actor, T> ActorMap<A, T> {
         self.position(actor).ok().map(|at| &self.entries[at].1)
     }
 
+    /// O(log actors).
+    pub(crate) fn get_mut(&mut self, actor: &A) -> Option<&mut T> {
+        self.position(actor).ok().map(|at| &mut self.entries[at].1)
+    }
+
     /// The value of `actor`, made with `fresh` if there is none yet.
     pub(crate) fn entry(&mut self, actor: A, fresh: impl FnOnce() -> T) -> &mut T {
         let at = self.position(&actor).unwrap_or_else(|at| {
@@ -63,14 +68,37 @@ impl<A: Actor, T> ActorMap<A, T> {
     }
 
     /// Brings in every actor of `other`: `both` where it is here already, `fresh` where it is not.
+    #[inline]
     pub(crate) fn merge<U>(
         &mut self,
         other: &ActorMap<A, U>,
         mut both: impl FnMut(&mut T, &U),
+        fresh: impl FnMut(&U) -> T,
+    ) {
+        let mut same = 0;
+        for ((actor, ours), (other, theirs)) in self.entries.iter_mut().zip(&other.entries) {
+            if actor != other {
+                break;
+            }
+            both(ours, theirs);
+            same += 1;
+        }
+        if same < other.entries.len() {
+            self.merge_from(same, other, both, fresh);
+        }
+    }
+
+    /// [`Self::merge`] from the first place on where the actors differ.
+    #[inline(never)]
+    fn merge_from<U>(
+        &mut self,
+        same: usize,
+        other: &ActorMap<A, U>,
+        mut both: impl FnMut(&mut T, &U),
         mut fresh: impl FnMut(&U) -> T,
     ) {
-        let (mut at, mut missing) = (0, 0);
-        for (actor, theirs) in &other.entries {
+        let (mut at, mut missing) = (same, 0);
+        for (actor, theirs) in &other.entries[same..] {
             match self.search_from(at, actor) {
                 Ok(found) => {
                     both(&mut self.entries[found].1, theirs);

@@ -142,6 +142,9 @@ impl IntervalSet {
 
     /// Adds all of `other`. O(runs of both).
     pub fn union(&mut self, other: &Self) {
+        if other.runs.first().is_some_and(|run| run.first > self.max()) {
+            return other.runs.iter().for_each(|run| self.push(*run)); // news that follow on
+        }
         if self.covers(other) {
             return;
         }

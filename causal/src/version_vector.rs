@@ -56,6 +56,23 @@ impl<A: Actor> VersionVector<A> {
         *held = (*held).max(dot.counter);
     }
 
+    /// Sees the next `by` events of `actor`, and gives the counter it has come to; nothing, and nothing is changed, if that
+    /// would pass [`MAX_COUNTER`]. O(log actors), O(actors) for a new one.
+    pub fn advance(&mut self, actor: &A, by: u64) -> Option<u64> {
+        match self.entries.get_mut(actor) {
+            Some(held) => {
+                *held = held.checked_add(by).filter(|counter| *counter <= MAX_COUNTER)?;
+                Some(*held)
+            }
+            None if by == 0 => Some(0),
+            None => {
+                let counter = Some(by).filter(|counter| *counter <= MAX_COUNTER)?;
+                self.insert(Dot { actor: actor.clone(), counter });
+                Some(counter)
+            }
+        }
+    }
+
     /// Adds everything `other` has seen (*merge*). O(actors of both).
     pub fn union(&mut self, other: &Self) {
         self.entries.merge(&other.entries, |ours, theirs| *ours = (*ours).max(*theirs), |theirs| *theirs);

@@ -50,12 +50,13 @@
 
 mod diagram;
 mod exhaustive;
+mod lattices;
 mod nested;
 mod run;
 mod schedule;
 mod shrink;
 mod typed;
-mod types;
+pub mod types;
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Debug};
@@ -63,6 +64,7 @@ use std::fmt::{self, Debug};
 use causal::Hlc;
 use quickcheck::{Arbitrary, Gen};
 
+pub use lattices::{Owned, SpecifiedLattice};
 pub use nested::{In, Nested};
 pub use run::Failure;
 pub use schedule::{Mode, Step};

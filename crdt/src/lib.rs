@@ -28,6 +28,8 @@
 //! | [`MaxRegister`], [`MinRegister`] | greatest, smallest |
 //! | [`EwFlag`], [`DwFlag`] | enable wins, disable wins |
 //! | [`AwSet`], [`RwSet`], [`LwwSet`] | add wins, remove wins, later clock wins |
+//! | [`GCounter`], [`PnCounter`], [`GSet`] | sum for each actor, union; not resettable, not in maps |
+//! | [`BoundedCounter`] | never below zero: who takes away needs rights, which can be handed over |
 //! | [`Counter`] | the increments that no visible reset has seen, exactly |
 //! | [`Num`] | the value set last, and the increments it has not seen |
 //! | [`AwMap`] of any of these, any depth | removal resets what it has seen; concurrent updates keep only their own effect |
@@ -44,6 +46,7 @@ mod entry;
 mod error;
 mod expiry;
 mod flag;
+mod lattice;
 #[cfg(feature = "laws")]
 pub mod laws;
 mod log;
@@ -64,6 +67,7 @@ pub use entry::{Content, Entry};
 pub use error::{Error, Shortage};
 pub use expiry::{Deadline, Expiring};
 pub use flag::{DwFlag, EwFlag};
+pub use lattice::{BoundedCounter, Entries, GCounter, GSet, Lattice, Owner, PnCounter};
 pub use log::{Cursor, Log};
 pub use map::AwMap;
 pub use register::{Held, LwwRegister, MaxRegister, MinRegister, MvRegister, Stamped};

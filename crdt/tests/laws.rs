@@ -1,24 +1,22 @@
 //! Every type of this crate against its rule, plain and nested, in every mode.
 
-use crdt::laws::{Mode, Nested, Site, Specified, Typed, check};
+use crdt::laws::{Mode, Nested, Owned, Site, Specified, Subject, Typed, check};
 use crdt::{
-    AwSet, Counter, DwFlag, EwFlag, Expiring, Log, LwwRegister, LwwSet, MaxRegister, MinRegister, MvRegister, Num,
-    RwSet,
+    AwSet, BoundedCounter, Counter, DwFlag, EwFlag, Expiring, GCounter, Log, LwwRegister, LwwSet, MaxRegister,
+    MinRegister, MvRegister, Num, PnCounter, RwSet,
 };
 
 /// Random schedules for each type, mode and depth; all short ones come on top.
 const RUNS: u64 = 600;
 
-fn holds<S: Specified>() {
-    for mode in Mode::ALL {
-        check::<Typed<S>>(mode, RUNS);
-    }
+fn holds<T: Subject>() {
+    Mode::ALL.into_iter().for_each(|mode| check::<T>(mode, RUNS));
 }
 
 fn holds_nested<S: Specified>() {
-    holds::<S>();
-    holds::<Nested<S>>();
-    holds::<Nested<Nested<S>>>();
+    holds::<Typed<S>>();
+    holds::<Typed<Nested<S>>>();
+    holds::<Typed<Nested<Nested<S>>>>();
 }
 
 macro_rules! each {
@@ -28,6 +26,17 @@ macro_rules! each {
             holds_nested::<$type>();
         }
     )*};
+}
+
+#[test]
+fn grow_only_and_positive_negative_counters_are_the_sum_of_what_is_visible() {
+    holds::<Owned<GCounter<Site>>>();
+    holds::<Owned<PnCounter<Site>>>();
+}
+
+#[test]
+fn a_bounded_counter_is_the_sum_of_what_is_visible_and_never_below_zero() {
+    holds::<Owned<BoundedCounter<Site>>>();
 }
 
 each! {
