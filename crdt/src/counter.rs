@@ -45,7 +45,7 @@ impl<A: Actor> Payload<A> for Contribution<A> {
     where
         A: 'a,
     {
-        let seen = tallies(live).reset();
+        let seen = marks(live);
         if seen.is_empty() { None } else { Some(Contribution::Reset(seen)) }
     }
 
@@ -64,6 +64,16 @@ fn tallies<'a, A: Actor + 'a>(live: impl Iterator<Item = (&'a Dot<A>, &'a Contri
     Tallies::new(counted, live.flat_map(|(_, said)| said.seen()))
 }
 
+/// What a reset has to remember: of each actor, its newest run. An actor begins a run only when the one before is gone,
+/// so whoever knows of the newer one has seen the older one go.
+fn marks<'a, A: Actor + 'a>(live: impl Iterator<Item = (&'a Dot<A>, &'a Contribution<A>)> + Clone) -> Vec<Seen<A>> {
+    let mut marks = tallies(live).reset(); // by actor, then by run
+    marks.reverse();
+    marks.dedup_by(|older, newer| older.run.actor == newer.run.actor);
+    marks.reverse();
+    marks
+}
+
 fn increment<A: Actor>(mut place: Edit<'_, Live<A>>, amount: i64) -> Result<(), Error<A>> {
     let actor = place.actor().clone();
     let tallies = tallies(place.live());
@@ -78,8 +88,8 @@ fn increment<A: Actor>(mut place: Edit<'_, Live<A>>, amount: i64) -> Result<(), 
 }
 
 /// The sum of the increments that no visible reset has seen: exactly, though there is but one live dot for each actor,
-/// and one for each reset that increments elsewhere may not know of yet. (The rule and why it is exact: the module
-/// `tally`.) Removing it in a map is a reset.
+/// and one for each reset that increments elsewhere may not know of yet, which has a mark for each actor. (The rule and why
+/// it is exact: the module `tally`.) Removing it in a map is a reset.
 ///
 /// ```
 /// use causal::Minter;
@@ -185,7 +195,29 @@ impl<A: Actor> Edit<'_, Num<A>> {
     pub fn set(&mut self, value: i64) -> Result<(), Error<A>> {
         let at = self.now();
         let mut place = self.field(|num| &num.live, |num| &mut num.live);
-        let seen = tallies(place.live()).reset();
+        let seen = marks(place.live());
         place.replace(Contribution::Set { at, value, seen }).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counter;
+    use crate::Replica;
+    use causal::Minter;
+
+    /// Each reset once kept the mark of every run there had ever been.
+    #[test]
+    fn a_counter_that_is_reset_again_and_again_stays_small() {
+        let mut counter = Replica::<Counter<&str>>::new(Minter::once("a"));
+        for _ in 0..50 {
+            let _ = counter
+                .edit(|n| {
+                    n.add(1)?;
+                    n.clear()
+                })
+                .unwrap();
+        }
+        assert!(format!("{:?}", counter.live).len() < 300, "{:?}", counter.live);
     }
 }

@@ -16,7 +16,8 @@ pub enum Deadline {
 }
 
 /// A value of any type with a deadline. Of concurrent deadlines the longest wins, and none at all beats all; a deadline
-/// that has seen another replaces it, also by a shorter one. What has expired is removed as by anybody: by an edit.
+/// that has seen another replaces it, also by a shorter one. What has expired is removed as by anybody: by an edit. A value
+/// written at the same time as that has not been seen by it, and stays, without a deadline: set one with each value.
 ///
 /// ```
 /// use causal::Minter;

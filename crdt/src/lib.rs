@@ -59,7 +59,6 @@ mod state;
 mod store;
 mod tally;
 
-#[doc(hidden)]
 pub use causal;
 pub use causal::Hlc;
 pub use counter::{Contribution, Counter, Num};

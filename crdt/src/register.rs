@@ -158,7 +158,8 @@ macro_rules! extreme_register {
 
         impl<A: Actor, V: Clone + Ord> Edit<'_, $name<A, V>> {
             /// Writes a value. It replaces those that it outdoes; one that does not change what is shown is kept behind
-            /// it, for a removal may come that has seen the one shown and not this one.
+            /// it, for a removal may come that has seen the one shown and not this one. So values that come ever worse are
+            /// all kept, and each write costs as many; whoever wants a bound writes only what is better.
             ///
             /// # Errors
             /// [`Error::Lease`] or [`Error::Exhausted`] if there is no dot.

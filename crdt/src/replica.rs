@@ -132,13 +132,18 @@ impl<S: DotStore> Replica<S> {
     ) -> Result<Delta<S>, Error<S::Actor>> {
         self.session.begin(self.clock.tick(wall_ms));
         let mut touched = S::default();
-        change(&mut Edit { base: Some(&self.state), delta: &mut touched, session: &mut self.session })?;
+        let done = change(&mut Edit { base: Some(&self.state), delta: &mut touched, session: &mut self.session });
+        if let Err(why) = done {
+            self.session.fail();
+            return Err(why);
+        }
         let delta = Delta::new(touched, std::mem::take(&mut self.session.context));
         self.state.take(&delta);
         Ok(delta)
     }
 
-    /// Merges what an edit elsewhere gave.
+    /// Merges what an edit elsewhere gave, whatever its stamps say: where types are ordered by time, use
+    /// [`Self::apply_at`].
     ///
     /// # Errors
     /// [`Error::DoubleSpent`], or [`Error::Amnesia`] if it knows more of this replica's actor than this replica;
@@ -160,6 +165,15 @@ impl<S: DotStore> Replica<S> {
         self.apply(delta)
     }
 
+    /// [`Self::merge`] when the wall clock shows `wall_ms`: refuses stamps as [`Self::apply_at`] does.
+    ///
+    /// # Errors
+    /// [`Error::FarFuture`], and those of [`Self::apply`].
+    pub fn merge_at(&mut self, wall_ms: u64, other: &State<S>) -> Result<(), Error<S::Actor>> {
+        self.clock.clone().observe(other.latest(), wall_ms).map_err(Error::FarFuture)?;
+        self.merge(other)
+    }
+
     /// Merges another replica's whole state.
     ///
     /// # Errors
@@ -176,7 +190,9 @@ impl<S: DotStore> Replica<S> {
     /// # Errors
     /// [`Error::Lease`].
     pub fn renew(&mut self) -> Result<(), Error<S::Actor>> {
-        self.session.minter.renew()
+        self.session.minter.renew()?;
+        self.session.unspent.clear();
+        Ok(())
     }
 }
 
@@ -186,16 +202,33 @@ struct Session<A> {
     /// The dots added and replaced so far.
     context: CausalContext<A>,
     at: Hlc,
+    /// Dots of this edit, in the order they were minted.
+    minted: Vec<Dot<A>>,
+    /// Dots of edits that failed, to be used first: nobody has ever seen them. The last one is the next.
+    unspent: Vec<Dot<A>>,
 }
 
 impl<A: Actor> Session<A> {
     fn new(minter: Box<dyn Mint<A>>) -> Self {
-        Self { minter, context: CausalContext::new(), at: Hlc(0) }
+        Self { minter, context: CausalContext::new(), at: Hlc(0), minted: Vec::new(), unspent: Vec::new() }
     }
 
     fn begin(&mut self, at: Hlc) {
         self.context = CausalContext::new();
+        self.minted.clear();
         self.at = at;
+    }
+
+    fn mint(&mut self) -> Result<Dot<A>, Error<A>> {
+        let dot = self.unspent.pop().map_or_else(|| self.minter.mint(), Ok)?;
+        self.minted.push(dot.clone());
+        self.context.insert(dot.clone());
+        Ok(dot)
+    }
+
+    /// The edit failed: its dots name nothing yet.
+    fn fail(&mut self) {
+        self.unspent.extend(self.minted.drain(..).rev());
     }
 }
 
@@ -290,8 +323,7 @@ impl<A: Actor, V: crate::Payload<A>> Edit<'_, causal::DotFun<A, V>> {
     /// # Errors
     /// [`Error::Lease`] or [`Error::Exhausted`] if there is no dot.
     pub fn mint(&mut self, payload: impl FnOnce(&Dot<A>) -> V) -> Result<Dot<A>, Error<A>> {
-        let dot = self.session.minter.mint()?;
-        self.session.context.insert(dot.clone());
+        let dot = self.session.mint()?;
         self.delta.insert(dot.clone(), payload(&dot));
         Ok(dot)
     }
@@ -301,7 +333,61 @@ impl<A: Actor, V: crate::Payload<A>> Edit<'_, causal::DotFun<A, V>> {
     /// # Errors
     /// Those of [`Self::mint`].
     pub fn replace(&mut self, payload: V) -> Result<Dot<A>, Error<A>> {
+        let dot = self.session.mint()?; // before anything is discarded: half a step is no step
         self.discard(|_, _| true);
-        self.mint(|_| payload)
+        self.delta.insert(dot.clone(), payload);
+        Ok(dot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Replica;
+    use crate::{Error, MvRegister};
+    use causal::{Lease, Leased, Minter};
+
+    /// Grants one dot and then no more.
+    struct Full(bool);
+
+    impl Lease<u8> for Full {
+        type Error = &'static str;
+        fn load(&mut self) -> Result<Leased<u8>, &'static str> {
+            Ok(Leased { actor: 1, through: 0 })
+        }
+        fn extend(&mut self, _: u64) -> Result<(), &'static str> {
+            if std::mem::replace(&mut self.0, true) { Err("the disk is full") } else { Ok(()) }
+        }
+        fn renew(&mut self) -> Result<u8, &'static str> {
+            Err("the disk is full")
+        }
+    }
+
+    #[test]
+    fn half_a_step_is_no_step_even_if_its_error_is_swallowed() {
+        let minter = Minter::open(Full(false)).unwrap().with_block(1);
+        let mut register = Replica::<MvRegister<u8, u8>>::new(minter);
+        let _ = register.edit(|register| register.write(7)).unwrap();
+        let swallowed = register.edit(|register| {
+            assert_eq!(register.write(8), Err(Error::Lease("the disk is full".to_owned())));
+            Ok(())
+        });
+        assert!(swallowed.unwrap().is_empty());
+        assert_eq!(register.values().collect::<Vec<_>>(), [&7]);
+    }
+
+    #[test]
+    fn an_edit_that_fails_changes_nothing_and_leaves_no_hole() {
+        let mut register = Replica::<MvRegister<&str, u8>>::new(Minter::once("a"));
+        for n in 0..10 {
+            let _ = register.edit(|register| register.write(n)).unwrap();
+            let before = register.state().clone();
+            let failed = register.edit(|register| {
+                register.write(77)?;
+                register.write(78)?;
+                Err::<(), _>(Error::Overflow)
+            });
+            assert_eq!((failed, register.state()), (Err(Error::Overflow), &before));
+        }
+        assert_eq!(register.state().context().runs().count(), 1);
     }
 }

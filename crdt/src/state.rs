@@ -63,7 +63,7 @@ impl<S: DotStore> State<S> {
     /// Merges another replica's whole state. O(entries of both).
     ///
     /// # Errors
-    /// [`DoubleSpentDot`] if one dot has two payloads; nothing is changed then.
+    /// [`DoubleSpentDot`] if one dot has two payloads at one place (see [`DotStore::agrees`]); nothing is changed then.
     pub fn merge(&mut self, other: &Self) -> Result<(), DoubleSpentDot<S::Actor>> {
         self.store.agrees(&other.store)?;
         self.store.join(&self.context, &other.store, &other.context);
@@ -117,9 +117,10 @@ impl<S: DotStore> State<S> {
         let (live, store) = (self.store.dots(), self.store.part(&|dot| !digest.context.contains(dot)));
         let news = self.context.minus(&digest.context);
         let removals = self.context.intersection(&digest.live).minus(&live);
+        let named = removals.is_empty() && store.dots().covers(&news);
         let mut context = news;
         context.union(&removals);
-        Delta { store, context, named: false }
+        Delta { store, context, named }
     }
 
     /// The whole state as deltas that have nothing in common and together are all of it: one for each live dot, and

@@ -41,7 +41,8 @@ pub trait DotStore: Clone + Default + PartialEq {
     /// Can dots carry different payloads at all?
     const HAS_PAYLOADS: bool;
 
-    /// Do the dots that live on both sides have the same payloads?
+    /// Do the dots that live on both sides, at one place, have the same payloads? An actor that is in use twice and has
+    /// written to different places with one dot is not found out by this: merging such states loses one of the two.
     ///
     /// # Errors
     /// [`DoubleSpentDot`], the first that does not.
@@ -82,11 +83,10 @@ pub trait DotStore: Clone + Default + PartialEq {
     /// The live dots.
     #[must_use]
     fn dots(&self) -> CausalContext<Self::Actor> {
-        let mut dots = CausalContext::new();
-        self.each_dot(&mut |dot| {
-            dots.insert(dot.clone());
-        });
-        dots
+        let mut dots = Vec::new();
+        self.each_dot(&mut |dot| dots.push(dot.clone()));
+        dots.sort_unstable(); // in order, each is appended in O(1)
+        dots.into_iter().collect()
     }
 }
 
@@ -132,9 +132,13 @@ impl<A: Actor, V: Payload<A>> DotStore for DotFun<A, V> {
     }
 
     fn clear(place: &mut Edit<'_, Self>) -> Result<(), Error<A>> {
-        let left = V::cleared(place.live());
-        place.discard(|_, _| true);
-        left.map_or(Ok(()), |left| place.mint(|_| left).map(drop))
+        match V::cleared(place.live()) {
+            Some(left) => place.replace(left).map(drop),
+            None => {
+                place.discard(|_, _| true);
+                Ok(())
+            }
+        }
     }
 
     fn part(&self, keep: &dyn Fn(&Dot<A>) -> bool) -> Self {
@@ -326,7 +330,7 @@ impl<K: Ord + Clone, S: DotStore> DotStore for DotMap<K, S> {
 /// ```
 #[macro_export]
 macro_rules! dot_store {
-    ($name:ident<$($parameter:ident $(: $bound:path)?),*> by $actor:ty $(, where [$($clause:tt)*])? { $($field:ident: $store:ty),+ }) => {
+    ($name:ident<$($parameter:ident $(: $bound:path)?),*> by $actor:ty $(, where [$($clause:tt)*])? { $($field:ident: $store:ty),+ $(,)? }) => {
         impl<$($parameter $(: $bound)?),*> $crate::DotStore for $name<$($parameter),*> $(where $($clause)*)? {
             type Actor = $actor;
 

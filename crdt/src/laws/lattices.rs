@@ -67,6 +67,12 @@ impl<L: SpecifiedLattice> Subject for Owned<L> {
         assert!(delta.is_within(&self.state), "what was joined is there");
     }
 
+    fn group(first: &L, second: &L) -> Option<L> {
+        let mut both = first.clone();
+        both.join(second);
+        Some(both)
+    }
+
     fn merge(&mut self, other: &Self) {
         self.apply(&other.state);
     }

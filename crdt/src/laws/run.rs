@@ -80,6 +80,15 @@ impl<T: Subject> Clone for World<T> {
     }
 }
 
+/// What panics does not hold either.
+fn without_panic<R>(work: impl FnOnce() -> Result<R, String>) -> Result<R, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().cloned();
+        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned()));
+        Err(format!("it panics: {}", said.unwrap_or_default()))
+    })
+}
+
 /// Whom a step changed, and whose news it was.
 type Changed = Option<(usize, Option<usize>)>;
 
@@ -107,6 +116,10 @@ impl<T: Subject> World<T> {
     /// # Errors
     /// The law that does not hold.
     pub(crate) fn step(&mut self, step: &Step<T::Command>) -> Result<Changed, String> {
+        without_panic(|| self.try_step(step))
+    }
+
+    fn try_step(&mut self, step: &Step<T::Command>) -> Result<Changed, String> {
         let changed = match step {
             Step::Do { at, wall_ms, command } => self.act(*at, *wall_ms, command)?,
             Step::Deliver { to, event } => self.deliver(*to, *event),
@@ -197,6 +210,10 @@ impl<T: Subject> World<T> {
 
     /// Everybody gets everything, by every way there is.
     pub(crate) fn quiesce(&self) -> Result<(), String> {
+        without_panic(|| self.try_quiesce())
+    }
+
+    fn try_quiesce(&self) -> Result<(), String> {
         let join = |x: &T, y: &T| {
             let mut joined = x.clone();
             joined.merge(y);
@@ -232,7 +249,18 @@ impl<T: Subject> World<T> {
             let missing: Vec<usize> = (0..self.events.len()).filter(|id| !replica.visible.contains(id)).collect();
             let backwards = self.mode == Mode::Unordered && at % 2 == 1;
             let order: Vec<usize> = if backwards { missing.into_iter().rev().collect() } else { missing };
-            order.into_iter().for_each(|id| replica.state.apply(&self.deltas[id]));
+            let news: Vec<&T::Delta> = order.into_iter().map(|id| &self.deltas[id]).collect();
+            let grouped = news.split_first().and_then(|(first, rest)| {
+                rest.iter().try_fold((*first).clone(), |group, delta| T::group(&group, delta))
+            });
+            let mut by_group = replica.state.clone();
+            news.into_iter().for_each(|delta| replica.state.apply(delta));
+            if let Some(group) = grouped {
+                by_group.apply(&group);
+                if !by_group.same(&replica.state) {
+                    return Err("a group of deltas does what the deltas do".to_owned());
+                }
+            }
             if !replica.state.same(&all.state) {
                 let differ = (replica.state.value(), all.state.value());
                 return Err(format!("deltas and merges end in the same state: {:?}, {:?}", differ.0, differ.1));

@@ -85,6 +85,12 @@ impl<S: Specified> Subject for Typed<S> {
         self.state.apply(delta).expect("no dot has two payloads");
     }
 
+    fn group(first: &Delta<S>, second: &Delta<S>) -> Option<Delta<S>> {
+        let mut both = first.clone();
+        both.group(second).expect("no dot has two payloads");
+        Some(both)
+    }
+
     fn merge(&mut self, other: &Self) {
         self.state.merge(&other.state).expect("no dot has two payloads");
     }
