@@ -20,7 +20,7 @@ use crate::id::{Cell, Context, Dot, PartitionId};
 use crate::place::{CellId, CellKind};
 use crate::store::StoreError;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What stands once per partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Ser, De)]
