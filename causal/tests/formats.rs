@@ -225,6 +225,15 @@ fn readable_formats_get_text_and_binary_ones_bytes() {
     let never_seen = text.replace("\"counter\":3", "\"counter\":4");
     let refused = serde_json::from_str::<Siblings<u64, String>>(&never_seen).unwrap_err();
     assert!(refused.to_string().contains("never seen"), "{refused}");
+    let twice = text
+        .replace(r#"[[{"actor":7,"counter":3},"milk"]]"#, &format!("[{0},{0}]", r#"[{"actor":7,"counter":3},"milk"]"#));
+    assert!(serde_json::from_str::<Siblings<u64, String>>(&twice).unwrap_err().to_string().contains("strictly ascend"));
+    for counter in ["0", "4611686018427387904"] {
+        let beyond = text.replace("\"counter\":3", &format!("\"counter\":{counter}"));
+        assert!(
+            serde_json::from_str::<Siblings<u64, String>>(&beyond).unwrap_err().to_string().contains("counts from 1")
+        );
+    }
 }
 
 /// Every input that is a bit like a real one: decodes to something that encodes to it, or is an error.

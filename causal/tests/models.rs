@@ -8,7 +8,8 @@
 use std::collections::BTreeSet;
 
 use causal::{
-    CausalContext, Dot, DvvSet, Incarnation, Lease, Leased, Minter, NodeClock, Siblings, Stripped, Token, VersionVector,
+    CausalContext, Causality, Dot, DvvSet, Incarnation, Lease, Leased, Minter, NodeClock, Siblings, Stripped, Token,
+    VersionVector,
 };
 use stateright::{Checker, Model, Property};
 
@@ -454,4 +455,37 @@ fn a_token_used_on_another_place_deletes_what_nobody_read() {
     let model = |tokens_name_their_place| Shelf { tokens_name_their_place }.checker().spawn_bfs().join();
     model(true).assert_properties();
     assert!(model(false).discovery("no value goes that nobody had read").is_some());
+}
+
+/// The reference implementation's set: a history, and values without dots. The later history's values win; of
+/// concurrent ones both sides' stay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Undotted {
+    seen: VersionVector<u8>,
+    values: BTreeSet<u8>,
+}
+
+impl Undotted {
+    fn sync(&self, other: &Self) -> Self {
+        let mut seen = self.seen.clone();
+        seen.union(&other.seen);
+        let values = match self.seen.compare(&other.seen) {
+            Causality::Before => other.values.clone(),
+            Causality::After => self.values.clone(),
+            Causality::Equal | Causality::Concurrent => &self.values | &other.values,
+        };
+        Self { seen, values }
+    }
+}
+
+#[test]
+fn values_without_dots_make_the_outcome_depend_on_the_order() {
+    let histories = (0..3).flat_map(|a| (0..3).map(move |b| [(0, a), (1, b)]));
+    let histories = histories.map(|entries| entries.into_iter().filter(|(_, n)| *n > 0).collect());
+    let states: Vec<Undotted> =
+        (0..).zip(histories).map(|(value, seen)| Undotted { seen, values: BTreeSet::from([value]) }).collect();
+    let depends = |x: &Undotted, y: &Undotted, z: &Undotted| x.sync(y).sync(z) != x.sync(z).sync(y);
+    let any = |holds: &dyn Fn(&Undotted) -> bool| states.iter().any(holds);
+    let found = any(&|x| any(&|y| any(&|z| depends(x, y, z))));
+    assert!(found, "it has been found in the reference implementation");
 }

@@ -2,10 +2,11 @@
 //! against it, exhaustively on a small universe and by random runs beyond.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use causal::{
-    CausalContext, Causality, Dot, DotFun, DvvSet, IntervalSet, MintError, Minter, NodeClock, Once, Siblings,
-    VersionVector, Versions, Watermarks, dvv,
+    CausalContext, Causality, Dot, DotFun, DvvSet, IntervalSet, MAX_COUNTER, MintError, Minter, NodeClock, Once, Run,
+    Siblings, VersionVector, Versions, Watermarks, dvv,
 };
 use quickcheck::{Arbitrary, Gen, quickcheck};
 
@@ -310,6 +311,19 @@ fn a_minter_that_knows_less_of_itself_than_the_place_or_the_reader_does_is_refus
     let context = [("a", 2)].into_iter().collect();
     assert_eq!(dense.update(&context, "a", 2), Err(MintError::Amnesia { actor: "a", seen: 2, minted: 1 }));
     assert_eq!(dense, before);
+}
+
+#[test]
+fn a_counter_that_names_no_event_is_refused_before_anything_is_changed() {
+    for counter in [0, MAX_COUNTER + 1, u64::MAX] {
+        let (mut context, mut vector) = (CausalContext::<u8>::new(), VersionVector::<u8>::new());
+        let dot = Dot { actor: 1, counter };
+        let refused = |work: &mut dyn FnMut()| catch_unwind(AssertUnwindSafe(work)).is_err();
+        assert!(refused(&mut || assert!(context.insert(dot))), "{counter}");
+        assert!(refused(&mut || context.insert_run(1, Run { first: counter, last: counter })), "{counter}");
+        assert!(refused(&mut || vector.insert(dot)), "{counter}");
+        assert!(context.is_empty() && vector.is_empty() && !vector.contains(&dot));
+    }
 }
 
 fn dot(event: &Event) -> Dot<u8> {

@@ -362,6 +362,55 @@ mod tests {
         }
     }
 
+    /// An actor with a second life.
+    struct Lives(&'static str);
+
+    impl Lease<&'static str> for Lives {
+        type Error = &'static str;
+        fn load(&mut self) -> Result<Leased<&'static str>, &'static str> {
+            Ok(Leased { actor: self.0, through: 0 })
+        }
+        fn extend(&mut self, _: u64) -> Result<(), &'static str> {
+            Ok(())
+        }
+        fn renew(&mut self) -> Result<&'static str, &'static str> {
+            self.0 = "a, again";
+            Ok(self.0)
+        }
+    }
+
+    #[test]
+    fn a_replica_restored_from_a_copy_is_told_so_and_goes_on_under_another_name() {
+        let open = || Minter::open(Lives("a")).unwrap();
+        let mut before = Replica::<MvRegister<&str, u8>>::new(open());
+        let delta = before.edit(|register| register.write(1)).unwrap();
+        let amnesia = Error::Amnesia { actor: "a", seen: 1, minted: 0 };
+        let mut restored = Replica::<MvRegister<&str, u8>>::new(open());
+        assert_eq!(restored.apply(&delta), Err(amnesia.clone()));
+        assert_eq!(restored.merge(before.state()), Err(amnesia.clone()));
+        assert!(restored.state().context().is_empty());
+        assert_eq!(Replica::recover(before.state().clone(), open()).err(), Some(amnesia));
+        restored.renew().unwrap();
+        restored.apply(&delta).unwrap();
+        let _ = restored.edit(|register| register.write(2)).unwrap();
+        assert_eq!((restored.actor(), restored.values().collect::<Vec<_>>()), (&"a, again", vec![&2]));
+    }
+
+    #[test]
+    fn two_payloads_of_one_dot_are_an_error_and_nothing_is_changed() {
+        let write = |value| {
+            let mut register = Replica::<MvRegister<&str, u8>>::new(Minter::once("a"));
+            let delta = register.edit(|register| register.write(value)).unwrap();
+            (register.state().clone(), delta)
+        };
+        let ((mut state, mut delta), (other, other_delta)) = (write(1), write(2));
+        let before = (state.clone(), delta.clone());
+        assert!(
+            state.apply(&other_delta).is_err() && state.merge(&other).is_err() && delta.group(&other_delta).is_err()
+        );
+        assert_eq!((state, delta), before);
+    }
+
     #[test]
     fn half_a_step_is_no_step_even_if_its_error_is_swallowed() {
         let minter = Minter::open(Full(false)).unwrap().with_block(1);
