@@ -27,6 +27,13 @@ pub enum Error<A> {
     FarFuture(FarFuture),
     /// A number would leave its range.
     Overflow,
+    /// A place in a sequence that is not there.
+    OutOfRange {
+        /// Where.
+        index: usize,
+        /// How many elements there are.
+        len: usize,
+    },
     /// Too few rights for what was asked of a bounded counter.
     Rights(Shortage<A>),
     /// Bytes that were refused.
@@ -58,6 +65,7 @@ impl<A: fmt::Debug> fmt::Display for Error<A> {
             Error::Lease(why) => write!(f, "no dot could be leased: {why}"),
             Error::FarFuture(why) => why.fmt(f),
             Error::Overflow => write!(f, "the number would leave its range"),
+            Error::OutOfRange { index, len } => write!(f, "index {index} is outside of a sequence of {len}"),
             Error::Rights(Shortage { wanted, held, holders }) => {
                 write!(f, "{wanted} rights are needed and {held} are here: {} are missing", wanted - held)?;
                 match holders.first() {

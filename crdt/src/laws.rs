@@ -57,6 +57,7 @@ mod lattices;
 mod nested;
 mod run;
 mod schedule;
+mod sequence;
 mod shrink;
 mod typed;
 pub mod types;
@@ -71,6 +72,7 @@ pub use lattices::{Owned, SpecifiedLattice};
 pub use nested::{In, Nested};
 pub use run::Failure;
 pub use schedule::{Mode, Step};
+pub use sequence::{Change, Editing};
 pub use typed::{Specified, Typed};
 
 /// A replica in one of its lives: the actor of every type under test.

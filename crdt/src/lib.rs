@@ -34,6 +34,7 @@
 //! | [`Num`] | the value set last, and the increments it has not seen |
 //! | [`AwMap`] of any of these, any depth | removal resets what it has seen; concurrent updates keep only their own effect |
 //! | [`Log`] | ordered by clock and actor; a cursor misses nothing |
+//! | [`Seq`], [`Text`] | between what stood there; concurrent runs do not interleave |
 //! | [`Expiring`] | longest deadline, none beats all |
 #![forbid(unsafe_code)]
 
@@ -54,6 +55,8 @@ mod map;
 pub mod reading;
 mod register;
 mod replica;
+mod rope;
+mod seq;
 mod set;
 mod state;
 mod store;
@@ -71,6 +74,7 @@ pub use log::{Cursor, Log};
 pub use map::AwMap;
 pub use register::{Held, LwwRegister, MaxRegister, MinRegister, MvRegister, Stamped};
 pub use replica::{Edit, Replica};
+pub use seq::{Seq, Text};
 pub use set::{AwSet, LwwSet, RwSet};
 pub use state::{Delta, Digest, State};
 pub use store::{DotMap, DotSet, DotStore, Payload};

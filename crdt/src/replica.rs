@@ -15,6 +15,7 @@ use crate::{Delta, DotStore, Error, State};
 /// The way to a minter whatever its lease.
 trait Mint<A>: Send {
     fn actor(&self) -> &A;
+    fn minted(&self) -> u64;
     fn mint(&mut self) -> Result<Dot<A>, Error<A>>;
     fn witness(&self, seen: &CausalContext<A>) -> Result<(), Error<A>>;
     fn renew(&mut self) -> Result<(), Error<A>>;
@@ -23,6 +24,10 @@ trait Mint<A>: Send {
 impl<A: Actor + Send, L: Lease<A, Error: fmt::Display> + Send> Mint<A> for Minter<A, L> {
     fn actor(&self) -> &A {
         Minter::actor(self)
+    }
+
+    fn minted(&self) -> u64 {
+        Minter::minted(self)
     }
 
     fn mint(&mut self) -> Result<Dot<A>, Error<A>> {
@@ -197,10 +202,10 @@ impl<S: DotStore> Replica<S> {
 }
 
 /// What all steps of one edit share.
-struct Session<A> {
+pub(crate) struct Session<A> {
     minter: Box<dyn Mint<A>>,
     /// The dots added and replaced so far.
-    context: CausalContext<A>,
+    pub(crate) context: CausalContext<A>,
     at: Hlc,
     /// Dots of this edit, in the order they were minted.
     minted: Vec<Dot<A>>,
@@ -219,11 +224,20 @@ impl<A: Actor> Session<A> {
         self.at = at;
     }
 
-    fn mint(&mut self) -> Result<Dot<A>, Error<A>> {
+    pub(crate) fn mint(&mut self) -> Result<Dot<A>, Error<A>> {
         let dot = self.unspent.pop().map_or_else(|| self.minter.mint(), Ok)?;
         self.minted.push(dot.clone());
         self.context.insert(dot.clone());
         Ok(dot)
+    }
+
+    /// Mints the dot with this counter, if it is the next; says whether it was.
+    pub(crate) fn mint_next(&mut self, counter: u64) -> Result<bool, Error<A>> {
+        let is_next = match self.unspent.last() {
+            Some(dot) => dot.counter == counter && dot.actor == *self.minter.actor(),
+            None => self.minter.minted() + 1 == counter,
+        };
+        if is_next { self.mint().map(|_| true) } else { Ok(false) }
     }
 
     /// The edit failed: its dots name nothing yet.
@@ -252,6 +266,12 @@ impl<S: DotStore> Edit<'_, S> {
     #[must_use]
     pub fn now(&self) -> Hlc {
         self.session.at
+    }
+
+    /// What was here, what this edit has done here so far, and what all its places share: for types whose steps are
+    /// more than dots and payloads.
+    pub(crate) fn open(&mut self) -> (Option<&S>, &mut S, &mut Session<S::Actor>) {
+        (self.base, self.delta, self.session)
     }
 
     /// What is here now, this edit's steps included. Copies this place.

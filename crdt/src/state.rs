@@ -135,7 +135,8 @@ impl<S: DotStore> State<S> {
         for (actor, run) in self.context.minus(&live).runs() {
             let mut context = CausalContext::new();
             context.insert_run(actor.clone(), run);
-            parts.push(Delta { store: S::default(), context, named: false });
+            let store = self.store.part(&|dot| context.contains(dot));
+            parts.push(Delta { store, context, named: false });
         }
         parts
     }

@@ -1,0 +1,338 @@
+//! Where elements stand: the order of Fugue, found by anchors.
+//!
+//! An element names what stood left and right of it when it was inserted, removed neighbours included. It comes after its
+//! left anchor and before its right one; among elements that were concurrently inserted into the same gap, those with the
+//! right anchor further right come first, then those of the smaller actor, each followed by what was inserted after it. So
+//! what two people type at one spot, forwards or backwards, does not interleave.
+//! (Weidner, Kleppmann 2023: FugueMax; the search for the place is that of a list with both origins.)
+//!
+//! The *skeleton*, the names and anchors of all elements ever inserted, only grows: others may stand beside what was removed.
+//! A dot of an element is in the context exactly if the element is in the skeleton; so removals carry the names and anchors of what
+//! they remove. An element whose anchors are not here yet waits, and shows nothing.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use causal::Actor;
+
+use super::span::{Id, Names, Span};
+use crate::rope::{Place, Rope};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Ordered<A, T> {
+    pub(crate) names: Names<A>,
+    /// The skeleton, in order.
+    pub(crate) placed: Rope<Span<T>>,
+    /// The leaf of each span in `placed`: for each actor, by the counter of its first element.
+    leaf_of: Vec<BTreeMap<u64, u32>>,
+    /// What waits for its anchors, by its first element; in a delta: everything.
+    pub(crate) loose: BTreeMap<Id, Span<T>>,
+    /// The first elements of what waits, by what it waits for.
+    waiting_for: BTreeMap<Id, Vec<Id>>,
+}
+
+impl<A, T> Default for Ordered<A, T> {
+    fn default() -> Self {
+        Self {
+            names: Names::default(),
+            placed: Rope::default(),
+            leaf_of: Vec::new(),
+            loose: BTreeMap::new(),
+            waiting_for: BTreeMap::new(),
+        }
+    }
+}
+
+/// Which anchor of a span is meant where there is none.
+#[derive(Clone, Copy)]
+enum End {
+    Start,
+    Finish,
+}
+
+impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
+    /// All spans, placed or not.
+    pub(crate) fn spans(&self) -> impl Iterator<Item = &Span<T>> + '_ {
+        self.placed.iter().chain(self.loose.values())
+    }
+
+    /// What is not placed, by actor and counter: in the same order in every state.
+    pub(crate) fn loose_by_name(&self) -> impl Iterator<Item = &Span<T>> + '_ {
+        let of = |actor: u32| self.loose.range(Id { actor, counter: 0 }..=Id { actor, counter: u64::MAX });
+        self.names.sorted().into_iter().flat_map(of).map(|(_, span)| span)
+    }
+
+    /// Where a placed element is: its span's place, and which of the span it is. O(log n).
+    pub(crate) fn locate(&self, id: Id) -> Option<(Place, usize)> {
+        let (start, leaf) = self.leaf_of.get(id.actor as usize)?.range(..=id.counter).next_back()?;
+        let place = self.placed.find_in(*leaf, |span| span.id == Id { counter: *start, ..id })?;
+        Some((place, self.placed.get(place).offset_of(id)?))
+    }
+
+    /// The span an element is in, placed or not, and which of it it is.
+    pub(crate) fn span_of(&self, id: Id) -> Option<(&Span<T>, usize)> {
+        if let Some((place, offset)) = self.locate(id) {
+            return Some((self.placed.get(place), offset));
+        }
+        let (_, span) = self.loose.range(..=id).next_back()?;
+        Some((span, span.offset_of(id)?))
+    }
+
+    /// The element after a placed one, or the first: removed ones included.
+    pub(crate) fn successor(&self, of: Option<Id>) -> Option<Id> {
+        let next = match of {
+            None => self.placed.first(),
+            Some(id) => {
+                let (place, offset) = self.locate(id)?;
+                if offset + 1 < self.placed.get(place).len {
+                    return Some(id.plus(1));
+                }
+                self.placed.next(place)
+            }
+        };
+        next.map(|place| self.placed.get(place).id)
+    }
+
+    /// The next element of this actor that is known, after `id`.
+    fn next_known(&self, id: Id) -> Option<u64> {
+        let placed = self.leaf_of.get(id.actor as usize).and_then(|starts| starts.range(id.counter..).next());
+        let loose = self.loose.range(id..).next().filter(|(next, _)| next.actor == id.actor);
+        let counters = [placed.map(|(start, _)| *start), loose.map(|(next, _)| next.counter)];
+        counters.into_iter().flatten().min()
+    }
+
+    /// Takes in a span. What is known of it already changes only by being removed; what is new comes in, removed if
+    /// `is_removed`.
+    pub(crate) fn absorb(&mut self, span: Span<T>, is_removed: impl Fn(&Names<A>, Id) -> bool) {
+        let mut rest = Some(span);
+        while let Some(mut part) = rest.take() {
+            if let Some((known, offset)) = self.span_of(part.id) {
+                let (count, is_live) = (part.len.min(known.len - offset), known.is_live());
+                rest = (count < part.len).then(|| part.split_off(count));
+                if is_live && !part.is_live() {
+                    self.kill(part.id, count);
+                }
+                continue;
+            }
+            let unknown = self.next_known(part.id).map_or(part.len as u64, |next| next - part.id.counter);
+            if unknown < part.len as u64 {
+                rest = Some(part.split_off(unknown as usize));
+            }
+            self.absorb_new(part, &is_removed);
+        }
+    }
+
+    /// Takes in a span of which nothing is known.
+    fn absorb_new(&mut self, mut span: Span<T>, is_removed: impl Fn(&Names<A>, Id) -> bool) {
+        while span.is_live() {
+            let gone = is_removed(&self.names, span.id);
+            let same = (1..span.len).find(|at| is_removed(&self.names, span.id.plus(*at)) != gone);
+            let rest = same.map(|at| span.split_off(at));
+            if gone {
+                span.values.clear();
+            }
+            match rest {
+                Some(rest) => self.settle(std::mem::replace(&mut span, rest)),
+                None => break,
+            }
+        }
+        self.settle(span);
+    }
+
+    /// Places a span, and whatever has waited for it; or lets it wait.
+    pub(crate) fn settle(&mut self, span: Span<T>) {
+        let mut ready = vec![span];
+        while let Some(span) = ready.pop() {
+            let (first, last) = (span.id, span.last());
+            match self.place(span) {
+                Ok(()) if self.loose.is_empty() => {}
+                Ok(()) => {
+                    let woken: Vec<Id> = self.waiting_for.range(first..=last).map(|(id, _)| *id).collect();
+                    for id in woken.into_iter().filter_map(|id| self.waiting_for.remove(&id)).flatten() {
+                        ready.extend(self.loose.remove(&id));
+                    }
+                }
+                Err((span, missing)) => {
+                    self.waiting_for.entry(missing).or_default().push(span.id);
+                    self.loose.insert(span.id, span);
+                }
+            }
+        }
+    }
+
+    /// Puts a span in its place, unless an anchor is missing.
+    fn place(&mut self, span: Span<T>) -> Result<(), (Span<T>, Id)> {
+        let after = match span.left {
+            None => self.placed.first(),
+            Some(left) => match self.locate(left) {
+                None => return Err((span, left)),
+                Some((place, offset)) => self.after(place, offset),
+            },
+        };
+        let starts_at = |place: Place| Some(self.placed.get(place).id);
+        if span.right != after.and_then(starts_at) {
+            if let Some(right) = span.right.filter(|right| self.locate(*right).is_none()) {
+                return Err((span, right));
+            }
+            let at = self.among_concurrent(&span, after);
+            self.insert(at, span);
+        } else {
+            self.insert(after, span);
+        }
+        Ok(())
+    }
+
+    /// The place behind an element, cutting its span in two if it is in the middle of one.
+    fn after(&mut self, place: Place, offset: usize) -> Option<Place> {
+        if offset + 1 == self.placed.get(place).len {
+            return self.placed.next(place);
+        }
+        let rest = self.placed.update(place, |span| span.split_off(offset + 1));
+        let next = self.placed.next(place);
+        Some(self.insert_as_is(next, rest))
+    }
+
+    /// Where among those that were concurrently inserted into the same gap a span belongs. `at`: behind its left anchor.
+    fn among_concurrent(&self, span: &Span<T>, at: Option<Place>) -> Option<Place> {
+        let (mut here, mut passing, mut next) = (at, false, at);
+        while let Some(place) = next {
+            if !passing {
+                here = next;
+            }
+            let other = self.placed.get(place);
+            if Some(other.id) == span.right {
+                return here;
+            }
+            let left = self.compare(other.left, span.left, End::Start);
+            let right = self.compare(other.right, span.right, End::Finish);
+            if left == Ordering::Less || (left.is_eq() && right.is_eq() && self.comes_before(span.id, other.id)) {
+                return here;
+            }
+            if left.is_eq() {
+                passing = right == Ordering::Less;
+            }
+            next = self.placed.next(place);
+        }
+        if passing { here } else { None }
+    }
+
+    fn comes_before(&self, x: Id, y: Id) -> bool {
+        (self.names.name(x.actor), x.counter) < (self.names.name(y.actor), y.counter)
+    }
+
+    /// The order of two anchors.
+    fn compare(&self, x: Option<Id>, y: Option<Id>, end: End) -> Ordering {
+        let (x, y) = match (x, y, end) {
+            (Some(x), Some(y), _) => (x, y),
+            (None, None, _) => return Ordering::Equal,
+            (None, Some(_), End::Start) | (Some(_), None, End::Finish) => return Ordering::Less,
+            (None, Some(_), End::Finish) | (Some(_), None, End::Start) => return Ordering::Greater,
+        };
+        if x == y {
+            return Ordering::Equal;
+        }
+        match (self.locate(x), self.locate(y)) {
+            (Some(x), Some(y)) => self.placed.order(x.0, y.0).then(x.1.cmp(&y.1)),
+            _ => Ordering::Equal, // not in a state that edits made
+        }
+    }
+
+    /// Puts a span before `at`; one that continues the span before it becomes part of that.
+    fn insert(&mut self, at: Option<Place>, span: Span<T>) {
+        match self.placed.before(at) {
+            Some(before) if self.placed.get(before).is_continued_by(&span) => {
+                self.placed.update(before, |before| before.append(span));
+            }
+            _ => drop(self.insert_as_is(at, span)),
+        }
+    }
+
+    fn insert_as_is(&mut self, at: Option<Place>, span: Span<T>) -> Place {
+        let id = span.id;
+        let Self { placed, leaf_of, .. } = self;
+        if leaf_of.len() <= id.actor as usize {
+            leaf_of.resize_with(id.actor as usize + 1, BTreeMap::new);
+        }
+        let mut file = |id: Id, leaf: u32| {
+            leaf_of[id.actor as usize].insert(id.counter, leaf);
+        };
+        let place = placed.insert(at, span, |span, leaf| file(span.id, leaf));
+        file(id, place.leaf);
+        place
+    }
+
+    /// Removes elements that are known; their names and anchors stay.
+    pub(crate) fn kill(&mut self, id: Id, count: usize) {
+        let (mut from, mut left) = (id, count);
+        while left > 0 {
+            let killed = match self.locate(from) {
+                Some((place, offset)) => {
+                    let count = left.min(self.placed.get(place).len - offset);
+                    self.kill_placed(from, place, offset, count);
+                    count
+                }
+                None => self.kill_loose(from, left),
+            };
+            if killed == 0 {
+                return;
+            }
+            (from, left) = (from.plus(killed), left - killed);
+        }
+    }
+
+    fn kill_placed(&mut self, from: Id, place: Place, offset: usize, count: usize) {
+        if !self.placed.get(place).is_live() {
+            return;
+        }
+        self.after(place, offset + count - 1);
+        let Some((mut place, offset)) = self.locate(from) else { return };
+        if let Some(before) = offset.checked_sub(1) {
+            let Some(cut) = self.after(place, before) else { return };
+            place = cut;
+        }
+        self.placed.update(place, |span| span.values.clear());
+        let place = self.merge_with_the_one_before(place);
+        if let Some(next) = self.placed.next(place) {
+            self.merge_with_the_one_before(next);
+        }
+    }
+
+    fn merge_with_the_one_before(&mut self, place: Place) -> Place {
+        match self.placed.before(Some(place)) {
+            Some(before) if self.placed.get(before).is_continued_by(self.placed.get(place)) => {
+                let span = self.placed.remove(place);
+                self.leaf_of[span.id.actor as usize].remove(&span.id.counter);
+                self.placed.update(before, |before| before.append(span));
+                before
+            }
+            _ => place,
+        }
+    }
+
+    /// Removes elements of one span that waits; says how many.
+    fn kill_loose(&mut self, from: Id, most: usize) -> usize {
+        let Some((start, offset)) =
+            self.loose.range(..=from).next_back().and_then(|(start, span)| Some((*start, span.offset_of(from)?)))
+        else {
+            return 0;
+        };
+        let Some(mut span) = self.loose.remove(&start) else { return 0 };
+        let count = most.min(span.len - offset);
+        let rest = (offset + count < span.len).then(|| span.split_off(offset + count));
+        let mut killed = if offset > 0 { self.keep_waiting(span.split_off(offset), span) } else { span };
+        killed.values.clear();
+        let killed = match rest {
+            Some(rest) => self.keep_waiting(rest, killed),
+            None => killed,
+        };
+        self.loose.insert(killed.id, killed);
+        count
+    }
+
+    /// Files the first of two parts of what waits; the second waits for it. Gives the second.
+    fn keep_waiting(&mut self, second: Span<T>, first: Span<T>) -> Span<T> {
+        self.waiting_for.entry(first.last()).or_default().push(second.id);
+        self.loose.insert(first.id, first);
+        second
+    }
+}
