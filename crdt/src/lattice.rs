@@ -19,6 +19,19 @@ pub trait Lattice: Clone + Default + PartialEq {
     /// Has `other` everything this state has?
     #[must_use]
     fn is_within(&self, other: &Self) -> bool;
+
+    /// States that together are this one, none of which can be left out or taken apart further. (Enes et al. 2019,
+    /// section 3: the irredundant join decomposition.)
+    #[must_use]
+    fn parts(&self) -> Vec<Self>;
+
+    /// The least state that brings `known` as far as this one: the join of the parts it lacks. (Section 4 there.)
+    #[must_use]
+    fn diff(&self, known: &Self) -> Self {
+        let mut news = Self::default();
+        self.parts().iter().filter(|part| !part.is_within(known)).for_each(|part| news.join(part));
+        news
+    }
 }
 
 /// A lattice in which each actor writes entries of its own.
@@ -115,6 +128,11 @@ impl<A: Actor> Lattice for GCounter<A> {
     fn is_within(&self, other: &Self) -> bool {
         other.totals.covers(&self.totals)
     }
+
+    fn parts(&self) -> Vec<Self> {
+        let entries = self.totals.iter();
+        entries.map(|(actor, total)| Self { totals: [(actor.clone(), total)].into_iter().collect() }).collect()
+    }
 }
 
 impl<A: Actor> Entries<A> for GCounter<A> {
@@ -190,6 +208,11 @@ impl<A: Actor> Lattice for PnCounter<A> {
     fn is_within(&self, other: &Self) -> bool {
         self.added.is_within(&other.added) && self.taken.is_within(&other.taken)
     }
+
+    fn parts(&self) -> Vec<Self> {
+        let added = self.added.parts().into_iter().map(|added| Self { added, ..Self::default() });
+        added.chain(self.taken.parts().into_iter().map(|taken| Self { taken, ..Self::default() })).collect()
+    }
 }
 
 impl<A: Actor> Entries<A> for PnCounter<A> {
@@ -255,6 +278,17 @@ impl<T: Ord + Clone> Lattice for GSet<T> {
 
     fn is_within(&self, other: &Self) -> bool {
         self.elements.is_subset(&other.elements)
+    }
+
+    fn parts(&self) -> Vec<Self> {
+        self.elements.iter().cloned().map(|element| Self::from_iter([element])).collect()
+    }
+}
+
+/// Anybody may add any element, again and again.
+impl<A, T: Ord + Clone> Entries<A> for GSet<T> {
+    fn written_by(&self, _: &A) -> u64 {
+        0
     }
 }
 
@@ -325,6 +359,13 @@ impl<A: Actor> Lattice for BoundedCounter<A> {
 
     fn is_within(&self, other: &Self) -> bool {
         is_below(&self.given, &other.given) && is_below(&self.taken, &other.taken)
+    }
+
+    fn parts(&self) -> Vec<Self> {
+        let one = |(key, held): (&_, &u64)| BTreeMap::from([(Clone::clone(key), *held)]);
+        let given = self.given.iter().map(|entry| Self { given: one(entry), ..Self::default() });
+        let one = |(key, held): (&A, &u64)| BTreeMap::from([(key.clone(), *held)]);
+        given.chain(self.taken.iter().map(|entry| Self { taken: one(entry), ..Self::default() })).collect()
     }
 }
 

@@ -51,6 +51,7 @@
 //! laws::check::<Typed<Auction>>(Mode::Causal, 1_000);
 //! ```
 
+mod composite;
 mod diagram;
 mod exhaustive;
 mod lattices;
@@ -68,6 +69,7 @@ use std::fmt::{self, Debug};
 use causal::Hlc;
 pub use quickcheck::{Arbitrary, Gen};
 
+pub use composite::Writing as DocumentWriting;
 pub use lattices::{Owned, SpecifiedLattice};
 pub use nested::{In, Nested};
 pub use run::Failure;

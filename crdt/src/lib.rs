@@ -31,8 +31,11 @@
 //! | [`GCounter`], [`PnCounter`], [`GSet`] | sum for each actor, union; not resettable, not in maps |
 //! | [`BoundedCounter`] | never below zero: who takes away needs rights, which can be handed over |
 //! | [`Counter`] | the increments that no visible reset has seen, exactly |
+//! | [`Hll`] | union |
+//! | [`ZSet`] | each score a [`Num`]; rank in O(log n) |
 //! | [`Num`] | the value set last, and the increments it has not seen |
 //! | [`AwMap`] of any of these, any depth | removal resets what it has seen; concurrent updates keep only their own effect |
+//! | [`Document`] | a map's value whose type is decided by who writes to it |
 //! | [`Log`] | ordered by clock and actor; a cursor misses nothing |
 //! | [`Seq`], [`Text`] | between what stood there; concurrent runs do not interleave |
 //! | [`Expiring`] | longest deadline, none beats all |
@@ -42,11 +45,14 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod boxed;
 mod counter;
+mod document;
 mod entry;
 mod error;
 mod expiry;
 mod flag;
+mod hll;
 mod lattice;
 #[cfg(feature = "laws")]
 pub mod laws;
@@ -61,14 +67,18 @@ mod set;
 mod state;
 mod store;
 mod tally;
+mod zset;
 
+pub use boxed::Boxed;
 pub use causal;
 pub use causal::Hlc;
 pub use counter::{Contribution, Counter, Num};
+pub use document::{Document, Scalar};
 pub use entry::{Content, Entry};
 pub use error::{Error, Shortage};
 pub use expiry::{Deadline, Expiring};
 pub use flag::{DwFlag, EwFlag};
+pub use hll::Hll;
 pub use lattice::{BoundedCounter, Entries, GCounter, GSet, Lattice, Owner, PnCounter};
 pub use log::{Cursor, Log};
 pub use map::AwMap;
@@ -79,3 +89,4 @@ pub use set::{AwSet, LwwSet, RwSet};
 pub use state::{Delta, Digest, State};
 pub use store::{DotMap, DotSet, DotStore, Payload};
 pub use tally::{Mark, Seen, Tallies, Tally};
+pub use zset::ZSet;

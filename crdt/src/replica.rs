@@ -255,7 +255,11 @@ pub struct Edit<'e, S: DotStore> {
     session: &'e mut Session<S::Actor>,
 }
 
-impl<S: DotStore> Edit<'_, S> {
+impl<'e, S: DotStore> Edit<'e, S> {
+    pub(crate) fn new(base: Option<&'e S>, delta: &'e mut S, session: &'e mut Session<S::Actor>) -> Self {
+        Self { base, delta, session }
+    }
+
     /// Who writes.
     #[must_use]
     pub fn actor(&self) -> &S::Actor {
@@ -271,6 +275,11 @@ impl<S: DotStore> Edit<'_, S> {
     /// What was here, what this edit has done here so far, and what all its places share: for types whose steps are
     /// more than dots and payloads.
     pub(crate) fn open(&mut self) -> (Option<&S>, &mut S, &mut Session<S::Actor>) {
+        (self.base, self.delta, self.session)
+    }
+
+    /// [`Self::open`], for as long as this lasts.
+    pub(crate) fn into_open(self) -> (Option<&'e S>, &'e mut S, &'e mut Session<S::Actor>) {
         (self.base, self.delta, self.session)
     }
 

@@ -5,10 +5,10 @@ use std::fmt::Debug;
 use causal::Hlc;
 use quickcheck::Arbitrary;
 
-use super::types::Counting;
+use super::types::{Counting, Keeping};
 use super::{Site, Subject, Visible};
 use crate::lattice::Entries;
-use crate::{BoundedCounter, GCounter, Owner, PnCounter};
+use crate::{BoundedCounter, GCounter, GSet, Hll, Owner, PnCounter};
 
 /// A replica of a lattice.
 #[derive(Clone, Debug)]
@@ -94,6 +94,23 @@ impl<L: SpecifiedLattice> Subject for Owned<L> {
     }
 
     fn check(&self) -> Result<(), String> {
+        let holds = |law: &str, holds: bool| if holds { Ok(()) } else { Err(law.to_owned()) };
+        let parts = self.state.parts();
+        let join = |left_out: Option<usize>| {
+            let mut state = L::default();
+            let joined = parts.iter().enumerate().filter(|(at, _)| Some(*at) != left_out);
+            joined.for_each(|(_, part)| state.join(part));
+            state
+        };
+        holds("a state is the join of its parts", join(None) == self.state)?;
+        for (at, part) in parts.iter().enumerate() {
+            let mut behind = join(Some(at));
+            holds("no part can be left out", behind != self.state)?;
+            let diff = self.state.diff(&behind);
+            holds("a diff says nothing that is known", diff == *part)?;
+            behind.join(&diff);
+            holds("a diff is enough", behind == self.state)?;
+        }
         self.state.holds()
     }
 }
@@ -172,4 +189,38 @@ impl SpecifiedLattice for BoundedCounter<Site> {
         let rights: u128 = self.holders().iter().map(|(_, rights)| u128::from(*rights)).sum();
         if rights >= self.value() { Ok(()) } else { Err(format!("{rights} rights for {}", self.value())) }
     }
+}
+
+/// Grown by anybody: nobody can have forgotten anything.
+macro_rules! grown_by_anybody {
+    ($($type:ty: $value:ty, $add:expr, $read:expr, $spec:expr;)*) => {$(
+        impl SpecifiedLattice for $type {
+            type Command = Keeping;
+            type Value = $value;
+
+            fn act(owner: &mut Owner<Site, Self>, command: &Keeping) -> Option<Self> {
+                let delta = $add(&mut owner.state().clone(), command.number())?;
+                owner.apply(&delta).ok()?;
+                Some(delta)
+            }
+
+            fn read(&self) -> $value {
+                $read(self)
+            }
+
+            fn spec(visible: &Visible<'_, Keeping>) -> Option<$value> {
+                let mut added: Vec<u8> = visible.iter().map(|event| event.command.number()).collect();
+                added.sort_unstable();
+                added.dedup();
+                Some($spec(added))
+            }
+        }
+    )*};
+}
+
+grown_by_anybody! {
+    GSet<u8>: Vec<u8>, |set: &mut Self, element| Some(set.add(element)), |set: &Self| set.iter().copied().collect(),
+        |added| added;
+    Hll: u64, |hll: &mut Self, thing: u8| Some(hll.add(&[thing]).unwrap_or_default()), Hll::estimate,
+        |added: Vec<u8>| added.len() as u64;
 }

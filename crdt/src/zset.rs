@@ -1,0 +1,237 @@
+//! Sorted sets: members with scores, and their order.
+
+use std::borrow::Borrow;
+use std::ops::{Range, RangeBounds};
+
+use causal::{Actor, CausalContext, Dot, DoubleSpentDot, Hlc};
+
+use crate::rope::{Place, Rope, Weight};
+use crate::{DotMap, DotStore, Edit, Error, Num};
+
+/// Members, each with a score that is set or added to ([`Num`]), in the order of their scores and then of themselves.
+/// A removal resets what it has seen of the score: concurrent with adding 2 it leaves a score of 2.
+///
+/// ```
+/// use causal::Minter;
+/// use crdt::{Replica, ZSet};
+/// let [mut a, mut b] = ["a", "b"].map(|name| Replica::<ZSet<&str, &str>>::new(Minter::once(name)));
+/// b.apply(&a.edit(|board| { board.set("ann", 30)?; board.set("bob", 20) })?)?;
+/// let (removed, added) = (a.edit(|board| board.remove("ann"))?, b.edit(|board| board.add("ann", 2))?);
+/// a.apply(&added)?;
+/// b.apply(&removed)?;
+/// assert_eq!((a.score("ann"), b.score("ann")), (Some(2), Some(2)));
+/// assert_eq!((a.rank("ann"), a.rank("bob")), (Some(0), Some(1)));
+/// assert!(a.by_score(10..).eq([(&"bob", 20)]));
+/// # Ok::<(), crdt::Error<&str>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ZSet<A: Actor, M> {
+    scores: DotMap<M, Num<A>>,
+    /// The members that show, in order. Only states keep it: a delta has none.
+    order: Rope<Scored<M>>,
+}
+
+#[derive(Clone, Debug)]
+struct Scored<M> {
+    score: i64,
+    member: M,
+}
+
+impl<M> Weight for Scored<M> {
+    fn weight(&self) -> usize {
+        1
+    }
+}
+
+impl<A: Actor, M> Default for ZSet<A, M> {
+    fn default() -> Self {
+        Self { scores: DotMap::default(), order: Rope::default() }
+    }
+}
+
+/// The order follows from the scores.
+impl<A: Actor, M: Ord + Clone> PartialEq for ZSet<A, M> {
+    fn eq(&self, other: &Self) -> bool {
+        self.scores == other.scores
+    }
+}
+
+impl<A: Actor, M: Ord + Clone> Eq for ZSet<A, M> {}
+
+impl<A: Actor, M: Ord + Clone> ZSet<A, M> {
+    /// The score of a member. O(log n).
+    #[must_use]
+    pub fn score<Q: Ord + ?Sized>(&self, member: &Q) -> Option<i64>
+    where
+        M: Borrow<Q>,
+    {
+        self.scores.get(member).and_then(Num::value)
+    }
+
+    /// How many members come before this one. O(log n).
+    #[must_use]
+    pub fn rank<Q: Ord + ?Sized>(&self, member: &Q) -> Option<usize>
+    where
+        M: Borrow<Q>,
+    {
+        let score = self.score(member)?;
+        Some(self.order.rank(self.place(score, member)?))
+    }
+
+    /// How many members.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.order.weight()
+    }
+
+    /// Is there none?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The members with their scores, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&M, i64)> + Clone + '_ {
+        self.order.iter().map(|scored| (&scored.member, scored.score))
+    }
+
+    /// The members of a range of ranks, or of as much of it as there is. O(log n + members).
+    pub fn by_rank(&self, ranks: Range<usize>) -> impl Iterator<Item = (&M, i64)> + Clone + '_ {
+        let first = self.order.find(ranks.start).map(|(place, _)| place);
+        let count = if first.is_some() { ranks.len() } else { 0 };
+        self.order.iter_from(first).take(count).map(|scored| (&scored.member, scored.score))
+    }
+
+    /// The members of a range of scores. O(log n + members).
+    pub fn by_score(&self, scores: impl RangeBounds<i64>) -> impl Iterator<Item = (&M, i64)> + '_ {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let first = match scores.start_bound() {
+            Unbounded => self.order.first(),
+            Included(first) => self.order.search(|scored| scored.score < *first),
+            Excluded(before) => self.order.search(|scored| scored.score <= *before),
+        };
+        let end = scores.end_bound().cloned();
+        let is_within = move |score: i64| match end {
+            Unbounded => true,
+            Included(last) => score <= last,
+            Excluded(end) => score < end,
+        };
+        let members = self.order.iter_from(first).take_while(move |scored| is_within(scored.score));
+        members.map(|scored| (&scored.member, scored.score))
+    }
+
+    fn place<Q: Ord + ?Sized>(&self, score: i64, member: &Q) -> Option<Place>
+    where
+        M: Borrow<Q>,
+    {
+        self.order.search(|scored| (scored.score, scored.member.borrow()) < (score, member))
+    }
+
+    /// Puts a member whose score may have changed to its place.
+    fn move_from(&mut self, before: Option<i64>, member: &M) {
+        let after = self.score(member);
+        if before == after {
+            return;
+        }
+        if let Some(place) = before.and_then(|score| self.place(score, member)) {
+            self.order.remove(place);
+        }
+        if let Some(score) = after {
+            let place = self.place(score, member);
+            self.order.insert(place, Scored { score, member: member.clone() }, |_, _| {});
+        }
+    }
+
+    /// Puts all members in order. O(n log n).
+    fn sort(&mut self) {
+        let mut scored: Vec<Scored<M>> = self
+            .scores
+            .iter()
+            .filter_map(|(member, score)| Some(Scored { score: score.value()?, member: member.clone() }))
+            .collect();
+        scored.sort_by_key(|scored| scored.score); // stable: the members are sorted already
+        self.order = Rope::default();
+        for scored in scored {
+            self.order.insert(None, scored, |_, _| {});
+        }
+    }
+}
+
+impl<A: Actor, M: Ord + Clone> DotStore for ZSet<A, M> {
+    type Actor = A;
+
+    const HAS_PAYLOADS: bool = true;
+
+    fn agrees(&self, other: &Self) -> Result<(), DoubleSpentDot<A>> {
+        self.scores.agrees(&other.scores)
+    }
+
+    fn join(&mut self, own: &CausalContext<A>, other: &Self, theirs: &CausalContext<A>) {
+        self.scores.join(own, &other.scores, theirs);
+        self.sort();
+    }
+
+    fn join_delta(&mut self, own: &CausalContext<A>, delta: &Self, theirs: &CausalContext<A>) {
+        let before: Vec<Option<i64>> = delta.scores.keys().map(|member| self.score(member)).collect();
+        self.scores.join_delta(own, &delta.scores, theirs);
+        delta.scores.keys().zip(before).for_each(|(member, before)| self.move_from(before, member));
+    }
+
+    fn group(&mut self, own: &CausalContext<A>, other: &Self, theirs: &CausalContext<A>) {
+        self.scores.group(own, &other.scores, theirs);
+    }
+
+    fn is_bottom(&self) -> bool {
+        self.scores.is_bottom()
+    }
+
+    fn each_dot(&self, visit: &mut dyn FnMut(&Dot<A>)) {
+        self.scores.each_dot(visit);
+    }
+
+    fn shows(&self) -> bool {
+        self.scores.shows()
+    }
+
+    fn clear(place: &mut Edit<'_, Self>) -> Result<(), Error<A>> {
+        place.scores().clear()
+    }
+
+    fn part(&self, keep: &dyn Fn(&Dot<A>) -> bool) -> Self {
+        Self { scores: self.scores.part(keep), order: Rope::default() }
+    }
+
+    fn latest(&self) -> Hlc {
+        self.scores.latest()
+    }
+}
+
+impl<A: Actor, M: Ord + Clone> Edit<'_, ZSet<A, M>> {
+    /// Sets the score of a member, in place of what it is here. O(log n).
+    ///
+    /// # Errors
+    /// [`Error::Lease`] or [`Error::Exhausted`] if there is no dot.
+    pub fn set(&mut self, member: impl Into<M>, score: i64) -> Result<(), Error<A>> {
+        self.scores().at(member.into()).set(score)
+    }
+
+    /// Adds to the score of a member, which is 0 if it is not in the set. O(log n).
+    ///
+    /// # Errors
+    /// [`Error::Overflow`], and those of [`Self::set`].
+    pub fn add(&mut self, member: impl Into<M>, amount: i64) -> Result<(), Error<A>> {
+        self.scores().at(member.into()).add(amount)
+    }
+
+    /// Removes a member. O(log n).
+    ///
+    /// # Errors
+    /// As [`Self::set`]: to have removed increments has to be remembered.
+    pub fn remove(&mut self, member: impl Into<M>) -> Result<(), Error<A>> {
+        self.scores().at(member.into()).clear()
+    }
+
+    fn scores(&mut self) -> Edit<'_, DotMap<M, Num<A>>> {
+        self.field(|set| &set.scores, |set| &mut set.scores)
+    }
+}
