@@ -5,7 +5,8 @@ use causal::{CausalContext, Dot, DoubleSpentDot, Hlc};
 use crate::{DotStore, Edit, Error};
 
 /// A store in a box of its own, made when it is first needed: for fields that mostly are empty, and for types that
-/// contain themselves.
+/// contain themselves. Boxes within boxes go [`MAX_DEPTH`](crate::MAX_DEPTH) deep; an edit that goes deeper is an
+/// [`Error::TooDeep`].
 ///
 /// ```
 /// use causal::{Actor, Minter};
@@ -140,8 +141,8 @@ impl<S: DotStore> DotStore for Boxed<S> {
         place.inside().clear()
     }
 
-    fn part(&self, keep: &dyn Fn(&Dot<S::Actor>) -> bool) -> Self {
-        let part = self.store.as_ref().map(|store| store.part(keep));
+    fn part(&self, dots: &CausalContext<S::Actor>) -> Self {
+        let part = self.store.as_ref().map(|store| store.part(dots));
         Self { store: part.filter(|part| !part.is_bottom()).map(Box::new) }
     }
 
@@ -153,13 +154,11 @@ impl<S: DotStore> DotStore for Boxed<S> {
 impl<'e, S: DotStore> Edit<'e, Boxed<S>> {
     /// What is in it, to be changed.
     pub fn inside(&mut self) -> Edit<'_, S> {
-        let (base, delta, session) = self.open();
-        Edit::new(base.and_then(|base| base.store.as_deref()), delta.store.get_or_insert_default(), session)
+        self.reborrow().into_inside()
     }
 
     /// [`Self::inside`], for as long as this lasts.
     pub(crate) fn into_inside(self) -> Edit<'e, S> {
-        let (base, delta, session) = self.into_open();
-        Edit::new(base.and_then(|base| base.store.as_deref()), delta.store.get_or_insert_default(), session)
+        self.into_box(|base| base.store.as_deref(), |delta| delta.store.get_or_insert_default())
     }
 }

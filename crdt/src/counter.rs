@@ -1,9 +1,9 @@
 //! Numbers that are added to: exactly the increments no visible reset has seen, in bounded space.
 
-use causal::{Actor, Dot, DotFun, Hlc};
+use causal::{Actor, ActorBytes, Dot, DotFun, Hlc};
 
-use crate::dot_store;
 use crate::{Edit, Error, Payload, Seen, Tallies, Tally};
+use crate::{dot_store, store_bytes};
 
 /// What a live dot of a number says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +115,7 @@ impl<A> Default for Counter<A> {
 }
 
 dot_store!(Counter<A: Actor> by A { live: Live<A> });
+store_bytes!(Counter<A: ActorBytes> by A, "counter" { live: DotFun<A, Contribution<A>> });
 
 impl<A: Actor> Counter<A> {
     /// The sum; saturates at the ends of `i64`.
@@ -161,6 +162,7 @@ impl<A> Default for Num<A> {
 }
 
 dot_store!(Num<A: Actor> by A { live: Live<A> });
+store_bytes!(Num<A: ActorBytes> by A, "num" { live: DotFun<A, Contribution<A>> });
 
 impl<A: Actor> Num<A> {
     /// The number, if it was ever set or added to and not removed since; saturates at the ends of `i64`.

@@ -1,9 +1,9 @@
 //! Documents: places that can be anything, to any depth.
 
-use causal::Actor;
+use causal::{Actor, ActorBytes};
 
-use crate::dot_store;
 use crate::{AwMap, AwSet, Boxed, Counter, DotStore, Edit, Error, MvRegister, Seq, Text};
+use crate::{dot_store, store_bytes};
 
 /// A plain value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,6 +78,14 @@ impl<A: Actor> Default for Document<A> {
 }
 
 dot_store!(Document<A: Actor> by A {
+    register: Boxed<MvRegister<A, Scalar>>,
+    counter: Boxed<Counter<A>>,
+    set: Boxed<AwSet<A, Scalar>>,
+    list: Boxed<Seq<A, Scalar>>,
+    text: Boxed<Text<A>>,
+    map: Boxed<AwMap<String, Document<A>>>,
+});
+store_bytes!(Document<A: ActorBytes> by A, "document" {
     register: Boxed<MvRegister<A, Scalar>>,
     counter: Boxed<Counter<A>>,
     set: Boxed<AwSet<A, Scalar>>,

@@ -27,6 +27,8 @@ pub enum Error<A> {
     FarFuture(FarFuture),
     /// A number would leave its range.
     Overflow,
+    /// Boxes within boxes go no deeper than [`MAX_DEPTH`](crate::MAX_DEPTH).
+    TooDeep,
     /// A place in a sequence that is not there.
     OutOfRange {
         /// Where.
@@ -65,6 +67,7 @@ impl<A: fmt::Debug> fmt::Display for Error<A> {
             Error::Lease(why) => write!(f, "no dot could be leased: {why}"),
             Error::FarFuture(why) => why.fmt(f),
             Error::Overflow => write!(f, "the number would leave its range"),
+            Error::TooDeep => write!(f, "the place is more than {} levels deep", crate::MAX_DEPTH),
             Error::OutOfRange { index, len } => write!(f, "index {index} is outside of a sequence of {len}"),
             Error::Rights(Shortage { wanted, held, holders }) => {
                 write!(f, "{wanted} rights are needed and {held} are here: {} are missing", wanted - held)?;

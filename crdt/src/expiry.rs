@@ -2,9 +2,9 @@
 
 use causal::DotFun;
 
-use crate::dot_store;
 use crate::register::Held;
-use crate::{DotStore, Edit, Error};
+use crate::{DotStore, Edit, Error, StoreBytes};
+use crate::{dot_store, store_bytes};
 
 /// Until when a value is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +46,9 @@ impl<S: DotStore> Default for Expiring<S> {
 }
 
 dot_store!(Expiring<S: DotStore> by S::Actor { value: S, deadlines: DotFun<S::Actor, Held<Deadline>> });
+store_bytes!(Expiring<S: StoreBytes> by S::Actor, "expiring" {
+    value: S, deadlines: DotFun<S::Actor, Held<Deadline>>
+});
 
 fn longest(deadlines: impl Iterator<Item = Deadline>) -> Deadline {
     deadlines.max().unwrap_or(Deadline::Never)

@@ -1,9 +1,9 @@
 //! Flags: on or off, and who wins when both are said at once.
 
-use causal::{Actor, DotFun};
+use causal::{Actor, ActorBytes, DotFun};
 
-use crate::dot_store;
 use crate::{DotSet, Edit, Error};
+use crate::{dot_store, store_bytes};
 
 /// On while any enabling that no visible disabling has seen lives: concurrent, enable wins.
 ///
@@ -30,6 +30,7 @@ impl<A> Default for EwFlag<A> {
 }
 
 dot_store!(EwFlag<A: Actor> by A { live: DotSet<A> });
+store_bytes!(EwFlag<A: ActorBytes> by A, "ew-flag" { live: DotSet<A> });
 
 impl<A: Actor> EwFlag<A> {
     /// Is it on?
@@ -84,6 +85,7 @@ impl<A> Default for DwFlag<A> {
 }
 
 dot_store!(DwFlag<A: Actor> by A { live: DotFun<A, bool> });
+store_bytes!(DwFlag<A: ActorBytes> by A, "dw-flag" { live: DotFun<A, bool> });
 
 impl<A: Actor> DwFlag<A> {
     /// Is it on?

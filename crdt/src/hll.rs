@@ -101,6 +101,11 @@ impl Hll {
         is_news
     }
 
+    /// Can a register hold this?
+    pub(crate) fn is_possible(register: u16, rank: u8) -> bool {
+        usize::from(register) < REGISTERS && (1..=MAX_RANK).contains(&rank)
+    }
+
     fn get(&self, register: u16) -> u8 {
         match &self.registers {
             Registers::Dense(registers) => registers[usize::from(register)],

@@ -142,6 +142,14 @@ impl<A: Actor> Entries<A> for GCounter<A> {
 }
 
 impl<A: Actor> GCounter<A> {
+    pub(crate) fn of(totals: VersionVector<A>) -> Self {
+        Self { totals }
+    }
+
+    pub(crate) fn totals(&self) -> &VersionVector<A> {
+        &self.totals
+    }
+
     /// The sum. O(actors).
     #[must_use]
     pub fn value(&self) -> u128 {
@@ -222,6 +230,15 @@ impl<A: Actor> Entries<A> for PnCounter<A> {
 }
 
 impl<A: Actor> PnCounter<A> {
+    pub(crate) fn of(added: GCounter<A>, taken: GCounter<A>) -> Self {
+        Self { added, taken }
+    }
+
+    /// What was added, what was taken away.
+    pub(crate) fn sides(&self) -> (&GCounter<A>, &GCounter<A>) {
+        (&self.added, &self.taken)
+    }
+
     /// The sum. O(actors).
     #[must_use]
     pub fn value(&self) -> i128 {
@@ -329,10 +346,13 @@ impl<T: Ord + Clone> GSet<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoundedCounter<A> {
     /// Rights made (from an actor to itself) and handed over, in all.
-    given: BTreeMap<(A, A), u64>,
+    given: Given<A>,
     /// Rights used up, in all.
     taken: BTreeMap<A, u64>,
 }
+
+/// From whom to whom, how many rights in all.
+type Given<A> = BTreeMap<(A, A), u64>;
 
 impl<A> Default for BoundedCounter<A> {
     fn default() -> Self {
@@ -377,6 +397,15 @@ impl<A: Actor> Entries<A> for BoundedCounter<A> {
 }
 
 impl<A: Actor> BoundedCounter<A> {
+    pub(crate) fn of(given: Given<A>, taken: BTreeMap<A, u64>) -> Self {
+        Self { given, taken }
+    }
+
+    /// Rights given, rights used up.
+    pub(crate) fn rights(&self) -> (&Given<A>, &BTreeMap<A, u64>) {
+        (&self.given, &self.taken)
+    }
+
     /// The count: what was added less what was taken.
     #[must_use]
     pub fn value(&self) -> u128 {

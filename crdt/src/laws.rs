@@ -9,7 +9,8 @@
 //! 2. whatever way the news went, one by one or in groups, all replicas end with the same state;
 //! 3. a state is the join of its parts, none of which can be left out, and a diff is enough and not more than enough;
 //! 4. every replica reads what the specification says, after every step;
-//! 5. nested in maps, and in maps of maps, all of this holds as well: nothing to write for that ([`Nested`]).
+//! 5. what travels as bytes arrives as it was, and equal states have equal bytes ([`Sent`], for types that have bytes);
+//! 6. nested in maps, and in maps of maps, all of this holds as well: nothing to write for that ([`Nested`]).
 //!
 //! The short schedules are all those of four steps (`CRDT_LAWS_STEPS` may ask for more) by two replicas, for three pairs of
 //! commands. Not checked are the cost of operations and how much is kept.
@@ -58,6 +59,7 @@ mod lattices;
 mod nested;
 mod run;
 mod schedule;
+mod sent;
 mod sequence;
 mod shrink;
 mod typed;
@@ -74,6 +76,7 @@ pub use lattices::{Owned, SpecifiedLattice};
 pub use nested::{In, Nested};
 pub use run::Failure;
 pub use schedule::{Mode, Step};
+pub use sent::Sent;
 pub use sequence::{Change, Editing};
 pub use typed::{Specified, Typed};
 
@@ -90,6 +93,16 @@ impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", char::from(b'a' + self.replica))?;
         if self.life > 0 { write!(f, "{}", self.life) } else { Ok(()) }
+    }
+}
+
+impl causal::ActorBytes for Site {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[self.replica, self.life]);
+    }
+
+    fn read(from: &mut causal::Reader<'_>) -> Result<Self, causal::DecodeError> {
+        from.array().map(|[replica, life]| Self { replica, life })
     }
 }
 

@@ -46,6 +46,7 @@
 struct Readme;
 
 mod boxed;
+mod bytes;
 mod counter;
 mod document;
 mod entry;
@@ -70,6 +71,7 @@ mod tally;
 mod zset;
 
 pub use boxed::Boxed;
+pub use bytes::{ItemBytes, LatticeBytes, MAX_DEPTH, PayloadBytes, StoreBytes, StoreReader, StoreWriter};
 pub use causal;
 pub use causal::Hlc;
 pub use counter::{Contribution, Counter, Num};

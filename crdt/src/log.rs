@@ -28,7 +28,7 @@ pub struct Log<A, V> {
 }
 
 /// By stamp, then by actor.
-type Entries<A, V> = DotMap<Hlc, DotMap<A, DotFun<A, Stamped<V>>>>;
+pub(crate) type Entries<A, V> = DotMap<Hlc, DotMap<A, DotFun<A, Stamped<V>>>>;
 
 /// What a reader of a log has read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,14 @@ impl<A, V> Default for Log<A, V> {
 dot_store!(Log<A: Actor, V> by A, where [V: Clone + PartialEq] { entries: Entries<A, V> });
 
 impl<A: Actor, V: Clone + PartialEq> Log<A, V> {
+    pub(crate) fn of(entries: Entries<A, V>) -> Self {
+        Self { entries }
+    }
+
+    pub(crate) fn entries(&self) -> &Entries<A, V> {
+        &self.entries
+    }
+
     /// The entries in order, each with when it was written.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Hlc, &V)> + '_ {
         self.dotted(self.entries.iter()).map(|(_, stamped)| (stamped.at, &stamped.value))

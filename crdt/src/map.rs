@@ -2,8 +2,8 @@
 
 use std::borrow::Borrow;
 
-use crate::dot_store;
-use crate::{DotMap, DotStore, Edit, Error};
+use crate::{DotMap, DotStore, Edit, Error, ItemBytes, StoreBytes};
+use crate::{dot_store, store_bytes};
 
 /// A map from keys to values of any type of this crate. Removing a key resets what was seen of it; concurrent updates
 /// stay, with only their own effect.
@@ -34,6 +34,9 @@ impl<K, S> Default for AwMap<K, S> {
 }
 
 dot_store!(AwMap<K, S: DotStore> by S::Actor, where [K: Ord + Clone] { entries: DotMap<K, S> });
+store_bytes!(AwMap<K, S: StoreBytes> by S::Actor, "aw-map", where [K: ItemBytes + Ord + Clone] {
+    entries: DotMap<K, S>
+});
 
 impl<K: Ord + Clone, S: DotStore> AwMap<K, S> {
     /// What a key holds, if anything lives there. O(log n).

@@ -1,9 +1,9 @@
 //! Registers: what a place says when several have written there.
 
-use causal::{Actor, Dot, DotFun, Hlc};
+use causal::{Actor, ActorBytes, Dot, DotFun, Hlc};
 
-use crate::dot_store;
-use crate::{Edit, Error, Payload};
+use crate::{Edit, Error, ItemBytes, Payload};
+use crate::{dot_store, store_bytes};
 
 /// A value as a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,9 @@ impl<A, V> Default for MvRegister<A, V> {
 }
 
 dot_store!(MvRegister<A: Actor, V> by A, where [V: Clone + PartialEq] { live: DotFun<A, Held<V>> });
+store_bytes!(MvRegister<A: ActorBytes, V> by A, "mv-register", where [V: ItemBytes + Clone + PartialEq] {
+    live: DotFun<A, Held<V>>
+});
 
 impl<A: Actor, V> MvRegister<A, V> {
     /// The siblings, by ascending dot.
@@ -105,6 +108,9 @@ impl<A, V> Default for LwwRegister<A, V> {
 }
 
 dot_store!(LwwRegister<A: Actor, V> by A, where [V: Clone + PartialEq] { live: DotFun<A, Stamped<V>> });
+store_bytes!(LwwRegister<A: ActorBytes, V> by A, "lww-register", where [V: ItemBytes + Clone + PartialEq] {
+    live: DotFun<A, Stamped<V>>
+});
 
 impl<A: Actor, V> LwwRegister<A, V> {
     /// The value written last, if any was.
@@ -133,7 +139,7 @@ impl<A: Actor, V: Clone + PartialEq> Edit<'_, LwwRegister<A, V>> {
 }
 
 macro_rules! extreme_register {
-    ($(#[$doc:meta])* $name:ident, $best:ident, $not_better:tt) => {
+    ($(#[$doc:meta])* $name:ident, $title:literal, $best:ident, $not_better:tt) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name<A, V> {
@@ -147,6 +153,8 @@ macro_rules! extreme_register {
         }
 
         dot_store!($name<A: Actor, V> by A, where [V: Clone + Ord] { live: DotFun<A, Held<V>> });
+
+        store_bytes!($name<A: ActorBytes, V> by A, $title, where [V: ItemBytes + Clone + Ord] { live: DotFun<A, Held<V>> });
 
         impl<A: Actor, V: Ord> $name<A, V> {
             /// The value, if any was written.
@@ -184,7 +192,7 @@ extreme_register!(
     /// assert_eq!(best.value(), Some(&7));
     /// # Ok::<(), crdt::Error<&str>>(())
     /// ```
-    MaxRegister, max, <=
+    MaxRegister, "max-register", max, <=
 );
 
 extreme_register!(
@@ -198,5 +206,5 @@ extreme_register!(
     /// assert_eq!(price.value(), Some(&5));
     /// # Ok::<(), crdt::Error<&str>>(())
     /// ```
-    MinRegister, min, >=
+    MinRegister, "min-register", min, >=
 );

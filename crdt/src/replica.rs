@@ -137,7 +137,9 @@ impl<S: DotStore> Replica<S> {
     ) -> Result<Delta<S>, Error<S::Actor>> {
         self.session.begin(self.clock.tick(wall_ms));
         let mut touched = S::default();
-        let done = change(&mut Edit { base: Some(&self.state), delta: &mut touched, session: &mut self.session });
+        let done =
+            change(&mut Edit { base: Some(&self.state), delta: &mut touched, session: &mut self.session, depth: 0 });
+        let done = if self.session.too_deep { Err(Error::TooDeep) } else { done };
         if let Err(why) = done {
             self.session.fail();
             return Err(why);
@@ -207,6 +209,8 @@ pub(crate) struct Session<A> {
     /// The dots added and replaced so far.
     pub(crate) context: CausalContext<A>,
     at: Hlc,
+    /// Has a step gone deeper than places may be?
+    too_deep: bool,
     /// Dots of this edit, in the order they were minted.
     minted: Vec<Dot<A>>,
     /// Dots of edits that failed, to be used first: nobody has ever seen them. The last one is the next.
@@ -215,11 +219,19 @@ pub(crate) struct Session<A> {
 
 impl<A: Actor> Session<A> {
     fn new(minter: Box<dyn Mint<A>>) -> Self {
-        Self { minter, context: CausalContext::new(), at: Hlc(0), minted: Vec::new(), unspent: Vec::new() }
+        Self {
+            minter,
+            context: CausalContext::new(),
+            at: Hlc(0),
+            too_deep: false,
+            minted: Vec::new(),
+            unspent: Vec::new(),
+        }
     }
 
     fn begin(&mut self, at: Hlc) {
         self.context = CausalContext::new();
+        self.too_deep = false;
         self.minted.clear();
         self.at = at;
     }
@@ -253,13 +265,11 @@ pub struct Edit<'e, S: DotStore> {
     base: Option<&'e S>,
     delta: &'e mut S,
     session: &'e mut Session<S::Actor>,
+    /// How many boxes it is in.
+    depth: u16,
 }
 
 impl<'e, S: DotStore> Edit<'e, S> {
-    pub(crate) fn new(base: Option<&'e S>, delta: &'e mut S, session: &'e mut Session<S::Actor>) -> Self {
-        Self { base, delta, session }
-    }
-
     /// Who writes.
     #[must_use]
     pub fn actor(&self) -> &S::Actor {
@@ -278,9 +288,20 @@ impl<'e, S: DotStore> Edit<'e, S> {
         (self.base, self.delta, self.session)
     }
 
-    /// [`Self::open`], for as long as this lasts.
-    pub(crate) fn into_open(self) -> (Option<&'e S>, &'e mut S, &'e mut Session<S::Actor>) {
-        (self.base, self.delta, self.session)
+    /// What is in the box that is here.
+    pub(crate) fn into_box<T: DotStore<Actor = S::Actor>>(
+        self,
+        of: impl FnOnce(&'e S) -> Option<&'e T>,
+        of_mut: impl FnOnce(&'e mut S) -> &'e mut T,
+    ) -> Edit<'e, T> {
+        let depth = self.depth + 1;
+        self.session.too_deep |= depth > crate::MAX_DEPTH;
+        Edit { base: self.base.and_then(of), delta: of_mut(self.delta), session: self.session, depth }
+    }
+
+    /// The same place, for less long.
+    pub(crate) fn reborrow(&mut self) -> Edit<'_, S> {
+        Edit { base: self.base, delta: self.delta, session: self.session, depth: self.depth }
     }
 
     /// What is here now, this edit's steps included. Copies this place.
@@ -307,14 +328,14 @@ impl<'e, S: DotStore> Edit<'e, S> {
         of: impl for<'a> Fn(&'a S) -> &'a T,
         of_mut: impl for<'a> FnOnce(&'a mut S) -> &'a mut T,
     ) -> Edit<'_, T> {
-        Edit { base: self.base.map(of), delta: of_mut(self.delta), session: self.session }
+        Edit { base: self.base.map(of), delta: of_mut(self.delta), session: self.session, depth: self.depth }
     }
 }
 
 impl<'e, K: Ord + Clone, S: DotStore> Edit<'e, crate::DotMap<K, S>> {
     /// The place under a key, whether there is something or not.
     pub fn at(&mut self, key: K) -> Edit<'_, S> {
-        Edit { base: self.base.and_then(|base| base.get(&key)), delta: self.delta.touch(key), session: self.session }
+        self.reborrow().into_at(key)
     }
 
     /// The keys of what is here and of what this edit has touched, ascending.
@@ -325,7 +346,8 @@ impl<'e, K: Ord + Clone, S: DotStore> Edit<'e, crate::DotMap<K, S>> {
 
     /// [`Self::at`], for as long as this lasts.
     pub(crate) fn into_at(self, key: K) -> Edit<'e, S> {
-        Edit { base: self.base.and_then(|base| base.get(&key)), delta: self.delta.touch(key), session: self.session }
+        let base = self.base.and_then(|base| base.get(&key));
+        Edit { base, delta: self.delta.touch(key), session: self.session, depth: self.depth }
     }
 }
 

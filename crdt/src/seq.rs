@@ -1,15 +1,16 @@
 //! Sequences and text: elements that stay where they were put, between what stood there.
 
+mod bytes;
 mod draft;
 mod order;
 mod span;
 
 use std::ops::{Bound, Range, RangeBounds};
 
-use causal::{Actor, CausalContext, Dot, DoubleSpentDot, Hlc, Run};
+use causal::{Actor, ActorBytes, CausalContext, Dot, DoubleSpentDot, Hlc, Run};
 use smallvec::SmallVec;
 
-use crate::{DotStore, Edit, Error, dot_store};
+use crate::{DotStore, Edit, Error, dot_store, store_bytes};
 use draft::{Draft, Inserted, Piece, Step};
 use order::Ordered;
 use span::{Id, Span};
@@ -188,8 +189,10 @@ impl<A: Actor, T: Clone + PartialEq> DotStore for Seq<A, T> {
         for theirs in other.order.spans() {
             let mut at = 0;
             while at < theirs.len {
-                let Some((ours, offset)) = here(theirs.id.plus(at)).and_then(|id| self.order.span_of(id)) else {
-                    at += 1;
+                let Some(id) = here(theirs.id.plus(at)) else { break };
+                let Some((ours, offset)) = self.order.span_of(id) else {
+                    let Some(next) = self.order.next_known(id) else { break };
+                    at += (next - id.counter).min((theirs.len - at) as u64) as usize;
                     continue;
                 };
                 let count = (ours.len - offset).min(theirs.len - at);
@@ -257,16 +260,16 @@ impl<A: Actor, T: Clone + PartialEq> DotStore for Seq<A, T> {
         Ok(())
     }
 
-    fn part(&self, keep: &dyn Fn(&Dot<A>) -> bool) -> Self {
+    fn part(&self, dots: &CausalContext<A>) -> Self {
         let mut part = Self::default();
         for span in self.order.spans() {
-            let kept: Vec<bool> = (0..span.len).map(|at| keep(&self.order.names.dot(span.id.plus(at)))).collect();
-            let mut from = 0;
-            for run in kept.chunk_by(|x, y| x == y) {
-                if run[0] {
-                    part.note(self, span.part(from, from + run.len()));
-                }
-                from += run.len();
+            let Some(wanted) = dots.of(self.order.names.name(span.id.actor)) else { continue };
+            let (first, last) = (span.id.counter, span.last().counter);
+            let runs = wanted.runs();
+            let overlapping = runs[runs.partition_point(|run| run.last < first)..].iter();
+            for run in overlapping.take_while(|run| run.first <= last) {
+                let (from, to) = (run.first.max(first) - first, run.last.min(last) - first + 1);
+                part.note(self, span.part(from as usize, to as usize));
             }
         }
         part
@@ -471,6 +474,7 @@ impl<A: Actor> Default for Text<A> {
 }
 
 dot_store!(Text<A: Actor> by A { characters: Seq<A, char> });
+store_bytes!(Text<A: ActorBytes> by A, "text" { characters: Seq<A, char> });
 
 impl<A: Actor> std::fmt::Display for Text<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -54,6 +54,10 @@ impl<S: DotStore> State<S> {
         Self::default()
     }
 
+    pub(crate) fn from_parts(store: S, context: CausalContext<S::Actor>) -> Self {
+        Self { store, context }
+    }
+
     /// Everything seen here.
     #[must_use]
     pub fn context(&self) -> &CausalContext<S::Actor> {
@@ -114,8 +118,8 @@ impl<S: DotStore> State<S> {
     /// The smallest delta that brings whoever gave `digest` as far as this state: payloads they have not seen, and
     /// removals of what is live there. (Enes et al. 2019, section 4: the join of the irredundant parts they lack.)
     pub fn diff(&self, digest: &Digest<S>) -> Delta<S> {
-        let (live, store) = (self.store.dots(), self.store.part(&|dot| !digest.context.contains(dot)));
         let news = self.context.minus(&digest.context);
+        let (live, store) = (self.store.dots(), self.store.part(&news));
         let removals = self.context.intersection(&digest.live).minus(&live);
         let named = removals.is_empty() && store.dots().covers(&news);
         let mut context = news;
@@ -129,13 +133,13 @@ impl<S: DotStore> State<S> {
         let live = self.store.dots();
         let mut parts = Vec::new();
         for dot in live.dots() {
-            let store = self.store.part(&|other| *other == dot);
-            parts.push(Delta { store, context: [dot].into_iter().collect(), named: true });
+            let context = [dot].into_iter().collect();
+            parts.push(Delta { store: self.store.part(&context), context, named: true });
         }
         for (actor, run) in self.context.minus(&live).runs() {
             let mut context = CausalContext::new();
             context.insert_run(actor.clone(), run);
-            let store = self.store.part(&|dot| context.contains(dot));
+            let store = self.store.part(&context);
             parts.push(Delta { store, context, named: false });
         }
         parts
@@ -152,6 +156,15 @@ pub struct Digest<S: DotStore> {
 impl<S: DotStore> Delta<S> {
     pub(crate) fn new(store: S, context: CausalContext<S::Actor>) -> Self {
         Self { store, context, named: true }
+    }
+
+    pub(crate) fn from_parts(store: S, context: CausalContext<S::Actor>, named: bool) -> Self {
+        Self { store, context, named }
+    }
+
+    /// Do all its dots lie under the entries it names?
+    pub(crate) fn is_named(&self) -> bool {
+        self.named
     }
 
     /// Joins another delta to this one: applying the group is applying both.

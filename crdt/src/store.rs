@@ -73,9 +73,9 @@ pub trait DotStore: Clone + Default + PartialEq {
     /// [`Error::Lease`] or [`Error::Exhausted`] if a dot is needed to remember what was removed, and there is none.
     fn clear(place: &mut Edit<'_, Self>) -> Result<(), Error<Self::Actor>>;
 
-    /// The part whose dots `keep` wants, without the entries that have none.
+    /// The part with these dots, without the entries that have none.
     #[must_use]
-    fn part(&self, keep: &dyn Fn(&Dot<Self::Actor>) -> bool) -> Self;
+    fn part(&self, dots: &CausalContext<Self::Actor>) -> Self;
 
     /// The greatest clock reading in it.
     fn latest(&self) -> Hlc;
@@ -141,8 +141,8 @@ impl<A: Actor, V: Payload<A>> DotStore for DotFun<A, V> {
         }
     }
 
-    fn part(&self, keep: &dyn Fn(&Dot<A>) -> bool) -> Self {
-        let kept = self.iter().filter(|(dot, _)| keep(dot));
+    fn part(&self, dots: &CausalContext<A>) -> Self {
+        let kept = self.iter().filter(|(dot, _)| dots.contains(dot));
         kept.map(|(dot, value)| (dot.clone(), value.clone())).collect()
     }
 
@@ -160,6 +160,12 @@ pub struct DotMap<K, S> {
 impl<K, S> Default for DotMap<K, S> {
     fn default() -> Self {
         Self { entries: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord, S> FromIterator<(K, S)> for DotMap<K, S> {
+    fn from_iter<I: IntoIterator<Item = (K, S)>>(entries: I) -> Self {
+        Self { entries: entries.into_iter().collect() }
     }
 }
 
@@ -288,8 +294,8 @@ impl<K: Ord + Clone, S: DotStore> DotStore for DotMap<K, S> {
         place.keys().into_iter().try_for_each(|key| S::clear(&mut place.at(key)))
     }
 
-    fn part(&self, keep: &dyn Fn(&Dot<S::Actor>) -> bool) -> Self {
-        let parts = self.entries.iter().map(|(key, store)| (key.clone(), store.part(keep)));
+    fn part(&self, dots: &CausalContext<S::Actor>) -> Self {
+        let parts = self.entries.iter().map(|(key, store)| (key.clone(), store.part(dots)));
         Self { entries: parts.filter(|(_, part)| !part.is_bottom()).collect() }
     }
 
@@ -385,8 +391,8 @@ macro_rules! dot_store {
                 Ok(())
             }
 
-            fn part(&self, keep: &dyn Fn(&$crate::causal::Dot<$actor>) -> bool) -> Self {
-                Self { $($field: $crate::DotStore::part(&self.$field, keep)),+ }
+            fn part(&self, dots: &$crate::causal::CausalContext<$actor>) -> Self {
+                Self { $($field: $crate::DotStore::part(&self.$field, dots)),+ }
             }
 
             fn latest(&self) -> $crate::causal::Hlc {

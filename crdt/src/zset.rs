@@ -120,6 +120,22 @@ impl<A: Actor, M: Ord + Clone> ZSet<A, M> {
         members.map(|scored| (&scored.member, scored.score))
     }
 
+    /// Of a state.
+    pub(crate) fn sorted(scores: DotMap<M, Num<A>>) -> Self {
+        let mut set = Self::touching(scores);
+        set.sort();
+        set
+    }
+
+    /// Of a delta.
+    pub(crate) fn touching(scores: DotMap<M, Num<A>>) -> Self {
+        Self { scores, order: Rope::default() }
+    }
+
+    pub(crate) fn scores(&self) -> &DotMap<M, Num<A>> {
+        &self.scores
+    }
+
     fn place<Q: Ord + ?Sized>(&self, score: i64, member: &Q) -> Option<Place>
     where
         M: Borrow<Q>,
@@ -194,11 +210,11 @@ impl<A: Actor, M: Ord + Clone> DotStore for ZSet<A, M> {
     }
 
     fn clear(place: &mut Edit<'_, Self>) -> Result<(), Error<A>> {
-        place.scores().clear()
+        place.numbers().clear()
     }
 
-    fn part(&self, keep: &dyn Fn(&Dot<A>) -> bool) -> Self {
-        Self { scores: self.scores.part(keep), order: Rope::default() }
+    fn part(&self, dots: &CausalContext<A>) -> Self {
+        Self::touching(self.scores.part(dots))
     }
 
     fn latest(&self) -> Hlc {
@@ -212,7 +228,7 @@ impl<A: Actor, M: Ord + Clone> Edit<'_, ZSet<A, M>> {
     /// # Errors
     /// [`Error::Lease`] or [`Error::Exhausted`] if there is no dot.
     pub fn set(&mut self, member: impl Into<M>, score: i64) -> Result<(), Error<A>> {
-        self.scores().at(member.into()).set(score)
+        self.numbers().at(member.into()).set(score)
     }
 
     /// Adds to the score of a member, which is 0 if it is not in the set. O(log n).
@@ -220,7 +236,7 @@ impl<A: Actor, M: Ord + Clone> Edit<'_, ZSet<A, M>> {
     /// # Errors
     /// [`Error::Overflow`], and those of [`Self::set`].
     pub fn add(&mut self, member: impl Into<M>, amount: i64) -> Result<(), Error<A>> {
-        self.scores().at(member.into()).add(amount)
+        self.numbers().at(member.into()).add(amount)
     }
 
     /// Removes a member. O(log n).
@@ -228,10 +244,10 @@ impl<A: Actor, M: Ord + Clone> Edit<'_, ZSet<A, M>> {
     /// # Errors
     /// As [`Self::set`]: to have removed increments has to be remembered.
     pub fn remove(&mut self, member: impl Into<M>) -> Result<(), Error<A>> {
-        self.scores().at(member.into()).clear()
+        self.numbers().at(member.into()).clear()
     }
 
-    fn scores(&mut self) -> Edit<'_, DotMap<M, Num<A>>> {
+    fn numbers(&mut self) -> Edit<'_, DotMap<M, Num<A>>> {
         self.field(|set| &set.scores, |set| &mut set.scores)
     }
 }

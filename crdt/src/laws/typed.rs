@@ -41,6 +41,18 @@ pub struct Typed<S: DotStore<Actor = Site>> {
     minted: u64,
 }
 
+impl<S: DotStore<Actor = Site>> Typed<S> {
+    /// The state.
+    pub(crate) fn state(&self) -> &State<S> {
+        &self.state
+    }
+
+    /// Somebody's state, to be merged.
+    pub(crate) fn of(state: State<S>) -> Self {
+        Self { state, site: Site::default(), minted: 0 }
+    }
+}
+
 /// The durable counter of a replica under test.
 struct Kept(Leased<Site>);
 

@@ -94,7 +94,7 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
     }
 
     /// The next element of this actor that is known, after `id`.
-    fn next_known(&self, id: Id) -> Option<u64> {
+    pub(crate) fn next_known(&self, id: Id) -> Option<u64> {
         let placed = self.leaf_of.get(id.actor as usize).and_then(|starts| starts.range(id.counter..).next());
         let loose = self.loose.range(id..).next().filter(|(next, _)| next.actor == id.actor);
         let counters = [placed.map(|(start, _)| *start), loose.map(|(next, _)| next.counter)];

@@ -1,0 +1,174 @@
+//! Keys, elements and values.
+
+use causal::{DecodeError, Reader, Reason};
+
+/// A key, element or value that has canonical bytes. Where they ascend, as keys do, each is written as what it has over the
+/// one before. It has at least one byte: what is announced is there.
+pub trait ItemBytes: Sized {
+    /// The name of the type; types with other bytes have another one.
+    const NAME: &'static str;
+
+    /// Appends its bytes. `before`, if given, is smaller.
+    fn write_item(&self, before: Option<&Self>, out: &mut Vec<u8>);
+
+    /// Takes one off the front: greater than `before`, if given.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes end early or are none's.
+    fn read_item(before: Option<&Self>, from: &mut Reader<'_>) -> Result<Self, DecodeError>;
+}
+
+/// The most bytes that are shared with the one before: so that few bytes cannot announce many.
+const MAX_SHARED_BYTES: usize = 255;
+
+pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Small numbers of either sign as small numbers.
+pub(super) fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+pub(super) fn unzigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
+}
+
+macro_rules! unsigned {
+    ($($type:ty),*) => {$(
+        /// A varint; the difference to the one before, less one.
+        impl ItemBytes for $type {
+            const NAME: &'static str = stringify!($type);
+
+            fn write_item(&self, before: Option<&Self>, out: &mut Vec<u8>) {
+                let number = u64::from(*self);
+                put_varint(before.map_or(number, |before| number - u64::from(*before) - 1), out);
+            }
+
+            fn read_item(before: Option<&Self>, from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                let number = from.varint()?;
+                let number = match before {
+                    None => Some(number),
+                    Some(before) => number.checked_add(1).and_then(|more| more.checked_add(u64::from(*before))),
+                };
+                number.and_then(|number| number.try_into().ok()).ok_or(from.refuse(Reason::Overflow))
+            }
+        }
+    )*};
+}
+
+unsigned!(u8, u16, u32, u64);
+
+/// Its code point, as an integer.
+impl ItemBytes for char {
+    const NAME: &'static str = "char";
+
+    fn write_item(&self, before: Option<&Self>, out: &mut Vec<u8>) {
+        u32::from(*self).write_item(before.map(|before| u32::from(*before)).as_ref(), out);
+    }
+
+    fn read_item(before: Option<&Self>, from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let point = u32::read_item(before.map(|before| u32::from(*before)).as_ref(), from)?;
+        char::from_u32(point).ok_or(from.refuse(Reason::NotText))
+    }
+}
+
+macro_rules! signed {
+    ($($type:ty),*) => {$(
+        /// A zigzag varint; the difference to the one before, less one.
+        impl ItemBytes for $type {
+            const NAME: &'static str = stringify!($type);
+
+            fn write_item(&self, before: Option<&Self>, out: &mut Vec<u8>) {
+                let number = i64::from(*self);
+                let written = |before: &Self| number.wrapping_sub(i64::from(*before)) as u64 - 1;
+                put_varint(before.map_or(zigzag(number), written), out);
+            }
+
+            fn read_item(before: Option<&Self>, from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                let number = from.varint()?;
+                let number = match before {
+                    None => Some(unzigzag(number)),
+                    Some(before) => number.checked_add(1).and_then(|more| i64::from(*before).checked_add_unsigned(more)),
+                };
+                number.and_then(|number| number.try_into().ok()).ok_or(from.refuse(Reason::Overflow))
+            }
+        }
+    )*};
+}
+
+signed!(i8, i16, i32, i64);
+
+/// One byte, 0 or 1.
+impl ItemBytes for bool {
+    const NAME: &'static str = "bool";
+
+    fn write_item(&self, _: Option<&Self>, out: &mut Vec<u8>) {
+        out.push((*self).into());
+    }
+
+    fn read_item(_: Option<&Self>, from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match from.array()? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            _ => Err(from.refuse(Reason::NotCanonical)),
+        }
+    }
+}
+
+/// How many bytes it shares with the one before, if there is one; how many follow; these.
+impl ItemBytes for Vec<u8> {
+    const NAME: &'static str = "bytes";
+
+    fn write_item(&self, before: Option<&Self>, out: &mut Vec<u8>) {
+        write_after(self, before.map(Vec::as_slice), out);
+    }
+
+    fn read_item(before: Option<&Self>, from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        read_after(before.map(Vec::as_slice), from)
+    }
+}
+
+/// Its UTF-8, as bytes.
+impl ItemBytes for String {
+    const NAME: &'static str = "text";
+
+    fn write_item(&self, before: Option<&Self>, out: &mut Vec<u8>) {
+        write_after(self.as_bytes(), before.map(String::as_bytes), out);
+    }
+
+    fn read_item(before: Option<&Self>, from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let bytes = read_after(before.map(String::as_bytes), from)?;
+        String::from_utf8(bytes).map_err(|_| from.refuse(Reason::NotText))
+    }
+}
+
+fn write_after(bytes: &[u8], before: Option<&[u8]>, out: &mut Vec<u8>) {
+    let same = |before: &[u8]| before.iter().zip(bytes).take(MAX_SHARED_BYTES).take_while(|(x, y)| x == y).count();
+    let shared = before.map_or(0, same);
+    if before.is_some() {
+        put_varint(shared as u64, out);
+    }
+    put_varint((bytes.len() - shared) as u64, out);
+    out.extend_from_slice(&bytes[shared..]);
+}
+
+fn read_after(before: Option<&[u8]>, from: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
+    let shared = match before {
+        None => &[],
+        Some(before) => {
+            let shared = usize::try_from(from.varint()?).ok().filter(|shared| *shared <= MAX_SHARED_BYTES);
+            shared.and_then(|shared| before.get(..shared)).ok_or(from.refuse(Reason::Overflow))?
+        }
+    };
+    let rest = from.counted()?;
+    let bytes = [shared, rest].concat();
+    if before.is_some_and(|before| before >= bytes.as_slice()) {
+        return Err(from.refuse(Reason::NotCanonical));
+    }
+    Ok(bytes)
+}
