@@ -1,6 +1,6 @@
 //! Numbers that are added to: exactly the increments no visible reset has seen, in bounded space.
 
-use causal::{Actor, ActorBytes, Dot, DotFun, Hlc};
+use causal::{Actor, ActorBytes, Dot, DotFun, Hlc, Run};
 
 use crate::{Edit, Error, Payload, Seen, Tallies, Tally};
 use crate::{dot_store, store_bytes};
@@ -52,6 +52,10 @@ impl<A: Actor> Payload<A> for Contribution<A> {
     fn is_hidden(&self) -> bool {
         matches!(self, Contribution::Reset(_))
     }
+
+    fn check_seen(place: &Edit<'_, DotFun<A, Self>>) -> Result<(), Error<A>> {
+        is_as_seen(place)
+    }
 }
 
 type Live<A> = DotFun<A, Contribution<A>>;
@@ -74,12 +78,27 @@ fn marks<'a, A: Actor + 'a>(live: impl Iterator<Item = (&'a Dot<A>, &'a Contribu
     marks
 }
 
+/// A total that has moved on since it was seen cannot be taken back as it was then.
+///
+/// # Errors
+/// [`Error::Stale`] if there is one.
+fn is_as_seen<A: Actor>(place: &Edit<'_, Live<A>>) -> Result<(), Error<A>> {
+    let moved = place.everything().any(|(dot, said)| match said {
+        Contribution::Tally(tally) => {
+            let (all, some) = place.sees_run(&dot.actor, Run { first: tally.run, last: dot.counter });
+            some && !all && !place.live().any(|(seen, _)| seen == dot)
+        }
+        Contribution::Set { .. } | Contribution::Reset(_) => false,
+    });
+    if moved { Err(Error::Stale) } else { Ok(()) }
+}
+
 fn increment<A: Actor>(mut place: Edit<'_, Live<A>>, amount: i64) -> Result<(), Error<A>> {
     let actor = place.actor().clone();
-    let tallies = tallies(place.live());
+    let tallies = tallies(place.everything()); // who adds need not have seen anything
     let (mut tally, replaced) = tallies.increment(&Dot { actor, counter: 1 }, amount).ok_or(Error::Overflow)?;
     let begins = replaced.is_none();
-    place.discard(|dot, _| replaced.as_ref() == Some(dot));
+    replaced.into_iter().for_each(|dot| place.supersede(dot));
     place.mint(|dot| {
         tally.run = if begins { dot.counter } else { tally.run };
         Contribution::Tally(tally)
@@ -197,6 +216,7 @@ impl<A: Actor> Edit<'_, Num<A>> {
     pub fn set(&mut self, value: i64) -> Result<(), Error<A>> {
         let at = self.now();
         let mut place = self.field(|num| &num.live, |num| &mut num.live);
+        is_as_seen(&place)?;
         let seen = marks(place.live());
         place.replace(Contribution::Set { at, value, seen }).map(drop)
     }

@@ -40,8 +40,15 @@ pub enum Error<A> {
     Rights(Shortage<A>),
     /// Bytes that were refused.
     Decode(DecodeError),
-    /// A token that speaks of another object, type or place.
+    /// A token of another object or type, or without this seal.
     ForeignToken,
+    /// A token that was changed on the way, or is of a newer release.
+    #[cfg(feature = "token")]
+    Token(causal::TokenError),
+    /// The reader of a token has seen more than this replica: it has to take that in first.
+    Behind,
+    /// What the reader of a token has seen has moved on, and cannot be removed as it was then: read again.
+    Stale,
 }
 
 /// What is missing to decrement a bounded counter, and who has it.
@@ -77,7 +84,11 @@ impl<A: fmt::Debug> fmt::Display for Error<A> {
                 }
             }
             Error::Decode(why) => write!(f, "the bytes were refused {why}"),
-            Error::ForeignToken => write!(f, "the token was read from another object, type or place"),
+            Error::ForeignToken => write!(f, "the token was read from another object or type, or was not sealed here"),
+            #[cfg(feature = "token")]
+            Error::Token(why) => write!(f, "the token was refused: {why}"),
+            Error::Behind => write!(f, "the token's reader has seen more than this replica: merge that first"),
+            Error::Stale => write!(f, "what the token's reader has seen has changed since: read again"),
         }
     }
 }

@@ -64,10 +64,14 @@ mod register;
 mod replica;
 mod rope;
 mod seq;
+#[cfg(feature = "serde")]
+mod serde_form;
 mod set;
 mod state;
 mod store;
 mod tally;
+#[cfg(feature = "token")]
+mod token;
 mod zset;
 
 pub use boxed::Boxed;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Deref;
 
-use causal::{Actor, CausalContext, Dot, Hlc, HybridClock, Lease, Minter};
+use causal::{Actor, CausalContext, Dot, Hlc, HybridClock, Lease, Minter, Run};
 
 use crate::{Delta, DotStore, Error, State};
 
@@ -136,6 +136,30 @@ impl<S: DotStore> Replica<S> {
         change: impl FnOnce(&mut Edit<'_, S>) -> Result<R, Error<S::Actor>>,
     ) -> Result<Delta<S>, Error<S::Actor>> {
         self.session.begin(self.clock.tick(wall_ms));
+        self.run(change)
+    }
+
+    /// [`Self::edit_at`], for somebody who has seen `seen` and not what else is here.
+    #[cfg(feature = "token")]
+    pub(crate) fn edit_for<R>(
+        &mut self,
+        seen: CausalContext<S::Actor>,
+        wall_ms: u64,
+        change: impl FnOnce(&mut Edit<'_, S>) -> Result<R, Error<S::Actor>>,
+    ) -> Result<Delta<S>, Error<S::Actor>> {
+        self.session.minter.witness(&seen)?;
+        if !self.state.context().covers(&seen) {
+            return Err(Error::Behind);
+        }
+        self.session.begin(self.clock.tick(wall_ms));
+        self.session.seen = Some(seen);
+        self.run(change)
+    }
+
+    fn run<R>(
+        &mut self,
+        change: impl FnOnce(&mut Edit<'_, S>) -> Result<R, Error<S::Actor>>,
+    ) -> Result<Delta<S>, Error<S::Actor>> {
         let mut touched = S::default();
         let done =
             change(&mut Edit { base: Some(&self.state), delta: &mut touched, session: &mut self.session, depth: 0 });
@@ -209,6 +233,8 @@ pub(crate) struct Session<A> {
     /// The dots added and replaced so far.
     pub(crate) context: CausalContext<A>,
     at: Hlc,
+    /// What the one for whom this is done had seen; nothing: what is here.
+    seen: Option<CausalContext<A>>,
     /// Has a step gone deeper than places may be?
     too_deep: bool,
     /// Dots of this edit, in the order they were minted.
@@ -223,6 +249,7 @@ impl<A: Actor> Session<A> {
             minter,
             context: CausalContext::new(),
             at: Hlc(0),
+            seen: None,
             too_deep: false,
             minted: Vec::new(),
             unspent: Vec::new(),
@@ -231,7 +258,7 @@ impl<A: Actor> Session<A> {
 
     fn begin(&mut self, at: Hlc) {
         self.context = CausalContext::new();
-        self.too_deep = false;
+        (self.seen, self.too_deep) = (None, false);
         self.minted.clear();
         self.at = at;
     }
@@ -241,6 +268,19 @@ impl<A: Actor> Session<A> {
         self.minted.push(dot.clone());
         self.context.insert(dot.clone());
         Ok(dot)
+    }
+
+    /// Has the one for whom this is done seen it?
+    pub(crate) fn sees(&self, dot: &Dot<A>) -> bool {
+        self.seen.as_ref().is_none_or(|seen| seen.contains(dot))
+    }
+
+    /// Has that one seen all of these, or some of them?
+    pub(crate) fn sees_run(&self, actor: &A, run: Run) -> (bool, bool) {
+        let Some(seen) = &self.seen else { return (true, true) };
+        let runs = seen.of(actor).map(causal::IntervalSet::runs).unwrap_or_default();
+        let all = runs.iter().any(|seen| seen.first <= run.first && run.last <= seen.last);
+        (all, runs.iter().any(|seen| seen.first <= run.last && run.first <= seen.last))
     }
 
     /// Mints the dot with this counter, if it is the next; says whether it was.
@@ -352,21 +392,37 @@ impl<'e, K: Ord + Clone, S: DotStore> Edit<'e, crate::DotMap<K, S>> {
 }
 
 impl<A: Actor, V: crate::Payload<A>> Edit<'_, causal::DotFun<A, V>> {
-    /// What lives here now, this edit's steps included.
+    /// What lives here now, this edit's steps included, as far as the one for whom it is made has seen it.
     pub fn live(&self) -> impl Iterator<Item = (&Dot<A>, &V)> + Clone + '_ {
-        let seen = &self.session.context;
-        let before = self.base.into_iter().flat_map(causal::DotFun::iter).filter(|(dot, _)| !seen.contains(dot));
+        self.everything().filter(|(dot, _)| self.session.sees(dot) || self.session.context.contains(dot))
+    }
+
+    /// What lives here now, this edit's steps included, whoever has seen it.
+    pub(crate) fn everything(&self) -> impl Iterator<Item = (&Dot<A>, &V)> + Clone + '_ {
+        let replaced = &self.session.context;
+        let before = self.base.into_iter().flat_map(causal::DotFun::iter).filter(|(dot, _)| !replaced.contains(dot));
         before.chain(self.delta.iter())
     }
 
-    /// Replaces the live dots that `replaces` wants by nothing.
+    /// Has the one for whom this is done seen all of a run of dots, or some of them?
+    pub(crate) fn sees_run(&self, actor: &A, run: Run) -> (bool, bool) {
+        self.session.sees_run(actor, run)
+    }
+
+    /// Replaces the live dots that `replaces` wants, and that were seen, by nothing.
     pub fn discard(&mut self, mut replaces: impl FnMut(&Dot<A>, &V) -> bool) {
-        if let Some(base) = self.base {
-            for (dot, _) in base.iter().filter(|(dot, value)| replaces(dot, value)) {
+        for (dot, value) in self.base.into_iter().flat_map(causal::DotFun::iter) {
+            if self.session.sees(dot) && replaces(dot, value) {
                 self.session.context.insert(dot.clone());
             }
         }
         self.delta.retain(|dot, value| !replaces(dot, value));
+    }
+
+    /// Replaces a live dot by nothing, whoever has seen it.
+    pub(crate) fn supersede(&mut self, dot: Dot<A>) {
+        self.delta.retain(|other, _| *other != dot);
+        self.session.context.insert(dot);
     }
 
     /// A fresh dot with a payload, in place of nothing.

@@ -362,7 +362,8 @@ impl<A: Actor, T: Clone + PartialEq> Edit<'_, Seq<A, T>> {
     /// Removes the elements of a range of indexes. O(log n + their runs), see [`Self::insert`].
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if it ends behind the last element, or before it begins.
+    /// [`Error::OutOfRange`] if it ends behind the last element, or before it begins; [`Error::Stale`] if the one for whom
+    /// it is done has not seen all of them.
     pub fn remove(&mut self, indexes: Range<usize>) -> Result<(), Error<A>> {
         let len = self.len();
         if indexes.end > len || indexes.start > indexes.end {
@@ -387,6 +388,10 @@ impl<A: Actor, T: Clone + PartialEq> Edit<'_, Seq<A, T>> {
                     for span in base.order.placed.iter_from(place).filter(|span| span.is_live()) {
                         let count = left.min(span.len - from);
                         let gone = span.removed_part(from, from + count);
+                        let run = Run { first: gone.id.counter, last: gone.last().counter };
+                        if !session.sees_run(base.order.names.name(gone.id.actor), run).0 {
+                            return Err(Error::Stale);
+                        }
                         insert(&mut session.context, base.order.names.name(gone.id.actor), &gone);
                         delta.note(base, gone);
                         (from, left) = (0, left - count);

@@ -27,6 +27,18 @@ pub trait Payload<A>: Clone + PartialEq {
         None
     }
 
+    /// Can what was seen here be removed, and nothing else with it?
+    ///
+    /// # Errors
+    /// [`Error::Stale`] if not.
+    fn check_seen(place: &Edit<'_, DotFun<A, Self>>) -> Result<(), Error<A>>
+    where
+        A: Actor,
+    {
+        let _ = place;
+        Ok(())
+    }
+
     /// Is it there to be remembered only? A place with nothing else shows nothing.
     fn is_hidden(&self) -> bool {
         false
@@ -132,6 +144,7 @@ impl<A: Actor, V: Payload<A>> DotStore for DotFun<A, V> {
     }
 
     fn clear(place: &mut Edit<'_, Self>) -> Result<(), Error<A>> {
+        V::check_seen(place)?;
         match V::cleared(place.live()) {
             Some(left) => place.replace(left).map(drop),
             None => {
