@@ -48,9 +48,12 @@ impl<A: ActorBytes, T: ItemBytes + Clone + PartialEq> StoreBytes for Seq<A, T> {
     }
 
     fn read(from: &mut StoreReader<'_, A>) -> Result<Self, DecodeError> {
-        let mut seq = Self::default();
+        let (mut seq, mut last) = (Self::default(), None);
         for _ in 0..from.varint()? {
             let actor = from.actor()?;
+            if last.as_ref().is_some_and(|last| *last >= actor) {
+                return Err(from.refuse(Reason::NotCanonical));
+            }
             let id = Id { actor: seq.order.names.intern(&actor), counter: 0 };
             let mut end = Span { id, len: 1, left: None, right: None, values: SmallVec::new() };
             for _ in 0..from.varint()? {
@@ -58,6 +61,7 @@ impl<A: ActorBytes, T: ItemBytes + Clone + PartialEq> StoreBytes for Seq<A, T> {
                 end = span.removed_part(span.len - 1, span.len);
                 if from.is_delta() { seq.keep(span) } else { seq.order.settle(span) }
             }
+            last = Some(actor);
         }
         Ok(seq)
     }
