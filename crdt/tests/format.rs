@@ -47,7 +47,7 @@ struct Sample {
     decode: Decode,
 }
 
-fn state_again<S: StoreBytes>(bytes: &[u8]) -> Result<Vec<u8>, Reason> {
+fn state_again<S: StoreBytes<Actor = u64>>(bytes: &[u8]) -> Result<Vec<u8>, Reason> {
     let state = State::<S>::from_bytes(bytes).map_err(|why| why.reason)?;
     let mut other = State::<S>::new();
     other.apply(&state.diff(&other.digest())).unwrap(); // whatever was read can be used
