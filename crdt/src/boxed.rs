@@ -72,6 +72,13 @@ impl<S: DotStore> Boxed<S> {
         self.store.as_deref()
     }
 
+    pub(crate) fn store_mut(&mut self) -> &mut S
+    where
+        S: Default,
+    {
+        self.store.get_or_insert_default()
+    }
+
     pub(crate) fn of(store: S) -> Self {
         Self { store: Some(Box::new(store)) }
     }
@@ -134,8 +141,9 @@ impl<S: DotStore> DotStore for Boxed<S> {
     }
 
     fn clear(place: &mut Edit<'_, Self>) -> Result<(), Error<S::Actor>> {
-        let (base, delta, _) = place.open();
+        let (base, delta, session) = place.open();
         if base.is_none_or(|base| base.store.is_none()) && delta.store.is_none() {
+            session.lists_all = true;
             return Ok(());
         }
         place.inside().clear()

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use causal::{ActorBytes, CausalContext, DecodeError, Dot, Hlc, MAX_COUNTER, Reader, Reason};
 use xxhash_rust::xxh3::xxh3_64;
 
-pub use item::ItemBytes;
+pub use item::{ItemBytes, KeyBytes};
 pub use lattice::LatticeBytes;
 
 use crate::{Delta, DotStore, Payload, State};
@@ -30,9 +30,14 @@ const VERSION: u8 = 1;
 const STATE: u8 = 3;
 const DELTA: u8 = 4;
 const LATTICE: u8 = 5;
+/// Without a header: whoever keeps it knows what it is.
+const RECORD: u8 = 0;
 
 /// How deep types that contain themselves may be nested, in memory as well: see [`Boxed`](crate::Boxed).
 pub const MAX_DEPTH: u16 = 100;
+
+/// What is told of each place: its path, and its record; none if nothing lives there.
+pub type Visit<'a> = dyn FnMut(&[u8], Option<Vec<u8>>) + 'a;
 
 /// A dot store that has bytes. All types of this crate do, if what is in them does; for a struct of one's own:
 /// [`store_bytes!`](crate::store_bytes).
@@ -48,6 +53,16 @@ pub trait StoreBytes: DotStore<Actor: ActorBytes> {
     /// # Errors
     /// [`DecodeError`] if the bytes are not such a store's.
     fn read(from: &mut StoreReader<'_, Self::Actor>) -> Result<Self, DecodeError>;
+
+    /// Visits each place by its path, with its record; one without if nothing lives there. Paths are in the order of the
+    /// keys they are made of.
+    fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>);
+
+    /// Takes in the record of a place.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if there is no such place, or the record is none.
+    fn load(&mut self, path: &mut Reader<'_>, record: &[u8]) -> Result<(), DecodeError>;
 }
 
 /// A payload that has bytes.
@@ -140,14 +155,27 @@ impl<A: ActorBytes> StoreWriter<A> {
         self.counter(number, dot.counter);
     }
 
+    /// What `write` writes, as it stands alone.
+    pub(crate) fn record(write: impl FnOnce(&mut Self)) -> Vec<u8> {
+        let mut writer = Self::new(&CausalContext::new());
+        write(&mut writer);
+        let mut record = Vec::with_capacity(writer.out.len() + 10);
+        writer.append_to(&mut record);
+        record
+    }
+
+    fn append_to(&self, out: &mut Vec<u8>) {
+        item::put_varint(self.others.len() as u64, out);
+        self.others.iter().for_each(|actor| actor.write(out));
+        out.extend_from_slice(&self.out);
+    }
+
     fn finish(self, kind: u8, name: &str, context: &CausalContext<A>) -> Vec<u8> {
         let mut out = header(kind, name);
         let context = context.to_bytes();
         item::put_varint(context.len() as u64, &mut out);
         out.extend_from_slice(&context);
-        item::put_varint(self.others.len() as u64, &mut out);
-        self.others.iter().for_each(|actor| actor.write(&mut out));
-        out.extend_from_slice(&self.out);
+        self.append_to(&mut out);
         out
     }
 }
@@ -160,7 +188,8 @@ pub struct StoreReader<'a, A> {
     actors: Vec<A>,
     last: Vec<u64>,
     stamp: u64,
-    is_delta: bool,
+    /// What is read; a record: a place of a state, whose context is elsewhere.
+    kind: u8,
     depth: u16,
 }
 
@@ -169,12 +198,21 @@ impl<'a, A: ActorBytes> StoreReader<'a, A> {
         let mut from = Reader::new(bytes);
         read_header(&mut from, kind, name)?;
         let context = CausalContext::<A>::from_bytes(from.counted()?).map_err(|why| from.refuse(why.reason))?;
+        Self::after_context(from, context, kind)
+    }
+
+    /// Reads a place that stands alone.
+    pub(crate) fn record(record: &'a [u8]) -> Result<Self, DecodeError> {
+        Self::after_context(Reader::new(record), CausalContext::new(), RECORD)
+    }
+
+    fn after_context(mut from: Reader<'a>, context: CausalContext<A>, kind: u8) -> Result<Self, DecodeError> {
         let mut actors: Vec<A> = context.iter().map(|(actor, _)| actor.clone()).collect();
         for _ in 0..from.varint()? {
             actors.push(A::read(&mut from)?);
         }
         let last = vec![0; actors.len()];
-        Ok(Self { from, context, actors, last, stamp: 0, is_delta: kind == DELTA, depth: 0 })
+        Ok(Self { from, context, actors, last, stamp: 0, kind, depth: 0 })
     }
 
     /// The error that what was read last is refused for `reason`.
@@ -258,11 +296,14 @@ impl<'a, A: ActorBytes> StoreReader<'a, A> {
 
     /// Is it a delta that is read?
     pub(crate) fn is_delta(&self) -> bool {
-        self.is_delta
+        self.kind == DELTA
     }
 
     /// Have all these counters of an actor been seen?
     pub(crate) fn has_seen(&self, actor: &A, first: u64, last: u64) -> bool {
+        if self.kind == RECORD {
+            return true;
+        }
         let runs = self.context.of(actor).map(causal::IntervalSet::runs).unwrap_or_default();
         runs.iter().any(|run| run.first <= first && last <= run.last)
     }
@@ -270,7 +311,7 @@ impl<'a, A: ActorBytes> StoreReader<'a, A> {
     /// The dot of something that is there: it has been seen.
     fn live_dot(&mut self, number: usize) -> Result<Dot<A>, DecodeError> {
         let dot = Dot { counter: self.counter(number)?, actor: self.actors[number].clone() };
-        if self.context.contains(&dot) { Ok(dot) } else { Err(self.refuse(Reason::NotSeen)) }
+        if self.kind == RECORD || self.context.contains(&dot) { Ok(dot) } else { Err(self.refuse(Reason::NotSeen)) }
     }
 
     /// Reads what is one level deeper.
@@ -295,7 +336,7 @@ fn read_header(from: &mut Reader<'_>, kind: u8, name: &str) -> Result<(), Decode
     if version >> 4 != VERSION {
         return Err(from.refuse(Reason::UnknownVersion(version)));
     }
-    let [of_type @ ..]: [u8; 3] = from.array()?;
+    let of_type: [u8; 3] = from.array()?;
     if header(kind, name) == [version, of_type[0], of_type[1], of_type[2]] {
         Ok(())
     } else {
@@ -317,6 +358,15 @@ fn canonical<T>(bytes: &[u8], value: T, write: impl FnOnce(&T) -> Vec<u8>) -> Re
     }
     let offset = again.iter().zip(bytes).take_while(|(x, y)| x == y).count();
     Err(DecodeError { offset, reason: Reason::NotCanonical })
+}
+
+/// Reads what is at the end of a path.
+pub(crate) fn read_record<S: StoreBytes>(path: &Reader<'_>, record: &[u8]) -> Result<S, DecodeError> {
+    if !path.rest().is_empty() {
+        return Err(path.refuse(Reason::NotCanonical));
+    }
+    let store = S::read(&mut StoreReader::record(record)?)?;
+    canonical(record, store, |store| StoreWriter::record(|to| store.write(to)))
 }
 
 impl<S: StoreBytes> State<S> {
@@ -415,6 +465,34 @@ macro_rules! store_bytes {
 
             fn read(from: &mut $crate::StoreReader<'_, $actor>) -> Result<Self, $crate::causal::DecodeError> {
                 Ok(Self { $($field: <$store as $crate::StoreBytes>::read(from)?),+ })
+            }
+
+            fn unload(&self, path: &mut Vec<u8>, visit: &mut $crate::Visit<'_>) {
+                let mut field = 0;
+                $(
+                    path.push(field);
+                    $crate::StoreBytes::unload(&self.$field, path, visit);
+                    path.pop();
+                    field += 1;
+                )+
+                let _ = field;
+            }
+
+            fn load(
+                &mut self,
+                path: &mut $crate::causal::Reader<'_>,
+                record: &[u8],
+            ) -> Result<(), $crate::causal::DecodeError> {
+                let [wanted] = path.array()?;
+                let mut field = 0;
+                $(
+                    if field == wanted {
+                        return $crate::StoreBytes::load(&mut self.$field, path, record);
+                    }
+                    field += 1;
+                )+
+                let _ = field;
+                Err(path.refuse($crate::causal::Reason::NotCanonical))
             }
         }
     };

@@ -23,6 +23,8 @@ pub enum Error<A> {
     Exhausted(A),
     /// No dot could be leased from the host.
     Lease(String),
+    /// The records of a stored object could not be read or written, or are damaged.
+    Records(String),
     /// A stamp too far ahead of this replica's wall clock.
     FarFuture(FarFuture),
     /// A number would leave its range.
@@ -72,6 +74,7 @@ impl<A: fmt::Debug> fmt::Display for Error<A> {
             ),
             Error::Exhausted(actor) => write!(f, "{actor:?} has used all its counters; renew the replica"),
             Error::Lease(why) => write!(f, "no dot could be leased: {why}"),
+            Error::Records(why) => write!(f, "the stored records: {why}"),
             Error::FarFuture(why) => why.fmt(f),
             Error::Overflow => write!(f, "the number would leave its range"),
             Error::TooDeep => write!(f, "the place is more than {} levels deep", crate::MAX_DEPTH),

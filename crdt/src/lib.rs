@@ -69,13 +69,16 @@ mod serde_form;
 mod set;
 mod state;
 mod store;
+mod stored;
 mod tally;
 #[cfg(feature = "token")]
 mod token;
 mod zset;
 
 pub use boxed::Boxed;
-pub use bytes::{ItemBytes, LatticeBytes, MAX_DEPTH, PayloadBytes, StoreBytes, StoreReader, StoreWriter};
+pub use bytes::{
+    ItemBytes, KeyBytes, LatticeBytes, MAX_DEPTH, PayloadBytes, StoreBytes, StoreReader, StoreWriter, Visit,
+};
 pub use causal;
 pub use causal::Hlc;
 pub use counter::{Contribution, Counter, Num};
@@ -94,5 +97,6 @@ pub use seq::{Seq, Text};
 pub use set::{AwSet, LwwSet, RwSet};
 pub use state::{Delta, Digest, State};
 pub use store::{DotMap, DotSet, DotStore, Payload};
+pub use stored::{Records, Stored};
 pub use tally::{Mark, Seen, Tallies, Tally};
 pub use zset::ZSet;

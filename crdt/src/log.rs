@@ -59,6 +59,10 @@ impl<A: Actor, V: Clone + PartialEq> Log<A, V> {
         &self.entries
     }
 
+    pub(crate) fn entries_mut(&mut self) -> &mut Entries<A, V> {
+        &mut self.entries
+    }
+
     /// The entries in order, each with when it was written.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Hlc, &V)> + '_ {
         self.dotted(self.entries.iter()).map(|(_, stamped)| (stamped.at, &stamped.value))

@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use crate::{DotMap, DotStore, Edit, Error, ItemBytes, StoreBytes};
+use crate::{DotMap, DotStore, Edit, Error, KeyBytes, StoreBytes};
 use crate::{dot_store, store_bytes};
 
 /// A map from keys to values of any type of this crate. Removing a key resets what was seen of it; concurrent updates
@@ -34,7 +34,7 @@ impl<K, S> Default for AwMap<K, S> {
 }
 
 dot_store!(AwMap<K, S: DotStore> by S::Actor, where [K: Ord + Clone] { entries: DotMap<K, S> });
-store_bytes!(AwMap<K, S: StoreBytes> by S::Actor, "aw-map", where [K: ItemBytes + Ord + Clone] {
+store_bytes!(AwMap<K, S: StoreBytes> by S::Actor, "aw-map", where [K: KeyBytes] {
     entries: DotMap<K, S>
 });
 

@@ -100,6 +100,36 @@ impl<S: DotStore<Actor: Send + 'static>> Replica<S> {
     }
 }
 
+/// For those who keep the object elsewhere, and have only parts of it here.
+impl<S: DotStore> Replica<S> {
+    pub(crate) fn state_mut(&mut self) -> &mut State<S> {
+        &mut self.state
+    }
+
+    /// Begins a draft, in place of the one before.
+    pub(crate) fn begin(&mut self, at: Hlc) {
+        self.session.fail();
+        self.session.begin(at);
+    }
+
+    pub(crate) fn tick(&mut self, wall_ms: u64) -> Hlc {
+        self.clock.tick(wall_ms)
+    }
+
+    pub(crate) fn last_tick(&self) -> Hlc {
+        self.clock.last()
+    }
+
+    pub(crate) fn resume_at(&mut self, last: Hlc) {
+        self.clock = HybridClock::resume(last, MAX_AHEAD_MS);
+    }
+
+    /// Did the draft ask for all that is at a place?
+    pub(crate) fn lists_all(&self) -> bool {
+        self.session.lists_all
+    }
+}
+
 impl<S: DotStore> Replica<S> {
     /// Who writes here.
     #[must_use]
@@ -160,17 +190,31 @@ impl<S: DotStore> Replica<S> {
         &mut self,
         change: impl FnOnce(&mut Edit<'_, S>) -> Result<R, Error<S::Actor>>,
     ) -> Result<Delta<S>, Error<S::Actor>> {
-        let mut touched = S::default();
-        let done =
-            change(&mut Edit { base: Some(&self.state), delta: &mut touched, session: &mut self.session, depth: 0 });
-        let done = if self.session.too_deep { Err(Error::TooDeep) } else { done };
-        if let Err(why) = done {
+        let (touched, done) = self.draft(change);
+        done?;
+        Ok(self.commit(touched))
+    }
+
+    /// Runs a change; what it touched, and whether it may be.
+    pub(crate) fn draft<R>(
+        &mut self,
+        change: impl FnOnce(&mut Edit<'_, S>) -> Result<R, Error<S::Actor>>,
+    ) -> (S, Result<(), Error<S::Actor>>) {
+        let (mut touched, base) = (S::default(), Some(&*self.state));
+        let done = change(&mut Edit { base, delta: &mut touched, session: &mut self.session, depth: 0 });
+        let done = if self.session.too_deep { Err(Error::TooDeep) } else { done.map(drop) };
+        if done.is_err() {
             self.session.fail();
-            return Err(why);
         }
+        (touched, done)
+    }
+
+    /// Does what was drafted.
+    pub(crate) fn commit(&mut self, touched: S) -> Delta<S> {
         let delta = Delta::new(touched, std::mem::take(&mut self.session.context));
+        self.session.minted.clear(); // they name something now
         self.state.take(&delta);
-        Ok(delta)
+        delta
     }
 
     /// Merges what an edit elsewhere gave, whatever its stamps say: where types are ordered by time, use
@@ -235,6 +279,8 @@ pub(crate) struct Session<A> {
     at: Hlc,
     /// What the one for whom this is done had seen; nothing: what is here.
     seen: Option<CausalContext<A>>,
+    /// Has a step asked for all that is at a place?
+    pub(crate) lists_all: bool,
     /// Has a step gone deeper than places may be?
     too_deep: bool,
     /// Dots of this edit, in the order they were minted.
@@ -250,6 +296,7 @@ impl<A: Actor> Session<A> {
             context: CausalContext::new(),
             at: Hlc(0),
             seen: None,
+            lists_all: false,
             too_deep: false,
             minted: Vec::new(),
             unspent: Vec::new(),
@@ -258,7 +305,7 @@ impl<A: Actor> Session<A> {
 
     fn begin(&mut self, at: Hlc) {
         self.context = CausalContext::new();
-        (self.seen, self.too_deep) = (None, false);
+        (self.seen, self.lists_all, self.too_deep) = (None, false, false);
         self.minted.clear();
         self.at = at;
     }
@@ -379,7 +426,8 @@ impl<'e, K: Ord + Clone, S: DotStore> Edit<'e, crate::DotMap<K, S>> {
     }
 
     /// The keys of what is here and of what this edit has touched, ascending.
-    pub(crate) fn keys(&self) -> BTreeSet<K> {
+    pub(crate) fn keys(&mut self) -> BTreeSet<K> {
+        self.session.lists_all = true;
         let before = self.base.into_iter().flat_map(crate::DotMap::keys);
         before.chain(self.delta.keys()).cloned().collect()
     }

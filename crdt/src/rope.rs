@@ -88,11 +88,11 @@ impl<T: Weight> Rope<T> {
     }
 
     pub(crate) fn first(&self) -> Option<Place> {
-        self.from_leaf(self.first)
+        self.start_of(self.first)
     }
 
     /// The first item from this leaf on.
-    fn from_leaf(&self, leaf: u32) -> Option<Place> {
+    fn start_of(&self, leaf: u32) -> Option<Place> {
         let items = &self.leaves.get(leaf as usize)?.items;
         (!items.is_empty()).then_some(Place { leaf, at: 0 })
     }
@@ -102,7 +102,7 @@ impl<T: Weight> Rope<T> {
         if (place.at as usize) + 1 < leaf.items.len() {
             return Some(Place { at: place.at + 1, ..place });
         }
-        self.from_leaf(leaf.after)
+        self.start_of(leaf.after)
     }
 
     /// The item before a place, or the last one.
@@ -177,7 +177,7 @@ impl<T: Weight> Rope<T> {
         // The last leaf that begins before what is searched: it is in there, or comes next.
         let leaf = &self.leaves[node as usize];
         let at = leaf.items.partition_point(before);
-        if at < leaf.items.len() { Some(Place { leaf: node, at: at as u32 }) } else { self.from_leaf(leaf.after) }
+        if at < leaf.items.len() { Some(Place { leaf: node, at: at as u32 }) } else { self.start_of(leaf.after) }
     }
 
     /// The first item of a node that has so many levels below it.

@@ -5,7 +5,7 @@ use std::borrow::Borrow;
 use causal::{Actor, ActorBytes, DotFun};
 
 use crate::register::{Stamped, last};
-use crate::{DotMap, DotSet, Edit, Error, ItemBytes};
+use crate::{DotMap, DotSet, Edit, Error, KeyBytes};
 use crate::{dot_store, store_bytes};
 
 /// An element is in it while any add of it lives that no visible removal has seen: concurrent, add wins.
@@ -34,7 +34,7 @@ impl<A, T> Default for AwSet<A, T> {
 }
 
 dot_store!(AwSet<A: Actor, T> by A, where [T: Ord + Clone] { adds: DotMap<T, DotSet<A>> });
-store_bytes!(AwSet<A: ActorBytes, T> by A, "aw-set", where [T: ItemBytes + Ord + Clone] { adds: DotMap<T, DotSet<A>> });
+store_bytes!(AwSet<A: ActorBytes, T> by A, "aw-set", where [T: KeyBytes] { adds: DotMap<T, DotSet<A>> });
 
 impl<A: Actor, T: Ord + Clone> AwSet<A, T> {
     /// The elements, ascending.
@@ -108,7 +108,7 @@ impl<A, T> Default for RwSet<A, T> {
 }
 
 dot_store!(RwSet<A: Actor, T> by A, where [T: Ord + Clone] { said: DotMap<T, DotFun<A, bool>> });
-store_bytes!(RwSet<A: ActorBytes, T> by A, "rw-set", where [T: ItemBytes + Ord + Clone] {
+store_bytes!(RwSet<A: ActorBytes, T> by A, "rw-set", where [T: KeyBytes] {
     said: DotMap<T, DotFun<A, bool>>
 });
 
@@ -176,7 +176,7 @@ impl<A, T> Default for LwwSet<A, T> {
 }
 
 dot_store!(LwwSet<A: Actor, T> by A, where [T: Ord + Clone] { said: DotMap<T, DotFun<A, Stamped<bool>>> });
-store_bytes!(LwwSet<A: ActorBytes, T> by A, "lww-set", where [T: ItemBytes + Ord + Clone] {
+store_bytes!(LwwSet<A: ActorBytes, T> by A, "lww-set", where [T: KeyBytes] {
     said: DotMap<T, DotFun<A, Stamped<bool>>>
 });
 

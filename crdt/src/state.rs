@@ -58,6 +58,10 @@ impl<S: DotStore> State<S> {
         Self { store, context }
     }
 
+    pub(crate) fn store_mut(&mut self) -> &mut S {
+        &mut self.store
+    }
+
     /// Everything seen here.
     #[must_use]
     pub fn context(&self) -> &CausalContext<S::Actor> {

@@ -132,6 +132,14 @@ impl<A: Actor, M: Ord + Clone> ZSet<A, M> {
         Self { scores, order: Rope::default() }
     }
 
+    /// Takes in the scores of members that are not here yet.
+    pub(crate) fn take_in(&mut self, scores: DotMap<M, Num<A>>) {
+        for (member, score) in scores.iter() {
+            *self.scores.touch(member.clone()) = score.clone();
+            self.move_from(None, member);
+        }
+    }
+
     pub(crate) fn scores(&self) -> &DotMap<M, Num<A>> {
         &self.scores
     }

@@ -172,3 +172,120 @@ fn read_after(before: Option<&[u8]>, from: &mut Reader<'_>) -> Result<Vec<u8>, D
     }
     Ok(bytes)
 }
+
+/// A key whose bytes are in the order of the keys, and none of which is the beginning of another: for storage that is
+/// ordered by bytes.
+pub trait KeyBytes: ItemBytes + Ord + Clone {
+    /// Appends its bytes.
+    fn write_key(&self, out: &mut Vec<u8>);
+
+    /// Takes one off the front.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes are none's.
+    fn read_key(from: &mut Reader<'_>) -> Result<Self, DecodeError>;
+}
+
+macro_rules! integer_keys {
+    ($($type:ty: $flip:expr;)*) => {$(
+        /// Big endian, the sign flipped.
+        impl KeyBytes for $type {
+            fn write_key(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&(*self ^ $flip).to_be_bytes());
+            }
+
+            fn read_key(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                Ok(<$type>::from_be_bytes(from.array()?) ^ $flip)
+            }
+        }
+    )*};
+}
+
+integer_keys! {
+    u8: 0; u16: 0; u32: 0; u64: 0;
+    i8: i8::MIN; i16: i16::MIN; i32: i32::MIN; i64: i64::MIN;
+}
+
+/// Its bytes, a zero as `00 ff`; `00 01` ends it.
+impl KeyBytes for Vec<u8> {
+    fn write_key(&self, out: &mut Vec<u8>) {
+        for byte in self {
+            out.push(*byte);
+            if *byte == 0 {
+                out.push(0xff);
+            }
+        }
+        out.extend_from_slice(&[0, 1]);
+    }
+
+    fn read_key(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut key = Vec::new();
+        loop {
+            match from.array()? {
+                [0] => match from.array()? {
+                    [0xff] => key.push(0),
+                    [1] => return Ok(key),
+                    _ => return Err(from.refuse(Reason::NotCanonical)),
+                },
+                [byte] => key.push(byte),
+            }
+        }
+    }
+}
+
+/// Its UTF-8.
+impl KeyBytes for String {
+    fn write_key(&self, out: &mut Vec<u8>) {
+        self.clone().into_bytes().write_key(out);
+    }
+
+    fn read_key(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        String::from_utf8(Vec::read_key(from)?).map_err(|_| from.refuse(Reason::NotText))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ItemBytes, KeyBytes};
+    use causal::Reader;
+    use quickcheck::quickcheck;
+
+    fn key(key: &impl KeyBytes) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        key.write_key(&mut bytes);
+        bytes
+    }
+
+    fn is_in_order<K: KeyBytes>(x: &K, y: &K) -> bool {
+        let read = K::read_key(&mut Reader::new(&key(x)));
+        key(x).cmp(&key(y)) == x.cmp(y) && read.is_ok_and(|read| read == *x)
+    }
+
+    fn comes_back<T: ItemBytes + Ord>(x: &T, y: &T) -> bool {
+        let (before, item) = (x.min(y), x.max(y));
+        let before = (before < item).then_some(before);
+        let mut bytes = Vec::new();
+        item.write_item(before, &mut bytes);
+        T::read_item(before, &mut Reader::new(&bytes)).is_ok_and(|read| read == *item)
+    }
+
+    quickcheck! {
+        fn keys_are_ordered_by_their_bytes(texts: (String, String), bytes: (Vec<u8>, Vec<u8>), numbers: (i64, i64)) -> bool {
+            let zeros = |bytes: &Vec<u8>| bytes.iter().map(|byte| byte % 3).collect::<Vec<u8>>();
+            is_in_order(&texts.0, &texts.1)
+                && is_in_order(&bytes.0, &bytes.1)
+                && is_in_order(&zeros(&bytes.0), &zeros(&bytes.1))
+                && is_in_order(&numbers.0, &numbers.1)
+                && is_in_order(&(numbers.0 as u16), &(numbers.1 as u16))
+        }
+
+        fn items_come_back_after_any_smaller_one(texts: (String, String), numbers: (i64, i64), chars: (char, char)) -> bool {
+            comes_back(&texts.0, &texts.1)
+                && comes_back(&numbers.0, &numbers.1)
+                && comes_back(&(numbers.0 as u64), &(numbers.1 as u64))
+                && comes_back(&i64::MIN, &i64::MAX)
+                && comes_back(&0u64, &u64::MAX)
+                && comes_back(&chars.0, &chars.1)
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use causal::{ActorBytes, DecodeError, Dot, DotFun, Hlc, Reader, Reason};
 
-use super::{ItemBytes, PayloadBytes, StoreBytes, StoreReader, StoreWriter};
+use super::{ItemBytes, KeyBytes, PayloadBytes, StoreBytes, StoreReader, StoreWriter, Visit};
 use crate::register::{Held, Stamped};
 use crate::{Boxed, Contribution, Deadline, DotMap, Log, Mark, Num, Scalar, Seen, Tally, ZSet};
 
@@ -48,15 +48,23 @@ impl<A: ActorBytes, V: PayloadBytes<A>> StoreBytes for DotFun<A, V> {
         }
         Ok(live)
     }
+
+    fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+        visit(path, (!self.is_empty()).then(|| StoreWriter::record(|to| self.write(to))));
+    }
+
+    fn load(&mut self, path: &mut Reader<'_>, record: &[u8]) -> Result<(), DecodeError> {
+        super::read_record(path, record).map(|live| *self = live)
+    }
 }
 
 /// ```text
 /// n:varint, (key, store) * n        keys ascending
 /// ```
-impl<K: ItemBytes + Ord + Clone, S: StoreBytes> StoreBytes for DotMap<K, S> {
+impl<K: KeyBytes, S: StoreBytes> StoreBytes for DotMap<K, S> {
     fn name(out: &mut String) {
         out.push_str(K::NAME);
-        out.push_str(":");
+        out.push(':');
         S::name(out);
     }
 
@@ -75,12 +83,25 @@ impl<K: ItemBytes + Ord + Clone, S: StoreBytes> StoreBytes for DotMap<K, S> {
         for _ in 0..from.varint()? {
             let key = from.item(entries.last().map(|(key, _)| key))?;
             let store = S::read(from)?;
-            if !from.is_delta && store.is_bottom() {
+            if !from.is_delta() && store.is_bottom() {
                 return Err(from.refuse(Reason::NotCanonical));
             }
             entries.push((key, store));
         }
         Ok(entries.into_iter().collect())
+    }
+
+    fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+        let before = path.len();
+        for (key, store) in self.iter() {
+            key.write_key(path);
+            store.unload(path, visit);
+            path.truncate(before);
+        }
+    }
+
+    fn load(&mut self, path: &mut Reader<'_>, record: &[u8]) -> Result<(), DecodeError> {
+        self.touch(K::read_key(path)?).load(path, record)
     }
 }
 
@@ -251,8 +272,39 @@ impl ItemBytes for Scalar {
     }
 }
 
+/// The same number, and the key of what it is.
+impl KeyBytes for Scalar {
+    fn write_key(&self, out: &mut Vec<u8>) {
+        match self {
+            Scalar::Bool(value) => out.extend_from_slice(&[0, (*value).into()]),
+            Scalar::Integer(value) => {
+                out.push(1);
+                value.write_key(out);
+            }
+            Scalar::Text(value) => {
+                out.push(2);
+                value.write_key(out);
+            }
+            Scalar::Bytes(value) => {
+                out.push(3);
+                value.write_key(out);
+            }
+        }
+    }
+
+    fn read_key(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match from.array()? {
+            [0] => bool::read_item(None, from).map(Scalar::Bool),
+            [1] => i64::read_key(from).map(Scalar::Integer),
+            [2] => String::read_key(from).map(Scalar::Text),
+            [3] => Vec::read_key(from).map(Scalar::Bytes),
+            _ => Err(from.refuse(Reason::NotCanonical)),
+        }
+    }
+}
+
 /// The members' scores; the order follows.
-impl<A: ActorBytes, M: ItemBytes + Ord + Clone> StoreBytes for ZSet<A, M> {
+impl<A: ActorBytes, M: KeyBytes> StoreBytes for ZSet<A, M> {
     fn name(out: &mut String) {
         out.push_str("z-set(");
         DotMap::<M, Num<A>>::name(out);
@@ -264,8 +316,19 @@ impl<A: ActorBytes, M: ItemBytes + Ord + Clone> StoreBytes for ZSet<A, M> {
     }
 
     fn read(from: &mut StoreReader<'_, A>) -> Result<Self, DecodeError> {
-        let (scores, is_delta) = (DotMap::read(from)?, from.is_delta);
+        let (scores, is_delta) = (DotMap::read(from)?, from.is_delta());
         Ok(if is_delta { Self::touching(scores) } else { Self::sorted(scores) })
+    }
+
+    fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+        self.scores().unload(path, visit);
+    }
+
+    fn load(&mut self, path: &mut Reader<'_>, record: &[u8]) -> Result<(), DecodeError> {
+        let mut scores = DotMap::default();
+        scores.load(path, record)?;
+        self.take_in(scores);
+        Ok(())
     }
 }
 
@@ -291,13 +354,23 @@ impl<S: StoreBytes> StoreBytes for Boxed<S> {
             0 => Ok(Self::default()),
             1 => {
                 let store = from.deeper(S::read)?;
-                if !from.is_delta && store.is_bottom() {
+                if !from.is_delta() && store.is_bottom() {
                     return Err(from.refuse(Reason::NotCanonical));
                 }
                 Ok(Self::of(store))
             }
             _ => Err(from.refuse(Reason::NotCanonical)),
         }
+    }
+
+    fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+        if let Some(store) = self.store() {
+            store.unload(path, visit);
+        }
+    }
+
+    fn load(&mut self, path: &mut Reader<'_>, record: &[u8]) -> Result<(), DecodeError> {
+        self.store_mut().load(path, record)
     }
 }
 
@@ -334,7 +407,7 @@ impl<A: ActorBytes, V: ItemBytes + Clone + PartialEq> StoreBytes for Log<A, V> {
                 let actor = from.actor()?;
                 let live: DotFun<A, Stamped<V>> = DotFun::read(from)?;
                 let is_in_place = |(dot, stamped): (&Dot<A>, &Stamped<V>)| dot.actor == actor && stamped.at == Hlc(at);
-                if !live.iter().all(is_in_place) || (live.is_empty() && !from.is_delta) {
+                if !live.iter().all(is_in_place) || (live.is_empty() && !from.is_delta()) {
                     return Err(from.refuse(Reason::NotCanonical));
                 }
                 actors.insert(actor, live);
@@ -343,5 +416,22 @@ impl<A: ActorBytes, V: ItemBytes + Clone + PartialEq> StoreBytes for Log<A, V> {
             before = Some(at);
         }
         Ok(Self::of(entries.into_iter().collect()))
+    }
+
+    fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+        let before = path.len();
+        for (at, actors) in self.entries().iter() {
+            for (actor, live) in actors.iter() {
+                at.0.write_key(path);
+                actor.write(path);
+                live.unload(path, visit);
+                path.truncate(before);
+            }
+        }
+    }
+
+    fn load(&mut self, path: &mut Reader<'_>, record: &[u8]) -> Result<(), DecodeError> {
+        let (at, actor) = (Hlc(u64::read_key(path)?), A::read(path)?);
+        self.entries_mut().touch(at).touch(actor).load(path, record)
     }
 }

@@ -104,10 +104,10 @@ impl Specified for Document<Site> {
                     siblings.push(i64::from(value));
                 }
                 Writing::Counter(amount) => sum += i64::from(amount),
-                Writing::Set(Keeping::Add(element)) => {
-                    if !visible.is_seen(event, |it| *it == Writing::Set(Keeping::Remove(element))) {
-                        elements.push(i64::from(element));
-                    }
+                Writing::Set(Keeping::Add(element))
+                    if !visible.is_seen(event, |it| *it == Writing::Set(Keeping::Remove(element))) =>
+                {
+                    elements.push(i64::from(element));
                 }
                 _ => {}
             }

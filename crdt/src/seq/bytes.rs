@@ -12,12 +12,13 @@
 //! of the same actor: (counter of the run - counter):signed       of another: actor:varint, counter:varint
 //! ```
 
-use causal::{ActorBytes, DecodeError, MAX_COUNTER, Reason};
+use causal::{ActorBytes, DecodeError, MAX_COUNTER, Reader, Reason};
 use smallvec::SmallVec;
 
 use super::Seq;
 use super::span::{Id, Span};
-use crate::{ItemBytes, StoreBytes, StoreReader, StoreWriter};
+use crate::bytes::read_record;
+use crate::{DotStore, ItemBytes, StoreBytes, StoreReader, StoreWriter, Visit};
 
 const ALIVE: u8 = 1;
 const GOES_ON: u8 = 2;
@@ -64,6 +65,14 @@ impl<A: ActorBytes, T: ItemBytes + Clone + PartialEq> StoreBytes for Seq<A, T> {
             last = Some(actor);
         }
         Ok(seq)
+    }
+
+    fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+        visit(path, (!self.is_bottom()).then(|| StoreWriter::record(|to| self.write(to))));
+    }
+
+    fn load(&mut self, path: &mut Reader<'_>, record: &[u8]) -> Result<(), DecodeError> {
+        read_record(path, record).map(|seq| *self = seq)
     }
 }
 

@@ -1,0 +1,337 @@
+//! Objects that are kept place by place in ordered storage, and never whole in memory.
+//!
+//! The same types, edits and merges as in memory ([`Replica`]): what an edit or a delta touches is loaded, changed by the
+//! same code, and written back, in one batch with the context. So an element added to a set of a million costs one look-up
+//! and two small records.
+//!
+//! ```text
+//! prefix 'c'                    the greatest clock reading given out or seen, 8 bytes, big endian; the context
+//! prefix 'p' path               a place: its live dots with what they say; paths are ordered as the keys in them are
+//! ```
+//!
+//! Which places an edit will touch is not known before it has run. So it runs, on what is loaded; if it has touched what
+//! was not, that is loaded, and it runs again, until there is nothing new. Nothing is written before.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt;
+
+use causal::{CausalContext, Hlc, Lease, Minter, Reader};
+
+use crate::{Delta, Edit, Error, Replica, State, StoreBytes};
+
+/// Ordered storage of small records.
+pub trait Records {
+    /// Why it failed.
+    type Error: fmt::Display;
+
+    /// The record under a key.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Self::Error>;
+
+    /// Visits the records whose keys begin with `prefix`, ascending, as long as `visit` wants more.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Self::Error>;
+
+    /// Writes and removes records: all of them or none, also if the power goes.
+    ///
+    /// # Errors
+    /// If that may not have happened.
+    fn write(&mut self, batch: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), Self::Error>;
+}
+
+/// Records in memory: for tests, and for what need not last.
+impl Records for BTreeMap<Vec<u8>, Vec<u8>> {
+    type Error = Infallible;
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Infallible> {
+        Ok(self.get(key).cloned())
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Infallible> {
+        let records = self.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+        records.take_while(|(key, record)| visit(key, record)).for_each(drop);
+        Ok(())
+    }
+
+    fn write(&mut self, batch: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), Infallible> {
+        for (key, record) in batch {
+            match record {
+                Some(record) => drop(self.insert(key, record)),
+                None => drop(self.remove(&key)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A replica of an object that is kept in records. A sequence is one record whole; everything else is a record per
+/// place.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use causal::Minter;
+/// use crdt::{AwSet, Replica, Stored};
+/// let mut stored = Stored::<AwSet<u64, String>, _>::open(BTreeMap::new(), b"cart/", Minter::once(1))?;
+/// let mut phone = Replica::<AwSet<u64, String>>::new(Minter::once(2));
+/// phone.apply(&stored.edit(|cart| cart.add("milk"))?)?;
+/// stored.apply(&phone.edit(|cart| cart.add("eggs"))?)?;
+/// assert_eq!(stored.load_all()?, *phone.state());
+/// # Ok::<(), crdt::Error<u64>>(())
+/// ```
+pub struct Stored<S: StoreBytes, R> {
+    /// Its context is whole; of its places only those are here that are being worked on.
+    replica: Replica<S>,
+    records: R,
+    prefix: Vec<u8>,
+    is_broken: bool,
+}
+
+impl<S: StoreBytes<Actor: Send + 'static>, R: Records> Stored<S, R> {
+    /// Goes on with the object that is in `records` under `prefix`, or begins it.
+    ///
+    /// # Errors
+    /// [`Error::Records`]; [`Error::Amnesia`] if the records know of dots the minter has not given out.
+    pub fn open<L: Lease<S::Actor, Error: fmt::Display> + Send + 'static>(
+        records: R,
+        prefix: &[u8],
+        minter: Minter<S::Actor, L>,
+    ) -> Result<Self, Error<S::Actor>> {
+        let record = records.get(&[prefix, b"c"].concat()).map_err(failed)?;
+        let (clock, context) = match record.as_deref().map(<[u8]>::split_first_chunk) {
+            None => (Hlc(0), CausalContext::new()),
+            Some(None) => return Err(failed("the context is cut off")),
+            Some(Some((clock, context))) => {
+                (Hlc(u64::from_be_bytes(*clock)), CausalContext::from_bytes(context).map_err(failed)?)
+            }
+        };
+        let mut replica = Replica::recover(State::from_parts(S::default(), context), minter)?;
+        replica.resume_at(clock);
+        Ok(Self { replica, records, prefix: prefix.to_vec(), is_broken: false })
+    }
+}
+
+fn failed<A>(why: impl fmt::Display) -> Error<A> {
+    Error::Records(why.to_string())
+}
+
+/// The places of a store, by path.
+fn places<S: StoreBytes>(store: &S) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+    let mut places = BTreeMap::new();
+    store.unload(&mut Vec::new(), &mut |path, record| drop(places.insert(path.to_vec(), record)));
+    places
+}
+
+impl<S: StoreBytes, R: Records> Stored<S, R> {
+    /// Everything seen.
+    #[must_use]
+    pub fn context(&self) -> &CausalContext<S::Actor> {
+        self.replica.state().context()
+    }
+
+    /// The records it is kept in.
+    #[must_use]
+    pub fn records(&self) -> &R {
+        &self.records
+    }
+
+    /// Gives the records back.
+    #[must_use]
+    pub fn into_records(self) -> R {
+        self.records
+    }
+
+    /// The whole object. O(n).
+    ///
+    /// # Errors
+    /// [`Error::Records`].
+    pub fn load_all(&self) -> Result<State<S>, Error<S::Actor>> {
+        Ok(State::from_parts(self.load_under(&[])?, self.context().clone()))
+    }
+
+    /// The places whose paths begin with `path`, as a store that has only these. The path is that of
+    /// [`StoreBytes::unload`].
+    ///
+    /// # Errors
+    /// [`Error::Records`].
+    pub fn load_under(&self, path: &[u8]) -> Result<S, Error<S::Actor>> {
+        let (mut store, mut outcome) = (S::default(), Ok(()));
+        let prefix = self.key(path);
+        let scanned = self.records.scan(&prefix, &mut |key, record| {
+            outcome = store.load(&mut Reader::new(&key[self.prefix.len() + 1..]), record);
+            outcome.is_ok()
+        });
+        scanned.map_err(failed)?;
+        outcome.map_err(failed)?;
+        Ok(store)
+    }
+
+    /// [`Replica::edit`]. The change may run more than once, each time as if it were the first.
+    ///
+    /// # Errors
+    /// [`Error::Records`], and those of [`Replica::edit`].
+    pub fn edit<T>(
+        &mut self,
+        change: impl FnMut(&mut Edit<'_, S>) -> Result<T, Error<S::Actor>>,
+    ) -> Result<Delta<S>, Error<S::Actor>> {
+        self.edit_at(0, change)
+    }
+
+    /// [`Replica::edit_at`]. See [`Self::edit`].
+    ///
+    /// # Errors
+    /// Those of [`Self::edit`].
+    pub fn edit_at<T>(
+        &mut self,
+        wall_ms: u64,
+        mut change: impl FnMut(&mut Edit<'_, S>) -> Result<T, Error<S::Actor>>,
+    ) -> Result<Delta<S>, Error<S::Actor>> {
+        self.check()?;
+        let at = self.replica.tick(wall_ms);
+        let (mut loaded, mut is_whole) = (BTreeMap::new(), false);
+        let outcome = loop {
+            self.replica.begin(at);
+            let (touched, done) = self.replica.draft(&mut change);
+            let mut news = places(&touched);
+            news.retain(|path, _| !loaded.contains_key(path));
+            if self.replica.lists_all() && !is_whole {
+                is_whole = true;
+                match self.load_under(&[]) {
+                    Ok(store) => *self.replica.state_mut().store_mut() = store,
+                    Err(why) => break Err(why),
+                }
+            } else if news.is_empty() || is_whole {
+                break done.map(|()| touched);
+            } else if let Err(why) = self.load(news.keys()) {
+                break Err(why);
+            }
+            loaded.append(&mut news);
+        };
+        let before = self.context().clone();
+        let outcome = outcome.and_then(|touched| {
+            let delta = self.replica.commit(touched);
+            self.persist(&delta, before).map(|()| delta)
+        });
+        *self.replica.state_mut().store_mut() = S::default();
+        outcome
+    }
+
+    /// [`Replica::apply`].
+    ///
+    /// # Errors
+    /// [`Error::Records`], and those of [`Replica::apply`].
+    pub fn apply(&mut self, delta: &Delta<S>) -> Result<(), Error<S::Actor>> {
+        self.apply_with(delta, |replica| replica.apply(delta))
+    }
+
+    /// [`Replica::apply_at`].
+    ///
+    /// # Errors
+    /// [`Error::Records`], and those of [`Replica::apply_at`].
+    pub fn apply_at(&mut self, wall_ms: u64, delta: &Delta<S>) -> Result<(), Error<S::Actor>> {
+        self.apply_with(delta, |replica| replica.apply_at(wall_ms, delta))
+    }
+
+    fn apply_with(
+        &mut self,
+        delta: &Delta<S>,
+        apply: impl FnOnce(&mut Replica<S>) -> Result<(), Error<S::Actor>>,
+    ) -> Result<(), Error<S::Actor>> {
+        self.check()?;
+        let before = self.context().clone();
+        let loaded = if delta.is_named() {
+            self.load(places(delta.touched()).keys())
+        } else {
+            self.load_under(&[]).map(|store| *self.replica.state_mut().store_mut() = store)
+        };
+        let whole = if delta.is_named() { None } else { Some(places(&**self.replica.state())) };
+        let outcome = loaded.and_then(|()| apply(&mut self.replica)).and_then(|()| match whole {
+            None => self.persist(delta, before),
+            Some(whole) => self.persist_all(whole, before),
+        });
+        *self.replica.state_mut().store_mut() = S::default();
+        outcome
+    }
+
+    /// [`Replica::merge`]. O(n).
+    ///
+    /// # Errors
+    /// [`Error::Records`], and those of [`Replica::merge`].
+    pub fn merge(&mut self, other: &State<S>) -> Result<(), Error<S::Actor>> {
+        self.check()?;
+        let before = self.context().clone();
+        *self.replica.state_mut().store_mut() = self.load_under(&[])?;
+        let whole = places(&**self.replica.state());
+        let outcome = self.replica.merge(other).and_then(|()| self.persist_all(whole, before));
+        *self.replica.state_mut().store_mut() = S::default();
+        outcome
+    }
+
+    /// [`Replica::renew`].
+    ///
+    /// # Errors
+    /// Those of [`Replica::renew`].
+    pub fn renew(&mut self) -> Result<(), Error<S::Actor>> {
+        self.replica.renew()
+    }
+
+    /// After a batch of which nobody knows whether it was written, only the records know how things stand.
+    fn check(&self) -> Result<(), Error<S::Actor>> {
+        if self.is_broken { Err(failed("a write has failed; open the object again")) } else { Ok(()) }
+    }
+
+    fn key(&self, path: &[u8]) -> Vec<u8> {
+        [&self.prefix, &b"p"[..], path].concat()
+    }
+
+    fn load<'a>(&mut self, paths: impl Iterator<Item = &'a Vec<u8>>) -> Result<(), Error<S::Actor>> {
+        for path in paths {
+            if let Some(record) = self.records.get(&self.key(path)).map_err(failed)? {
+                let store = self.replica.state_mut().store_mut();
+                store.load(&mut Reader::new(path), &record).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the places that a delta touches, as they are now.
+    fn persist(&mut self, delta: &Delta<S>, before: CausalContext<S::Actor>) -> Result<(), Error<S::Actor>> {
+        let mut now = places(&**self.replica.state());
+        let touched = places(delta.touched()).into_keys();
+        self.write(touched.map(|path| (now.remove(&path).flatten(), path)).collect(), before)
+    }
+
+    /// Writes all places that are not as they were.
+    fn persist_all(
+        &mut self,
+        was: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+        before: CausalContext<S::Actor>,
+    ) -> Result<(), Error<S::Actor>> {
+        let now = places(&**self.replica.state());
+        let gone = was.keys().filter(|path| !now.contains_key(*path)).map(|path| (None, path.clone()));
+        let mut changed: Vec<_> = gone.collect();
+        changed.extend(
+            now.into_iter().filter(|(path, record)| was.get(path) != Some(record)).map(|(path, it)| (it, path)),
+        );
+        self.write(changed, before)
+    }
+
+    fn write(
+        &mut self,
+        places: Vec<(Option<Vec<u8>>, Vec<u8>)>,
+        before: CausalContext<S::Actor>,
+    ) -> Result<(), Error<S::Actor>> {
+        let mut batch: Vec<_> = places.into_iter().map(|(record, path)| (self.key(&path), record)).collect();
+        if !batch.is_empty() || *self.context() != before {
+            let record = [&self.replica.last_tick().0.to_be_bytes()[..], &self.context().to_bytes()].concat();
+            batch.push(([&self.prefix, &b"c"[..]].concat(), Some(record)));
+        }
+        let written = self.records.write(batch);
+        self.is_broken = written.is_err();
+        written.map_err(failed)
+    }
+}

@@ -1,0 +1,268 @@
+//! One semantics in two forms: what is done to a type in memory and to the same type kept place by place in records reads
+//! alike, for every type, whatever way the news goes.
+#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
+
+use std::collections::BTreeMap;
+
+use causal::{Hlc, Lease, Leased, Minter, NoSuccessor};
+use crdt::laws::{Mode, Nested, Site, Specified, Subject, Visible, check};
+use crdt::{
+    AwMap, AwSet, Counter, Delta, Document, DwFlag, Error, EwFlag, Expiring, Log, LwwRegister, LwwSet, MaxRegister,
+    MinRegister, MvRegister, Num, Records, Replica, RwSet, Seq, State, StoreBytes, Stored, ZSet,
+};
+
+type Memory = BTreeMap<Vec<u8>, Vec<u8>>;
+
+struct At(Leased<Site>);
+
+impl Lease<Site> for At {
+    type Error = NoSuccessor;
+    fn load(&mut self) -> Result<Leased<Site>, NoSuccessor> {
+        Ok(self.0.clone())
+    }
+    fn extend(&mut self, _: u64) -> Result<(), NoSuccessor> {
+        Ok(())
+    }
+    fn renew(&mut self) -> Result<Site, NoSuccessor> {
+        Err(NoSuccessor)
+    }
+}
+
+/// A replica in both forms. Edits are made in one of them, by turns, and applied to the other.
+#[derive(Clone)]
+struct Both<S: Specified + StoreBytes> {
+    state: State<S>,
+    records: Memory,
+    site: Site,
+    edits: u64,
+}
+
+impl<S: Specified + StoreBytes> Both<S> {
+    fn minter(&self) -> Minter<Site, At> {
+        let through = self.state.context().max(&self.site);
+        Minter::open(At(Leased { actor: self.site, through })).unwrap().with_block(1)
+    }
+
+    fn stored(&mut self) -> Stored<S, Memory> {
+        Stored::open(std::mem::take(&mut self.records), b"x", self.minter()).unwrap()
+    }
+}
+
+impl<S: Specified + StoreBytes> Subject for Both<S> {
+    type Command = S::Command;
+    type Value = S::Value;
+    type Delta = Delta<S>;
+
+    fn start(site: Site) -> Self {
+        Self { state: State::new(), records: Memory::new(), site, edits: 0 }
+    }
+
+    fn run(&mut self, wall_ms: u64, command: &S::Command) -> Option<(Delta<S>, Hlc)> {
+        self.edits += 1;
+        let mut at = Hlc(0);
+        let mut stored = self.stored();
+        let outcome = if self.edits.is_multiple_of(2) {
+            let outcome = stored.edit_at(wall_ms, |edit| {
+                at = edit.now();
+                S::run(edit, command)
+            });
+            outcome.inspect(|delta| self.state.apply(delta).unwrap())
+        } else {
+            let mut replica = Replica::recover(self.state.clone(), self.minter()).unwrap();
+            let outcome = replica.edit_at(wall_ms, |edit| {
+                at = edit.now();
+                S::run(edit, command)
+            });
+            self.state = replica.state().clone();
+            // The lease of the stored form has not given these dots out: it opens anew with what is there.
+            let mut late = Stored::open(stored.into_records(), b"x", self.minter()).unwrap();
+            let outcome = outcome.inspect(|delta| late.apply(delta).unwrap());
+            stored = late;
+            outcome
+        };
+        self.records = stored.into_records();
+        Some((outcome.ok()?, at))
+    }
+
+    fn apply(&mut self, delta: &Delta<S>) {
+        self.state.apply(delta).unwrap();
+        let mut stored = self.stored();
+        stored.apply(delta).unwrap();
+        self.records = stored.into_records();
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.state.merge(&other.state).unwrap();
+        let mut stored = self.stored();
+        stored.merge(&other.state).unwrap();
+        self.records = stored.into_records();
+    }
+
+    fn value(&self) -> S::Value {
+        self.clone().stored().load_all().unwrap().read()
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self.state == other.state
+    }
+
+    fn renew(&mut self, site: Site) {
+        self.site = site;
+    }
+
+    fn spec(visible: &Visible<'_, S::Command>) -> Option<S::Value> {
+        S::spec(visible)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let stored = self.clone().stored().load_all().map_err(|why| why.to_string())?;
+        if stored != self.state {
+            return Err("both forms have the same state".to_owned());
+        }
+        if stored.read() != self.state.read() {
+            return Err("both forms read the same".to_owned());
+        }
+        let late = stored.diff(&State::<S>::new().digest());
+        let mut again = Self::start(Site { replica: 9, life: 0 });
+        again.apply(&late);
+        let places = |records: &Memory| records.iter().filter(|it| it.0 != b"xc").count();
+        if places(&again.records) == places(&self.records) {
+            Ok(())
+        } else {
+            Err("nothing is left behind in records".to_owned())
+        }
+    }
+}
+
+fn alike<S: Specified + StoreBytes>() {
+    Mode::ALL.into_iter().for_each(|mode| check::<Both<S>>(mode, 60));
+    check::<Both<Nested<S>>>(Mode::Unordered, 80);
+    check::<Both<Nested<S>>>(Mode::Causal, 80);
+}
+
+macro_rules! each {
+    ($($name:ident: $($type:ty),+;)*) => {$(
+        #[test]
+        fn $name() {
+            $(alike::<$type>();)+
+        }
+    )*};
+}
+
+each! {
+    registers_read_alike_in_memory_and_in_records: MvRegister<Site, u8>, LwwRegister<Site, u8>, MaxRegister<Site, u8>, MinRegister<Site, u8>;
+    flags_read_alike_in_memory_and_in_records: EwFlag<Site>, DwFlag<Site>, Expiring<EwFlag<Site>>;
+    sets_read_alike_in_memory_and_in_records: AwSet<Site, u8>, RwSet<Site, u8>, LwwSet<Site, u8>;
+    numbers_read_alike_in_memory_and_in_records: Counter<Site>, Num<Site>, ZSet<Site, u8>;
+    sequences_read_alike_in_memory_and_in_records: Log<Site, u8>, Seq<Site, u8>;
+    documents_read_alike_in_memory_and_in_records: Document<Site>;
+}
+
+/// Counts what is asked of it.
+#[derive(Default)]
+struct Counting {
+    records: Memory,
+    reads: std::cell::Cell<usize>,
+    scans: std::cell::Cell<usize>,
+    written: usize,
+    bytes: usize,
+    fails: bool,
+}
+
+impl Records for Counting {
+    type Error = String;
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        self.reads.set(self.reads.get() + 1);
+        Ok(self.records.get(key).cloned())
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), String> {
+        self.scans.set(self.scans.get() + 1);
+        Records::scan(&self.records, prefix, visit).map_err(|why| why.to_string())
+    }
+
+    fn write(&mut self, batch: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), String> {
+        if self.fails {
+            return Err("the disk is full".to_owned());
+        }
+        self.written += batch.len();
+        self.bytes += batch.iter().map(|(key, record)| key.len() + record.as_ref().map_or(0, Vec::len)).sum::<usize>();
+        Records::write(&mut self.records, batch).map_err(|why| why.to_string())
+    }
+}
+
+#[test]
+fn an_element_more_costs_a_look_up_and_two_small_records_whatever_the_size() {
+    let mut set = Stored::<AwSet<u64, u64>, _>::open(Counting::default(), b"", Minter::once(1)).unwrap();
+    let _ = set.edit(|set| (0..50_000u64).try_for_each(|element| set.add(element))).unwrap();
+    let records = set.into_records();
+    let (reads, written, bytes) = (records.reads.get(), records.written, records.bytes);
+    let mut set = Stored::<AwSet<u64, u64>, _>::open(records, b"", Minter::once(2)).unwrap();
+    let _ = set.edit(|set| set.add(60_000u64)).unwrap();
+    let _ = set.edit(|set| set.remove(7u64)).unwrap();
+    let records = set.records();
+    assert_eq!((records.reads.get() - reads, records.scans.get(), records.written - written), (3, 0, 4));
+    assert!(records.bytes - bytes < 2 * 120, "{}", records.bytes - bytes);
+}
+
+/// A draft that is run again takes its dots back; once these were those of the edit before, which was done.
+#[test]
+fn edits_one_after_the_other_never_give_one_dot_twice() {
+    let mut set = Stored::<AwSet<u64, u64>, _>::open(Memory::new(), b"", Minter::once(1)).unwrap();
+    for element in 0..5u64 {
+        let delta = set.edit(|set| set.add(element)).unwrap();
+        assert!(delta.context().dots().eq([causal::Dot::new(1, element + 1)]));
+    }
+}
+
+#[test]
+fn a_map_of_maps_loads_the_place_it_changes() {
+    type Carts = AwMap<String, AwMap<String, Counter<u64>>>;
+    let mut carts = Stored::<Carts, _>::open(Counting::default(), b"", Minter::once(1)).unwrap();
+    for cart in ["ann", "bob"] {
+        let _ = carts.edit(|carts| carts.at(cart).at("milk").add(2)).unwrap();
+    }
+    let _ = carts.edit(|carts| carts.remove("ann")).unwrap();
+    let all = carts.load_all().unwrap();
+    assert!(all.get("ann").is_none());
+    assert_eq!(all.get("bob").and_then(|cart| cart.get("milk")).map(Counter::value), Some(2));
+    let mut path = vec![0];
+    crdt::KeyBytes::write_key(&"bob".to_owned(), &mut path);
+    let bobs = carts.load_under(&path).unwrap();
+    assert_eq!(bobs.iter().count(), 1);
+}
+
+/// Whether a batch that failed was written is not known; going on from memory could give a dot twice.
+#[test]
+fn after_a_write_that_failed_the_object_has_to_be_opened_again() {
+    let mut set = Stored::<AwSet<u64, u64>, _>::open(Counting::default(), b"", Minter::once(1)).unwrap();
+    let _ = set.edit(|set| set.add(1u64)).unwrap();
+    let mut records = set.into_records();
+    records.fails = true;
+    let mut set = Stored::<AwSet<u64, u64>, _>::open(records, b"", Minter::once(2)).unwrap();
+    assert_eq!(set.edit(|set| set.add(2u64)).err(), Some(Error::Records("the disk is full".into())));
+    let again = Some(Error::Records("a write has failed; open the object again".into()));
+    assert_eq!(set.edit(|set| set.add(2u64)).err(), again);
+    let mut records = set.into_records();
+    records.fails = false;
+    let mut set = Stored::<AwSet<u64, u64>, _>::open(records, b"", Minter::once(3)).unwrap();
+    let _ = set.edit(|set| set.add(2u64)).unwrap();
+    assert!(set.load_all().unwrap().iter().eq(&[1, 2]));
+}
+
+#[test]
+fn damaged_records_are_an_error_and_nothing_is_changed() {
+    let mut set = Stored::<AwSet<u64, u64>, _>::open(Memory::new(), b"x", Minter::once(1)).unwrap();
+    let _ = set.edit(|set| set.add(1u64)).unwrap();
+    let mut records = set.into_records();
+    let key = records.keys().find(|key| key.starts_with(b"xp")).unwrap().clone();
+    records.get_mut(&key).unwrap().push(7);
+    let mut set = Stored::<AwSet<u64, u64>, _>::open(records.clone(), b"x", Minter::once(2)).unwrap();
+    assert!(matches!(set.edit(|set| set.remove(1u64)), Err(Error::Records(_))));
+    assert!(matches!(set.load_all(), Err(Error::Records(_))));
+    assert_eq!(*set.records(), records);
+    records.insert(b"xc".to_vec(), vec![1, 2, 3]);
+    let cut = Stored::<AwSet<u64, u64>, _>::open(records, b"x", Minter::once(2)).err();
+    assert_eq!(cut, Some(Error::Records("the context is cut off".into())));
+}
