@@ -40,11 +40,13 @@ use crate::{DotStore, Edit, Error};
 #[derive(Clone, Debug)]
 pub struct Boxed<S> {
     store: Option<Box<S>>,
+    /// In the delta of an edit: has all that is in it been asked for?
+    is_listed: bool,
 }
 
 impl<S> Default for Boxed<S> {
     fn default() -> Self {
-        Self { store: None }
+        Self { store: None, is_listed: false }
     }
 }
 
@@ -72,6 +74,10 @@ impl<S: DotStore> Boxed<S> {
         self.store.as_deref()
     }
 
+    pub(crate) fn is_listed(&self) -> bool {
+        self.is_listed
+    }
+
     pub(crate) fn store_mut(&mut self) -> &mut S
     where
         S: Default,
@@ -80,7 +86,7 @@ impl<S: DotStore> Boxed<S> {
     }
 
     pub(crate) fn of(store: S) -> Self {
-        Self { store: Some(Box::new(store)) }
+        Self { store: Some(Box::new(store)), is_listed: false }
     }
 
     fn joined(&mut self, join: impl FnOnce(&mut S)) {
@@ -141,9 +147,9 @@ impl<S: DotStore> DotStore for Boxed<S> {
     }
 
     fn clear(place: &mut Edit<'_, Self>) -> Result<(), Error<S::Actor>> {
-        let (base, delta, session) = place.open();
+        let (base, delta, _) = place.open();
+        delta.is_listed = true;
         if base.is_none_or(|base| base.store.is_none()) && delta.store.is_none() {
-            session.lists_all = true;
             return Ok(());
         }
         place.inside().clear()
@@ -151,11 +157,15 @@ impl<S: DotStore> DotStore for Boxed<S> {
 
     fn part(&self, dots: &CausalContext<S::Actor>) -> Self {
         let part = self.store.as_ref().map(|store| store.part(dots));
-        Self { store: part.filter(|part| !part.is_bottom()).map(Box::new) }
+        Self { store: part.filter(|part| !part.is_bottom()).map(Box::new), is_listed: false }
     }
 
     fn latest(&self) -> Hlc {
         self.store.as_ref().map_or(Hlc(0), |store| store.latest())
+    }
+
+    fn list(&mut self) {
+        self.is_listed = true;
     }
 }
 

@@ -36,8 +36,19 @@ const RECORD: u8 = 0;
 /// How deep types that contain themselves may be nested, in memory as well: see [`Boxed`](crate::Boxed).
 pub const MAX_DEPTH: u16 = 100;
 
-/// What is told of each place: its path, and its record; none if nothing lives there.
-pub type Visit<'a> = dyn FnMut(&[u8], Option<Vec<u8>>) + 'a;
+/// What there is at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Something: its record.
+    Lives(Vec<u8>),
+    /// Nothing (any more).
+    Empty,
+    /// In the delta of an edit: everything whose path begins with this one was asked for.
+    Listed,
+}
+
+/// What is told of each place: its path, and what is there.
+pub type Visit<'a> = dyn FnMut(&[u8], Place) + 'a;
 
 /// A dot store that has bytes. All types of this crate do, if what is in them does; for a struct of one's own:
 /// [`store_bytes!`](crate::store_bytes).
@@ -54,8 +65,7 @@ pub trait StoreBytes: DotStore<Actor: ActorBytes> {
     /// [`DecodeError`] if the bytes are not such a store's.
     fn read(from: &mut StoreReader<'_, Self::Actor>) -> Result<Self, DecodeError>;
 
-    /// Visits each place by its path, with its record; one without if nothing lives there. Paths are in the order of the
-    /// keys they are made of.
+    /// Visits each place by its path, which is in the order of the keys it is made of; none is the beginning of another.
     fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>);
 
     /// Takes in the record of a place.

@@ -98,11 +98,11 @@ fn increment<A: Actor>(mut place: Edit<'_, Live<A>>, amount: i64) -> Result<(), 
     let tallies = tallies(place.everything()); // who adds need not have seen anything
     let (mut tally, replaced) = tallies.increment(&Dot { actor, counter: 1 }, amount).ok_or(Error::Overflow)?;
     let begins = replaced.is_none();
-    replaced.into_iter().for_each(|dot| place.supersede(dot));
     place.mint(|dot| {
         tally.run = if begins { dot.counter } else { tally.run };
         Contribution::Tally(tally)
     })?;
+    replaced.into_iter().for_each(|dot| place.supersede(dot)); // not before: half a step is no step
     Ok(())
 }
 

@@ -77,7 +77,7 @@ mod zset;
 
 pub use boxed::Boxed;
 pub use bytes::{
-    ItemBytes, KeyBytes, LatticeBytes, MAX_DEPTH, PayloadBytes, StoreBytes, StoreReader, StoreWriter, Visit,
+    ItemBytes, KeyBytes, LatticeBytes, MAX_DEPTH, PayloadBytes, Place, StoreBytes, StoreReader, StoreWriter, Visit,
 };
 pub use causal;
 pub use causal::Hlc;

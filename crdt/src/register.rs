@@ -173,8 +173,9 @@ macro_rules! extreme_register {
             /// [`Error::Lease`] or [`Error::Exhausted`] if there is no dot.
             pub fn write(&mut self, value: V) -> Result<(), Error<A>> {
                 let mut live = self.field(|register| &register.live, |register| &mut register.live);
-                live.discard(|_, held| held.0 $not_better value);
-                live.mint(|_| Held(value)).map(drop)
+                let new = live.mint(|_| Held(value.clone()))?; // before anything is discarded: half a step is no step
+                live.discard(|dot, held| *dot != new && held.0 $not_better value);
+                Ok(())
             }
         }
     };

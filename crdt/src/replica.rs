@@ -15,7 +15,6 @@ use crate::{Delta, DotStore, Error, State};
 /// The way to a minter whatever its lease.
 trait Mint<A>: Send {
     fn actor(&self) -> &A;
-    fn minted(&self) -> u64;
     fn mint(&mut self) -> Result<Dot<A>, Error<A>>;
     fn witness(&self, seen: &CausalContext<A>) -> Result<(), Error<A>>;
     fn renew(&mut self) -> Result<(), Error<A>>;
@@ -24,10 +23,6 @@ trait Mint<A>: Send {
 impl<A: Actor + Send, L: Lease<A, Error: fmt::Display> + Send> Mint<A> for Minter<A, L> {
     fn actor(&self) -> &A {
         Minter::actor(self)
-    }
-
-    fn minted(&self) -> u64 {
-        Minter::minted(self)
     }
 
     fn mint(&mut self) -> Result<Dot<A>, Error<A>> {
@@ -124,9 +119,9 @@ impl<S: DotStore> Replica<S> {
         self.clock = HybridClock::resume(last, MAX_AHEAD_MS);
     }
 
-    /// Did the draft ask for all that is at a place?
-    pub(crate) fn lists_all(&self) -> bool {
-        self.session.lists_all
+    /// Gives up the draft.
+    pub(crate) fn give_up(&mut self) {
+        self.session.fail();
     }
 }
 
@@ -174,15 +169,15 @@ impl<S: DotStore> Replica<S> {
     pub(crate) fn edit_for<R>(
         &mut self,
         seen: CausalContext<S::Actor>,
+        is_unchanged: bool,
         wall_ms: u64,
         change: impl FnOnce(&mut Edit<'_, S>) -> Result<R, Error<S::Actor>>,
     ) -> Result<Delta<S>, Error<S::Actor>> {
-        self.session.minter.witness(&seen)?;
         if !self.state.context().covers(&seen) {
             return Err(Error::Behind);
         }
         self.session.begin(self.clock.tick(wall_ms));
-        self.session.seen = Some(seen);
+        (self.session.seen, self.session.is_unchanged) = (Some(seen), is_unchanged);
         self.run(change)
     }
 
@@ -202,7 +197,8 @@ impl<S: DotStore> Replica<S> {
     ) -> (S, Result<(), Error<S::Actor>>) {
         let (mut touched, base) = (S::default(), Some(&*self.state));
         let done = change(&mut Edit { base, delta: &mut touched, session: &mut self.session, depth: 0 });
-        let done = if self.session.too_deep { Err(Error::TooDeep) } else { done.map(drop) };
+        let half_done = self.session.half_done.take().map_or(Ok(()), Err);
+        let done = if self.session.too_deep { Err(Error::TooDeep) } else { half_done.and(done.map(drop)) };
         if done.is_err() {
             self.session.fail();
         }
@@ -224,7 +220,7 @@ impl<S: DotStore> Replica<S> {
     /// [`Error::DoubleSpent`], or [`Error::Amnesia`] if it knows more of this replica's actor than this replica;
     /// nothing is changed then.
     pub fn apply(&mut self, delta: &Delta<S>) -> Result<(), Error<S::Actor>> {
-        self.session.minter.witness(delta.context())?;
+        self.session.witness(delta.context())?;
         self.state.apply(delta)?;
         self.clock = HybridClock::resume(self.clock.last().max(delta.latest()), MAX_AHEAD_MS);
         Ok(())
@@ -254,7 +250,7 @@ impl<S: DotStore> Replica<S> {
     /// # Errors
     /// Those of [`Self::apply`].
     pub fn merge(&mut self, other: &State<S>) -> Result<(), Error<S::Actor>> {
-        self.session.minter.witness(other.context())?;
+        self.session.witness(other.context())?;
         self.state.merge(other)?;
         self.clock = HybridClock::resume(self.clock.last().max(other.latest()), MAX_AHEAD_MS);
         Ok(())
@@ -266,6 +262,7 @@ impl<S: DotStore> Replica<S> {
     /// [`Error::Lease`].
     pub fn renew(&mut self) -> Result<(), Error<S::Actor>> {
         self.session.minter.renew()?;
+        self.session.minted.clear();
         self.session.unspent.clear();
         Ok(())
     }
@@ -279,8 +276,10 @@ pub(crate) struct Session<A> {
     at: Hlc,
     /// What the one for whom this is done had seen; nothing: what is here.
     seen: Option<CausalContext<A>>,
-    /// Has a step asked for all that is at a place?
-    pub(crate) lists_all: bool,
+    /// Is what is here what that one had seen?
+    is_unchanged: bool,
+    /// The error of a step that may have been half done: the whole edit fails with it.
+    half_done: Option<Error<A>>,
     /// Has a step gone deeper than places may be?
     too_deep: bool,
     /// Dots of this edit, in the order they were minted.
@@ -296,7 +295,8 @@ impl<A: Actor> Session<A> {
             context: CausalContext::new(),
             at: Hlc(0),
             seen: None,
-            lists_all: false,
+            is_unchanged: true,
+            half_done: None,
             too_deep: false,
             minted: Vec::new(),
             unspent: Vec::new(),
@@ -305,7 +305,8 @@ impl<A: Actor> Session<A> {
 
     fn begin(&mut self, at: Hlc) {
         self.context = CausalContext::new();
-        (self.seen, self.lists_all, self.too_deep) = (None, false, false);
+        (self.seen, self.half_done, self.too_deep) = (None, None, false);
+        self.is_unchanged = true;
         self.minted.clear();
         self.at = at;
     }
@@ -322,6 +323,16 @@ impl<A: Actor> Session<A> {
         self.seen.as_ref().is_none_or(|seen| seen.contains(dot))
     }
 
+    /// Do places by index mean what they meant to the one for whom this is done?
+    pub(crate) fn check_indexes(&self) -> Result<(), Error<A>> {
+        if self.is_unchanged { Ok(()) } else { Err(Error::Stale) }
+    }
+
+    /// A place was changed on behalf of somebody who has not seen all of it: indexes do not count what is there.
+    pub(crate) fn forget_indexes(&mut self) {
+        self.is_unchanged &= self.seen.is_none();
+    }
+
     /// Has that one seen all of these, or some of them?
     pub(crate) fn sees_run(&self, actor: &A, run: Run) -> (bool, bool) {
         let Some(seen) = &self.seen else { return (true, true) };
@@ -330,17 +341,28 @@ impl<A: Actor> Session<A> {
         (all, runs.iter().any(|seen| seen.first <= run.last && run.first <= seen.last))
     }
 
-    /// Mints the dot with this counter, if it is the next; says whether it was.
-    pub(crate) fn mint_next(&mut self, counter: u64) -> Result<bool, Error<A>> {
-        let is_next = match self.unspent.last() {
-            Some(dot) => dot.counter == counter && dot.actor == *self.minter.actor(),
-            None => self.minter.minted() + 1 == counter,
-        };
-        if is_next { self.mint().map(|_| true) } else { Ok(false) }
+    /// Looks at a history that came from elsewhere: it can know of no dot that names nothing yet.
+    fn witness(&self, seen: &CausalContext<A>) -> Result<(), Error<A>> {
+        self.minter.witness(seen)?;
+        let (Some(next), seen) = (self.unspent.last(), seen.max(self.minter.actor())) else { return Ok(()) };
+        let minted = next.counter - 1;
+        if seen > minted { Err(Error::Amnesia { actor: next.actor.clone(), seen, minted }) } else { Ok(()) }
+    }
+
+    /// How many dots this edit has minted.
+    pub(crate) fn mark(&self) -> usize {
+        self.minted.len()
+    }
+
+    /// Takes back the dots minted since: half a step is no step.
+    pub(crate) fn rewind(&mut self, mark: usize) {
+        let taken_back: Vec<Dot<A>> = self.minted.drain(mark..).rev().collect();
+        self.context = self.context.minus(&taken_back.iter().cloned().collect());
+        self.unspent.extend(taken_back);
     }
 
     /// The edit failed: its dots name nothing yet.
-    fn fail(&mut self) {
+    pub(crate) fn fail(&mut self) {
         self.unspent.extend(self.minted.drain(..).rev());
     }
 }
@@ -393,7 +415,8 @@ impl<'e, S: DotStore> Edit<'e, S> {
 
     /// What is here now, this edit's steps included. Copies this place.
     #[must_use]
-    pub fn current(&self) -> S {
+    pub fn current(&mut self) -> S {
+        self.delta.list();
         let mut now = self.base.cloned().unwrap_or_default();
         let mut base_dots = self.session.context.clone();
         base_dots.union(&now.dots());
@@ -404,9 +427,14 @@ impl<'e, S: DotStore> Edit<'e, S> {
     /// Removes everything that is here; what is written concurrently stays.
     ///
     /// # Errors
-    /// [`Error::Lease`] or [`Error::Exhausted`] if a dot is needed to remember what was removed, and there is none.
+    /// [`Error::Lease`] or [`Error::Exhausted`] if a dot is needed to remember what was removed, and there is none. The whole
+    /// edit fails then, for part of it may have been removed.
     pub fn clear(&mut self) -> Result<(), Error<S::Actor>> {
-        S::clear(self)
+        let cleared = S::clear(self);
+        if let Err(why) = &cleared {
+            self.session.half_done = Some(why.clone());
+        }
+        cleared
     }
 
     /// One field of what is here: for types that are structs of others ([`dot_store!`](crate::dot_store)).
@@ -427,7 +455,7 @@ impl<'e, K: Ord + Clone, S: DotStore> Edit<'e, crate::DotMap<K, S>> {
 
     /// The keys of what is here and of what this edit has touched, ascending.
     pub(crate) fn keys(&mut self) -> BTreeSet<K> {
-        self.session.lists_all = true;
+        self.delta.list();
         let before = self.base.into_iter().flat_map(crate::DotMap::keys);
         before.chain(self.delta.keys()).cloned().collect()
     }
@@ -498,7 +526,7 @@ impl<A: Actor, V: crate::Payload<A>> Edit<'_, causal::DotFun<A, V>> {
 #[cfg(test)]
 mod tests {
     use super::Replica;
-    use crate::{Error, MvRegister};
+    use crate::{AwMap, Counter, Error, MaxRegister, MvRegister, Seq};
     use causal::{Lease, Leased, Minter};
 
     /// Grants one dot and then no more.
@@ -593,5 +621,45 @@ mod tests {
             assert_eq!((failed, register.state()), (Err(Error::Overflow), &before));
         }
         assert_eq!(register.state().context().runs().count(), 1);
+    }
+
+    /// Its dots are minted, and yet nobody can have seen them: once that hid a second replica of the same name.
+    #[test]
+    fn a_twin_is_found_out_also_after_an_edit_that_failed() {
+        let [mut a, mut twin] = ["a", "a"].map(|name| Replica::<MvRegister<&str, u8>>::new(Minter::once(name)));
+        let failed = a.edit(|register| register.write(9).and(Err::<(), _>(Error::Overflow)));
+        assert_eq!(failed.err(), Some(Error::Overflow));
+        let delta = twin.edit(|register| register.write(1)).unwrap();
+        assert_eq!(a.apply(&delta), Err(Error::Amnesia { actor: "a", seen: 1, minted: 0 }));
+    }
+
+    /// Grants a block of dots and then no more.
+    fn with_dots(dots: u64) -> Minter<u8, Full> {
+        Minter::open(Full(false)).unwrap().with_block(dots)
+    }
+
+    /// What was there was once discarded before the dot for what replaces it was asked for.
+    #[test]
+    fn without_a_dot_nothing_is_replaced_even_if_the_error_is_swallowed() {
+        let mut counter = Replica::<Counter<u8>>::new(with_dots(3));
+        let mut best = Replica::<MaxRegister<u8, u8>>::new(with_dots(1));
+        for _ in 0..5 {
+            let _ = counter.edit(|n| Ok(drop(n.add(1)))).unwrap();
+            let _ = best.edit(|n| Ok(drop(n.write(7)))).unwrap();
+        }
+        assert_eq!((counter.value(), best.value()), (3, Some(&7)));
+        let mut list = Replica::<Seq<u8, u8>>::new(with_dots(3));
+        let delta = list.edit(|list| Ok(drop(list.insert(0, [1, 2, 3, 4])))).unwrap();
+        assert!(delta.is_empty() && list.is_empty());
+    }
+
+    /// Half of it may be gone.
+    #[test]
+    fn a_removal_that_fails_fails_the_whole_edit() {
+        let mut map = Replica::<AwMap<u8, Counter<u8>>>::new(with_dots(3));
+        let _ = map.edit(|map| map.at(1).add(1).and(map.at(2).add(2))).unwrap();
+        let failed = map.edit(|map| Ok(drop(map.clear())));
+        assert!(matches!(failed, Err(Error::Lease(_))));
+        assert_eq!(map.iter().map(|(_, n)| n.value()).sum::<i64>(), 3);
     }
 }

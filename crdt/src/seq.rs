@@ -10,10 +10,11 @@ use std::ops::{Bound, Range, RangeBounds};
 use causal::{Actor, ActorBytes, CausalContext, Dot, DoubleSpentDot, Hlc, Run};
 use smallvec::SmallVec;
 
+use crate::replica::Session;
 use crate::{DotStore, Edit, Error, dot_store, store_bytes};
 use draft::{Draft, Inserted, Piece, Step};
 use order::Ordered;
-use span::{Id, Span};
+use span::{Id, Names, Span};
 
 /// A sequence of elements. An insertion comes between the elements it was made between, and the runs that two people
 /// insert at one spot at one time, forwards or backwards, stand one after the other: they do not interleave (the order of
@@ -95,19 +96,26 @@ impl<A: Actor, T: Clone + PartialEq> Seq<A, T> {
         Some(self.order.placed.get(place).id.plus(offset))
     }
 
-    /// Takes in spans of another one. `is_removed`: has the element been seen here, and is gone?
-    fn absorb<'a>(&mut self, other: &'a Self, spans: impl Iterator<Item = &'a Span<T>>, own: &CausalContext<A>)
-    where
-        A: 'a,
-        T: 'a,
-    {
+    /// Takes in the spans of another one; `file` says where what is new goes.
+    fn absorb(&mut self, other: &Self, own: &CausalContext<A>, file: fn(&mut Ordered<A, T>, Span<T>)) {
         let numbers: SmallVec<[u32; 2]> =
             (0..other.order.names.len() as u32).map(|at| self.order.names.intern(other.order.names.name(at))).collect();
-        for span in spans {
+        for span in other.order.spans() {
             let span = span.renamed(|number| numbers[number as usize]);
-            self.order.absorb(span, |names, id| {
+            let is_removed = |names: &Names<A>, id: Id| {
                 own.of(names.name(id.actor)).is_some_and(|counters| counters.contains(id.counter))
-            });
+            };
+            self.order.absorb(span, is_removed, file);
+        }
+    }
+
+    /// Removes what the other one has seen and has not any more.
+    fn kill_gone(&mut self, other: &Self, theirs: &CausalContext<A>) {
+        let gone = self.live().intersection(theirs).minus(&other.live());
+        for (actor, run) in gone.runs() {
+            if let Some(actor) = self.order.names.number(actor) {
+                self.order.kill(Id { actor, counter: run.first }, (run.last - run.first + 1) as usize);
+            }
         }
     }
 
@@ -214,21 +222,17 @@ impl<A: Actor, T: Clone + PartialEq> DotStore for Seq<A, T> {
     }
 
     fn join(&mut self, own: &CausalContext<A>, other: &Self, theirs: &CausalContext<A>) {
-        let gone = self.live().intersection(theirs).minus(&other.live());
-        for (actor, run) in gone.runs() {
-            if let Some(actor) = self.order.names.number(actor) {
-                self.order.kill(Id { actor, counter: run.first }, (run.last - run.first + 1) as usize);
-            }
-        }
-        self.absorb(other, other.order.spans(), own);
+        self.kill_gone(other, theirs);
+        self.absorb(other, own, Ordered::settle);
     }
 
     fn join_delta(&mut self, own: &CausalContext<A>, delta: &Self, _theirs: &CausalContext<A>) {
-        self.absorb(delta, delta.order.spans(), own); // what it removes is in it, as removed
+        self.absorb(delta, own, Ordered::settle); // what it removes is in it, as removed
     }
 
     fn group(&mut self, own: &CausalContext<A>, other: &Self, theirs: &CausalContext<A>) {
-        self.join(own, other, theirs);
+        self.kill_gone(other, theirs);
+        self.absorb(other, own, Ordered::keep);
     }
 
     fn is_bottom(&self) -> bool {
@@ -246,16 +250,30 @@ impl<A: Actor, T: Clone + PartialEq> DotStore for Seq<A, T> {
     }
 
     fn clear(place: &mut Edit<'_, Self>) -> Result<(), Error<A>> {
-        let all = 0..place.len();
-        place.remove(all)?;
+        let len = place.len();
         let (base, delta, session) = place.open();
-        for span in base
-            .into_iter()
-            .flat_map(|base| base.order.loose.values().filter(|span| span.is_live()).map(move |span| (base, span)))
-        {
-            let (base, span) = span;
-            insert(&mut session.context, base.order.names.name(span.id.actor), span);
-            delta.note_removed(base, span, 0..span.len);
+        let mut new: Vec<(Id, usize)> = Vec::new();
+        new.extend(delta.order.loose.values().filter(|span| span.is_live()).map(|span| (span.id, span.len)));
+        new.into_iter().for_each(|(id, len)| delta.order.kill(id, len));
+        if let Some(base) = base {
+            for span in base.order.spans().filter(|span| span.is_live()) {
+                let actor = base.order.names.name(span.id.actor);
+                let seen: Vec<bool> =
+                    (0..span.len).map(|at| session.sees(&base.order.names.dot(span.id.plus(at)))).collect();
+                let mut from = 0;
+                for run in seen.chunk_by(|x, y| x == y) {
+                    if run[0] {
+                        let gone = span.removed_part(from, from + run.len());
+                        insert(&mut session.context, actor, &gone);
+                        delta.note(base, gone);
+                    }
+                    from += run.len();
+                }
+            }
+        }
+        session.forget_indexes();
+        if len > 0 {
+            delta.draft.record(base.map_or(0, Seq::len), Step { replaces: 0..len, inserted: None });
         }
         Ok(())
     }
@@ -290,18 +308,7 @@ impl<A: Actor, T: Clone + PartialEq> Seq<A, T> {
     fn note(&mut self, of: &Self, span: Span<T>) {
         let names = &mut self.order.names;
         let span = span.renamed(|number| names.intern(of.order.names.name(number)));
-        self.keep(span);
-    }
-
-    fn note_removed(&mut self, of: &Self, span: &Span<T>, range: Range<usize>) {
-        self.note(of, span.removed_part(range.start, range.end));
-    }
-
-    fn keep(&mut self, span: Span<T>) {
-        match self.order.loose.range_mut(..span.id).next_back() {
-            Some((_, before)) if before.is_continued_by(&span) => before.append(span),
-            _ => drop(self.order.loose.insert(span.id, span)),
-        }
+        self.order.keep(span);
     }
 }
 
@@ -331,30 +338,24 @@ impl<A: Actor, T: Clone + PartialEq> Edit<'_, Seq<A, T>> {
     ///
     /// # Errors
     /// [`Error::OutOfRange`] if there are fewer than `index` elements; [`Error::Lease`] or [`Error::Exhausted`] if there
-    /// is no dot.
+    /// is no dot; [`Error::Stale`] if it is done for somebody who has seen the object otherwise.
     pub fn insert(&mut self, index: usize, values: impl IntoIterator<Item = T>) -> Result<(), Error<A>> {
         let len = self.len();
         if index > len {
             return Err(Error::OutOfRange { index, len });
         }
-        let mut values = values.into_iter().peekable();
-        let mut left = index.checked_sub(1).and_then(|index| self.id_at(index));
+        let (mut index, mut left) = (index, index.checked_sub(1).and_then(|index| self.id_at(index)));
         let right = self.successor(left);
-        let mut index = index;
-        while let Some(value) = values.next() {
-            let (_, delta, session) = self.open();
-            let first = session.mint()?;
+        let (base, delta, session) = self.open();
+        let before = base.map_or(0, Seq::len);
+        session.check_indexes()?;
+        for (first, values) in mint_runs(session, values)? {
             let id = Id { actor: delta.order.names.intern(&first.actor), counter: first.counter };
-            let mut span = Span { id, len: 1, left, right, values: SmallVec::from_iter([value]) };
-            while values.peek().is_some() && session.mint_next(id.counter + span.len as u64)? {
-                span.len += 1;
-                span.values.extend(values.next());
-            }
+            let span = Span { id, len: values.len(), left, right, values };
             let inserted = Inserted { id, len: span.len, left, right };
-            delta.draft.record(Step { replaces: index..index, inserted: Some(inserted) });
+            delta.draft.record(before, Step { replaces: index..index, inserted: Some(inserted) });
             (left, index) = (Some(span.last()), index + span.len);
-            delta.keep(span);
-            self.draw();
+            delta.order.keep(span);
         }
         Ok(())
     }
@@ -362,8 +363,8 @@ impl<A: Actor, T: Clone + PartialEq> Edit<'_, Seq<A, T>> {
     /// Removes the elements of a range of indexes. O(log n + their runs), see [`Self::insert`].
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] if it ends behind the last element, or before it begins; [`Error::Stale`] if the one for whom
-    /// it is done has not seen all of them.
+    /// [`Error::OutOfRange`] if it ends behind the last element, or before it begins; [`Error::Stale`] if it is done for
+    /// somebody who has seen the object otherwise.
     pub fn remove(&mut self, indexes: Range<usize>) -> Result<(), Error<A>> {
         let len = self.len();
         if indexes.end > len || indexes.start > indexes.end {
@@ -372,8 +373,8 @@ impl<A: Actor, T: Clone + PartialEq> Edit<'_, Seq<A, T>> {
         if indexes.is_empty() {
             return Ok(());
         }
-        self.draw();
         let (base, delta, session) = self.open();
+        session.check_indexes()?;
         let before = base.map_or(0, Seq::len);
         let pieces = match delta.draft.picture(before) {
             Some(picture) => picture.range(indexes.clone()),
@@ -388,10 +389,6 @@ impl<A: Actor, T: Clone + PartialEq> Edit<'_, Seq<A, T>> {
                     for span in base.order.placed.iter_from(place).filter(|span| span.is_live()) {
                         let count = left.min(span.len - from);
                         let gone = span.removed_part(from, from + count);
-                        let run = Run { first: gone.id.counter, last: gone.last().counter };
-                        if !session.sees_run(base.order.names.name(gone.id.actor), run).0 {
-                            return Err(Error::Stale);
-                        }
                         insert(&mut session.context, base.order.names.name(gone.id.actor), &gone);
                         delta.note(base, gone);
                         (from, left) = (0, left - count);
@@ -403,14 +400,8 @@ impl<A: Actor, T: Clone + PartialEq> Edit<'_, Seq<A, T>> {
                 (Piece::Before(_), None) => {}
             }
         }
-        delta.draft.record(Step { replaces: indexes, inserted: None });
+        delta.draft.record(before, Step { replaces: indexes, inserted: None });
         Ok(())
-    }
-
-    /// Gets the draft ready for a second step.
-    fn draw(&mut self) {
-        let (base, delta, _) = self.open();
-        delta.draft.picture(base.map_or(0, Seq::len));
     }
 
     /// The name of the element at an index, by the delta's numbers.
@@ -445,6 +436,27 @@ impl<A: Actor, T: Clone + PartialEq> Edit<'_, Seq<A, T>> {
         }?;
         Some(Id { actor: delta.order.names.intern(base.order.names.name(next.actor)), ..next })
     }
+}
+
+/// Values in runs, each with its first dot; the others have the counters after that.
+type Runs<A, T> = Vec<(Dot<A>, SmallVec<[T; 1]>)>;
+
+/// Mints a dot for each value; all of them or none.
+fn mint_runs<A: Actor, T>(
+    session: &mut Session<A>,
+    values: impl IntoIterator<Item = T>,
+) -> Result<Runs<A, T>, Error<A>> {
+    let (mark, mut runs) = (session.mark(), Runs::new());
+    for value in values {
+        let dot = session.mint().inspect_err(|_| session.rewind(mark))?;
+        match runs.last_mut() {
+            Some((first, run)) if first.actor == dot.actor && first.counter + run.len() as u64 == dot.counter => {
+                run.push(value);
+            }
+            _ => runs.push((dot, SmallVec::from_iter([value]))),
+        }
+    }
+    Ok(runs)
 }
 
 impl<A: Actor, T: Clone + PartialEq> Seq<A, T> {

@@ -123,11 +123,12 @@ impl<S: DotStore> State<S> {
     /// removals of what is live there. (Enes et al. 2019, section 4: the join of the irredundant parts they lack.)
     pub fn diff(&self, digest: &Digest<S>) -> Delta<S> {
         let news = self.context.minus(&digest.context);
-        let (live, store) = (self.store.dots(), self.store.part(&news));
+        let live = self.store.dots();
         let removals = self.context.intersection(&digest.live).minus(&live);
-        let named = removals.is_empty() && store.dots().covers(&news);
-        let mut context = news;
+        let mut context = news.clone();
         context.union(&removals);
+        let store = self.store.part(&context); // of what was removed, whatever has to be remembered
+        let named = removals.is_empty() && store.dots().covers(&news);
         Delta { store, context, named }
     }
 

@@ -92,6 +92,9 @@ pub trait DotStore: Clone + Default + PartialEq {
     /// The greatest clock reading in it.
     fn latest(&self) -> Hlc;
 
+    /// In the delta of an edit: everything under this place is asked for, not only what is touched.
+    fn list(&mut self) {}
+
     /// The live dots.
     #[must_use]
     fn dots(&self) -> CausalContext<Self::Actor> {
@@ -165,20 +168,30 @@ impl<A: Actor, V: Payload<A>> DotStore for DotFun<A, V> {
 }
 
 /// A store per key. In a state no entry is empty; in a delta an empty entry says "touched, nothing left".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct DotMap<K, S> {
     entries: BTreeMap<K, S>,
+    /// In the delta of an edit: have the keys been asked for?
+    is_listed: bool,
 }
+
+impl<K: PartialEq, S: PartialEq> PartialEq for DotMap<K, S> {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
+
+impl<K: Eq, S: Eq> Eq for DotMap<K, S> {}
 
 impl<K, S> Default for DotMap<K, S> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new() }
+        Self { entries: BTreeMap::new(), is_listed: false }
     }
 }
 
 impl<K: Ord, S> FromIterator<(K, S)> for DotMap<K, S> {
     fn from_iter<I: IntoIterator<Item = (K, S)>>(entries: I) -> Self {
-        Self { entries: entries.into_iter().collect() }
+        Self { entries: entries.into_iter().collect(), is_listed: false }
     }
 }
 
@@ -217,6 +230,10 @@ impl<K: Ord + Clone, S: DotStore> DotMap<K, S> {
     /// The keys, ascending.
     pub fn keys(&self) -> impl Iterator<Item = &K> + '_ {
         self.entries.keys()
+    }
+
+    pub(crate) fn is_listed(&self) -> bool {
+        self.is_listed
     }
 
     /// The entry of a delta, made if it is not there.
@@ -309,11 +326,15 @@ impl<K: Ord + Clone, S: DotStore> DotStore for DotMap<K, S> {
 
     fn part(&self, dots: &CausalContext<S::Actor>) -> Self {
         let parts = self.entries.iter().map(|(key, store)| (key.clone(), store.part(dots)));
-        Self { entries: parts.filter(|(_, part)| !part.is_bottom()).collect() }
+        parts.filter(|(_, part)| !part.is_bottom()).collect()
     }
 
     fn latest(&self) -> Hlc {
         self.entries.values().map(S::latest).max().unwrap_or_default()
+    }
+
+    fn list(&mut self) {
+        self.is_listed = true;
     }
 }
 
@@ -410,6 +431,10 @@ macro_rules! dot_store {
 
             fn latest(&self) -> $crate::causal::Hlc {
                 $crate::causal::Hlc(0)$(.max($crate::DotStore::latest(&self.$field)))+
+            }
+
+            fn list(&mut self) {
+                $($crate::DotStore::list(&mut self.$field);)+
             }
         }
     };

@@ -5,9 +5,11 @@
 //! and two small records.
 //!
 //! ```text
-//! prefix 'c'                    the greatest clock reading given out or seen, 8 bytes, big endian; the context
-//! prefix 'p' path               a place: its live dots with what they say; paths are ordered as the keys in them are
+//! name 'c'                      the greatest clock reading given out or seen, 8 bytes, big endian; the context
+//! name 'p' path                 a place: its live dots with what they say; paths are ordered as the keys in them are
 //! ```
+//!
+//! The name of an object is written as a key is, so that none is the beginning of another.
 //!
 //! Which places an edit will touch is not known before it has run. So it runs, on what is loaded; if it has touched what
 //! was not, that is loaded, and it runs again, until there is nothing new. Nothing is written before.
@@ -18,7 +20,7 @@ use std::fmt;
 
 use causal::{CausalContext, Hlc, Lease, Minter, Reader};
 
-use crate::{Delta, Edit, Error, Replica, State, StoreBytes};
+use crate::{Delta, Edit, Error, KeyBytes, Place, Replica, State, StoreBytes};
 
 /// Ordered storage of small records.
 pub trait Records {
@@ -92,16 +94,18 @@ pub struct Stored<S: StoreBytes, R> {
 }
 
 impl<S: StoreBytes<Actor: Send + 'static>, R: Records> Stored<S, R> {
-    /// Goes on with the object that is in `records` under `prefix`, or begins it.
+    /// Goes on with the object that is in `records` under `name`, or begins it.
     ///
     /// # Errors
     /// [`Error::Records`]; [`Error::Amnesia`] if the records know of dots the minter has not given out.
     pub fn open<L: Lease<S::Actor, Error: fmt::Display> + Send + 'static>(
         records: R,
-        prefix: &[u8],
+        name: &[u8],
         minter: Minter<S::Actor, L>,
     ) -> Result<Self, Error<S::Actor>> {
-        let record = records.get(&[prefix, b"c"].concat()).map_err(failed)?;
+        let mut prefix = Vec::new();
+        name.to_vec().write_key(&mut prefix);
+        let record = records.get(&[&prefix, &b"c"[..]].concat()).map_err(failed)?;
         let (clock, context) = match record.as_deref().map(<[u8]>::split_first_chunk) {
             None => (Hlc(0), CausalContext::new()),
             Some(None) => return Err(failed("the context is cut off")),
@@ -111,7 +115,7 @@ impl<S: StoreBytes<Actor: Send + 'static>, R: Records> Stored<S, R> {
         };
         let mut replica = Replica::recover(State::from_parts(S::default(), context), minter)?;
         replica.resume_at(clock);
-        Ok(Self { replica, records, prefix: prefix.to_vec(), is_broken: false })
+        Ok(Self { replica, records, prefix, is_broken: false })
     }
 }
 
@@ -119,11 +123,39 @@ fn failed<A>(why: impl fmt::Display) -> Error<A> {
     Error::Records(why.to_string())
 }
 
+type Places = BTreeMap<Vec<u8>, Place>;
+
 /// The places of a store, by path.
-fn places<S: StoreBytes>(store: &S) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
-    let mut places = BTreeMap::new();
-    store.unload(&mut Vec::new(), &mut |path, record| drop(places.insert(path.to_vec(), record)));
+fn places<S: StoreBytes>(store: &S) -> Places {
+    let mut places = Places::new();
+    store.unload(&mut Vec::new(), &mut |path, place| {
+        if place != Place::Empty || !places.contains_key(path) {
+            places.insert(path.to_vec(), place);
+        }
+    });
     places
+}
+
+/// Has this been loaded, by itself or with everything around it?
+fn is_loaded(loaded: &Places, path: &[u8], place: &Place) -> bool {
+    let is_listed = |len: usize| loaded.get(&path[..len]) == Some(&Place::Listed);
+    (0..=path.len()).any(is_listed) || (*place != Place::Listed && loaded.contains_key(path))
+}
+
+/// Loads all places whose keys begin with `prefix`; paths begin at `start`.
+fn scan<S: StoreBytes, R: Records>(
+    records: &R,
+    prefix: &[u8],
+    start: usize,
+    store: &mut S,
+) -> Result<(), Error<S::Actor>> {
+    let mut outcome = Ok(());
+    let scanned = records.scan(prefix, &mut |key, record| {
+        outcome = store.load(&mut Reader::new(&key[start..]), record);
+        outcome.is_ok()
+    });
+    scanned.map_err(failed)?;
+    outcome.map_err(failed)
 }
 
 impl<S: StoreBytes, R: Records> Stored<S, R> {
@@ -150,6 +182,7 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     /// # Errors
     /// [`Error::Records`].
     pub fn load_all(&self) -> Result<State<S>, Error<S::Actor>> {
+        self.check()?;
         Ok(State::from_parts(self.load_under(&[])?, self.context().clone()))
     }
 
@@ -159,14 +192,8 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     /// # Errors
     /// [`Error::Records`].
     pub fn load_under(&self, path: &[u8]) -> Result<S, Error<S::Actor>> {
-        let (mut store, mut outcome) = (S::default(), Ok(()));
-        let prefix = self.key(path);
-        let scanned = self.records.scan(&prefix, &mut |key, record| {
-            outcome = store.load(&mut Reader::new(&key[self.prefix.len() + 1..]), record);
-            outcome.is_ok()
-        });
-        scanned.map_err(failed)?;
-        outcome.map_err(failed)?;
+        let mut store = S::default();
+        scan(&self.records, &self.key(path), self.prefix.len() + 1, &mut store)?;
         Ok(store)
     }
 
@@ -192,21 +219,17 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     ) -> Result<Delta<S>, Error<S::Actor>> {
         self.check()?;
         let at = self.replica.tick(wall_ms);
-        let (mut loaded, mut is_whole) = (BTreeMap::new(), false);
+        let mut loaded = Places::new();
         let outcome = loop {
             self.replica.begin(at);
             let (touched, done) = self.replica.draft(&mut change);
             let mut news = places(&touched);
-            news.retain(|path, _| !loaded.contains_key(path));
-            if self.replica.lists_all() && !is_whole {
-                is_whole = true;
-                match self.load_under(&[]) {
-                    Ok(store) => *self.replica.state_mut().store_mut() = store,
-                    Err(why) => break Err(why),
-                }
-            } else if news.is_empty() || is_whole {
+            news.retain(|path, place| !is_loaded(&loaded, path, place));
+            if news.is_empty() {
                 break done.map(|()| touched);
-            } else if let Err(why) = self.load(news.keys()) {
+            }
+            if let Err(why) = self.load(&news) {
+                self.replica.give_up();
                 break Err(why);
             }
             loaded.append(&mut news);
@@ -244,7 +267,7 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
         self.check()?;
         let before = self.context().clone();
         let loaded = if delta.is_named() {
-            self.load(places(delta.touched()).keys())
+            self.load(&places(delta.touched()))
         } else {
             self.load_under(&[]).map(|store| *self.replica.state_mut().store_mut() = store)
         };
@@ -288,9 +311,13 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
         [&self.prefix, &b"p"[..], path].concat()
     }
 
-    fn load<'a>(&mut self, paths: impl Iterator<Item = &'a Vec<u8>>) -> Result<(), Error<S::Actor>> {
-        for path in paths {
-            if let Some(record) = self.records.get(&self.key(path)).map_err(failed)? {
+    fn load(&mut self, wanted: &Places) -> Result<(), Error<S::Actor>> {
+        for (path, place) in wanted {
+            if *place == Place::Listed {
+                let prefix = self.key(path);
+                let (start, store) = (self.prefix.len() + 1, self.replica.state_mut().store_mut());
+                scan(&self.records, &prefix, start, store)?;
+            } else if let Some(record) = self.records.get(&self.key(path)).map_err(failed)? {
                 let store = self.replica.state_mut().store_mut();
                 store.load(&mut Reader::new(path), &record).map_err(failed)?;
             }
@@ -301,31 +328,27 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     /// Writes the places that a delta touches, as they are now.
     fn persist(&mut self, delta: &Delta<S>, before: CausalContext<S::Actor>) -> Result<(), Error<S::Actor>> {
         let mut now = places(&**self.replica.state());
-        let touched = places(delta.touched()).into_keys();
-        self.write(touched.map(|path| (now.remove(&path).flatten(), path)).collect(), before)
+        let touched = places(delta.touched()).into_iter().filter(|(_, place)| *place != Place::Listed);
+        let touched = touched.map(|(path, _)| (now.remove(&path), path));
+        self.write(touched.collect(), before)
     }
 
     /// Writes all places that are not as they were.
-    fn persist_all(
-        &mut self,
-        was: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-        before: CausalContext<S::Actor>,
-    ) -> Result<(), Error<S::Actor>> {
+    fn persist_all(&mut self, was: Places, before: CausalContext<S::Actor>) -> Result<(), Error<S::Actor>> {
         let now = places(&**self.replica.state());
         let gone = was.keys().filter(|path| !now.contains_key(*path)).map(|path| (None, path.clone()));
         let mut changed: Vec<_> = gone.collect();
-        changed.extend(
-            now.into_iter().filter(|(path, record)| was.get(path) != Some(record)).map(|(path, it)| (it, path)),
-        );
+        changed.extend(now.into_iter().filter(|it| was.get(&it.0) != Some(&it.1)).map(|(path, it)| (Some(it), path)));
         self.write(changed, before)
     }
 
     fn write(
         &mut self,
-        places: Vec<(Option<Vec<u8>>, Vec<u8>)>,
+        places: Vec<(Option<Place>, Vec<u8>)>,
         before: CausalContext<S::Actor>,
     ) -> Result<(), Error<S::Actor>> {
-        let mut batch: Vec<_> = places.into_iter().map(|(record, path)| (self.key(&path), record)).collect();
+        let record = |place| if let Some(Place::Lives(record)) = place { Some(record) } else { None };
+        let mut batch: Vec<_> = places.into_iter().map(|(place, path)| (self.key(&path), record(place))).collect();
         if !batch.is_empty() || *self.context() != before {
             let record = [&self.replica.last_tick().0.to_be_bytes()[..], &self.context().to_bytes()].concat();
             batch.push(([&self.prefix, &b"c"[..]].concat(), Some(record)));

@@ -4,6 +4,7 @@
 //! given. The replica then edits on its behalf: what came in between was not seen, and stays.
 
 use causal::{Seal, Token, TokenError};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{Delta, Edit, Error, Replica, State, StoreBytes};
 
@@ -25,14 +26,20 @@ fn refused<A>(why: TokenError) -> Error<A> {
     }
 }
 
+/// What changes whenever anything does: a removal changes no context.
+fn fingerprint<S: StoreBytes>(state: &State<S>) -> [u8; 8] {
+    xxh3_64(&state.dots().to_bytes()).to_be_bytes()
+}
+
 impl<S: StoreBytes> State<S> {
     /// What has been seen here, for a client that reads this now: text of the size of the context. `object` is what the
-    /// application calls this object; the token is good for no other, and for no other type.
+    /// application calls this object; the token is good for no other, and for no other type. O(n).
     ///
     /// # Errors
     /// [`Error::Token`] if it would be longer than a token may be.
     pub fn token(&self, seal: &Seal, object: &[u8]) -> Result<String, Error<S::Actor>> {
-        seal.to_text(&Token::new(self.context().clone()), &place::<S>(object)).map_err(refused)
+        let token = Token { context: self.context().clone(), note: fingerprint(self).to_vec() };
+        seal.to_text(&token, &place::<S>(object)).map_err(refused)
     }
 }
 
@@ -57,8 +64,9 @@ impl<S: StoreBytes> Replica<S> {
     ///
     /// # Errors
     /// [`Error::ForeignToken`], [`Error::Token`]; [`Error::Behind`] if this replica lacks what the client has seen;
-    /// [`Error::Stale`] if something seen has moved on and cannot be removed as it was: a number's running total, an index
-    /// of a sequence; those of [`Self::edit`]. Nothing is changed then.
+    /// [`Error::Stale`] if what was seen has moved on and cannot be changed as it was: a number's running total is to be
+    /// taken back, or an element of a sequence is named by its index, and anything in the object is not as it was; those
+    /// of [`Self::edit`]. Nothing is changed then.
     pub fn edit_seen<R>(
         &mut self,
         seal: &Seal,
@@ -68,7 +76,8 @@ impl<S: StoreBytes> Replica<S> {
         change: impl FnOnce(&mut Edit<'_, S>) -> Result<R, Error<S::Actor>>,
     ) -> Result<Delta<S>, Error<S::Actor>> {
         let token: Token<S::Actor> = seal.from_text(&place::<S>(object), token).map_err(refused)?;
-        self.edit_for(token.context, wall_ms, change)
+        let is_unchanged = token.note == fingerprint(self.state());
+        self.edit_for(token.context, is_unchanged, wall_ms, change)
     }
 }
 
@@ -76,7 +85,7 @@ impl<S: StoreBytes> Replica<S> {
 mod tests {
     use causal::{Minter, Seal};
 
-    use crate::{Counter, Error, MvRegister, Num, Replica, Text};
+    use crate::{AwMap, Counter, Error, MvRegister, Num, Replica, Text};
 
     fn seal() -> Seal {
         Seal::new(&[7; 32])
@@ -133,14 +142,32 @@ mod tests {
         assert_eq!(num.value(), Some(9));
     }
 
+    /// Indexes count what is there now: "the second" is another one once something came or went before it.
     #[test]
-    fn characters_that_came_since_are_not_removed_by_an_index() {
+    fn an_index_means_nothing_once_anything_has_changed() {
         let mut text = Replica::<Text<u64>>::new(Minter::once(1));
-        let _ = text.edit(|it| it.push("ab")).unwrap();
+        let _ = text.edit(|it| it.push("abc")).unwrap();
         let token = text.state().token(&seal(), b"x").unwrap();
-        let _ = text.edit(|it| it.insert(1, "x")).unwrap();
-        assert_eq!(text.edit_seen(&seal(), b"x", &token, 0, |it| it.remove(0..2)).err(), Some(Error::Stale));
         let _ = text.edit_seen(&seal(), b"x", &token, 0, |it| it.remove(0..1)).unwrap();
-        assert_eq!(text.to_string(), "xb");
+        let stale = [
+            text.edit_seen(&seal(), b"x", &token, 0, |it| it.remove(1..2)),
+            text.edit_seen(&seal(), b"x", &token, 0, |it| it.insert(2, "x")),
+        ];
+        assert!(stale.into_iter().all(|outcome| outcome.err() == Some(Error::Stale)));
+        assert_eq!(text.to_string(), "bc");
+    }
+
+    /// Also what is waiting for its place was not seen.
+    #[test]
+    fn clearing_a_text_leaves_what_its_client_had_not_seen() {
+        let [mut a, mut b] = [1, 2].map(|actor| Replica::<AwMap<u8, Text<u64>>>::new(Minter::once(actor)));
+        let _ = a.edit(|map| map.at(7).push("a")).unwrap();
+        let token = a.state().token(&seal(), b"x").unwrap();
+        let first = b.edit(|map| map.at(7).push("12")).unwrap();
+        let second = b.edit(|map| map.at(7).push("34")).unwrap();
+        a.apply(&second).unwrap(); // waits for the first
+        let _ = a.edit_seen(&seal(), b"x", &token, 0, |map| map.remove(7)).unwrap();
+        a.apply(&first).unwrap();
+        assert_eq!(a.get(&7).unwrap().to_string(), "1234");
     }
 }

@@ -132,11 +132,12 @@ impl<A: Actor, M: Ord + Clone> ZSet<A, M> {
         Self { scores, order: Rope::default() }
     }
 
-    /// Takes in the scores of members that are not here yet.
+    /// Takes in the scores of members, in place of what they are here.
     pub(crate) fn take_in(&mut self, scores: DotMap<M, Num<A>>) {
         for (member, score) in scores.iter() {
+            let before = self.score(member);
             *self.scores.touch(member.clone()) = score.clone();
-            self.move_from(None, member);
+            self.move_from(before, member);
         }
     }
 
@@ -227,6 +228,10 @@ impl<A: Actor, M: Ord + Clone> DotStore for ZSet<A, M> {
 
     fn latest(&self) -> Hlc {
         self.scores.latest()
+    }
+
+    fn list(&mut self) {
+        self.scores.list();
     }
 }
 

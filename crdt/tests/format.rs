@@ -64,12 +64,11 @@ fn lattice_again<L: LatticeBytes>(bytes: &[u8]) -> Result<Vec<u8>, Reason> {
     L::from_bytes(bytes).map(|state| state.to_bytes()).map_err(|why| why.reason)
 }
 
+type Step<S> = fn(&mut Edit<'_, S>) -> Result<(), Error<u64>>;
+
 /// Two replicas, 7 and 9: each step is done by one of them, and the second has seen the first one's only at the end. The
 /// state of both together, and the last delta.
-fn samples<S: StoreBytes<Actor = u64> + 'static>(
-    name: &str,
-    steps: &[fn(&mut Edit<'_, S>) -> Result<(), Error<u64>>],
-) -> [Sample; 2] {
+fn samples<S: StoreBytes<Actor = u64> + 'static>(name: &str, steps: &[Step<S>]) -> [Sample; 2] {
     let [mut a, mut b] = [7, 9].map(|actor| Replica::<S>::new(Minter::once(actor)));
     let mut last = Delta::default();
     for (at, step) in steps.iter().enumerate() {
@@ -262,7 +261,8 @@ fn serde_carries_the_bytes_and_in_readable_formats_their_text() {
     assert!(json.starts_with('"') && json.len() < 60, "{json}");
     assert_eq!(serde_json::from_str::<State<AwSet<u64, String>>>(&json).unwrap(), *set.state());
     let binary = postcard::to_allocvec(&(set.state(), &delta)).unwrap();
-    let read: (State<AwSet<u64, String>>, Delta<AwSet<u64, String>>) = postcard::from_bytes(&binary).unwrap();
+    type Tags = AwSet<u64, String>;
+    let read: (State<Tags>, Delta<Tags>) = postcard::from_bytes(&binary).unwrap();
     assert_eq!(read, (set.state().clone(), delta));
     let why = serde_json::from_str::<State<Counter<u64>>>(&json).unwrap_err().to_string();
     assert!(why.starts_with("at byte 0: byte 0x13 announces something else than was asked for"), "{why}");

@@ -414,8 +414,8 @@ impl<const N: u8> DotStore for Tampered<N> {
         place.field(|it| &it.live, |it| &mut it.live).clear()
     }
 
-    fn part(&self, keep: &dyn Fn(&Dot<Site>) -> bool) -> Self {
-        Self { live: self.live.part(keep) }
+    fn part(&self, dots: &CausalContext<Site>) -> Self {
+        Self { live: self.live.part(dots) }
     }
 
     fn latest(&self) -> Hlc {

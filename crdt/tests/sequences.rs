@@ -70,6 +70,29 @@ fn what_arrives_before_its_anchors_waits_for_them() {
     assert_eq!((a.state(), a.to_string()), (b.state(), b.to_string()));
 }
 
+/// A difference once spoke of removed characters by their dots alone: whoever had never had them could not place what
+/// stands beside them, and was never told again.
+#[test]
+fn a_difference_made_for_one_replica_does_no_harm_to_another() {
+    let [mut a, mut b, mut c] = ["a", "b", "c"].map(replica);
+    b.apply(&a.edit(|text| text.push("x")).unwrap()).unwrap();
+    let _ = a.edit(|text| text.push("y")).unwrap();
+    let _ = a.edit(|text| text.remove(0..1)).unwrap();
+    c.apply(&a.state().diff(&b.state().digest())).unwrap();
+    c.apply(&a.state().diff(&c.state().digest())).unwrap();
+    assert_eq!((c.state(), c.to_string()), (a.state(), "y".to_owned()));
+}
+
+#[test]
+fn a_group_is_the_same_whichever_way_it_was_made() {
+    let [mut a, mut b] = ["a", "b"].map(replica);
+    let (one, other) = (a.edit(|text| text.push("x")).unwrap(), b.edit(|text| text.push("y")).unwrap());
+    let [mut forwards, mut backwards] = [one.clone(), other.clone()];
+    forwards.group(&other).unwrap();
+    backwards.group(&one).unwrap();
+    assert_eq!(forwards, backwards);
+}
+
 quickcheck::quickcheck! {
     /// However many steps an edit has, it reads as the same steps one by one on a string.
     fn an_edit_of_many_steps_is_its_steps(before: String, steps: Vec<(u8, u8, String)>) -> bool {

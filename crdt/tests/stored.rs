@@ -11,6 +11,9 @@ use crdt::{
     MinRegister, MvRegister, Num, Records, Replica, RwSet, Seq, State, StoreBytes, Stored, ZSet,
 };
 
+/// The context of the object `x`.
+const CONTEXT: &[u8] = b"x\0\x01c";
+
 type Memory = BTreeMap<Vec<u8>, Vec<u8>>;
 
 struct At(Leased<Site>);
@@ -125,7 +128,7 @@ impl<S: Specified + StoreBytes> Subject for Both<S> {
         let late = stored.diff(&State::<S>::new().digest());
         let mut again = Self::start(Site { replica: 9, life: 0 });
         again.apply(&late);
-        let places = |records: &Memory| records.iter().filter(|it| it.0 != b"xc").count();
+        let places = |records: &Memory| records.iter().filter(|it| it.0 != CONTEXT).count();
         if places(&again.records) == places(&self.records) {
             Ok(())
         } else {
@@ -164,6 +167,8 @@ struct Counting {
     records: Memory,
     reads: std::cell::Cell<usize>,
     scans: std::cell::Cell<usize>,
+    visited: std::cell::Cell<usize>,
+    reads_left: std::cell::Cell<Option<usize>>,
     written: usize,
     bytes: usize,
     fails: bool,
@@ -174,12 +179,20 @@ impl Records for Counting {
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
         self.reads.set(self.reads.get() + 1);
+        match self.reads_left.get() {
+            Some(0) => return Err("it cannot be read".to_owned()),
+            left => self.reads_left.set(left.map(|left| left - 1)),
+        }
         Ok(self.records.get(key).cloned())
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), String> {
         self.scans.set(self.scans.get() + 1);
-        Records::scan(&self.records, prefix, visit).map_err(|why| why.to_string())
+        let mut visit = |key: &[u8], record: &[u8]| {
+            self.visited.set(self.visited.get() + 1);
+            visit(key, record)
+        };
+        Records::scan(&self.records, prefix, &mut visit).map_err(|why| why.to_string())
     }
 
     fn write(&mut self, batch: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), String> {
@@ -214,6 +227,71 @@ fn edits_one_after_the_other_never_give_one_dot_twice() {
         let delta = set.edit(|set| set.add(element)).unwrap();
         assert!(delta.context().dots().eq([causal::Dot::new(1, element + 1)]));
     }
+}
+
+#[test]
+fn objects_whose_names_begin_alike_do_not_meet() {
+    let mut records = Memory::new();
+    for name in [&b"list:sho"[..], b"list:shop", b"list:shopping"] {
+        let mut set = Stored::<AwSet<u64, u64>, _>::open(records, name, Minter::once(1)).unwrap();
+        let _ = set.edit(|set| set.add(name.len() as u64)).unwrap();
+        records = set.into_records();
+    }
+    let set = Stored::<AwSet<u64, u64>, _>::open(records, b"list:sho", Minter::once(2)).unwrap();
+    assert!(set.load_all().unwrap().iter().eq(&[8]));
+}
+
+/// An edit that looks at what is there sees all of it, however much of it was loaded before.
+#[test]
+fn what_an_edit_looks_at_is_there() {
+    let mut set = Stored::<AwSet<u64, u64>, _>::open(Memory::new(), b"", Minter::once(1)).unwrap();
+    let _ = set.edit(|set| set.add(1u64)).unwrap();
+    let mut saw = false;
+    let _ = set.edit(|set| Ok(saw = set.current().contains(&1))).unwrap();
+    assert!(saw);
+}
+
+/// A read that fails in the middle of an edit, and then a new name: the dots of the old one are not used again.
+#[test]
+fn after_a_read_that_failed_and_a_renewal_the_old_dots_are_gone() {
+    struct Lives(u64);
+    impl Lease<u64> for Lives {
+        type Error = NoSuccessor;
+        fn load(&mut self) -> Result<Leased<u64>, NoSuccessor> {
+            Ok(Leased { actor: self.0, through: 0 })
+        }
+        fn extend(&mut self, _: u64) -> Result<(), NoSuccessor> {
+            Ok(())
+        }
+        fn renew(&mut self) -> Result<u64, NoSuccessor> {
+            self.0 = 77;
+            Ok(77)
+        }
+    }
+    let records = Counting::default();
+    records.reads_left.set(Some(1));
+    let mut set = Stored::<AwSet<u64, u64>, _>::open(records, b"", Minter::open(Lives(1)).unwrap()).unwrap();
+    assert_eq!(set.edit(|set| set.add(1u64)).err(), Some(Error::Records("it cannot be read".into())));
+    set.records().reads_left.set(None);
+    set.renew().unwrap();
+    let delta = set.edit(|set| set.add(2u64)).unwrap();
+    assert!(delta.context().dots().eq([causal::Dot::new(77, 1)]));
+}
+
+#[test]
+fn removing_a_key_loads_what_is_under_it() {
+    type Carts = AwMap<u64, AwSet<u64, u64>>;
+    let mut carts = Stored::<Carts, _>::open(Counting::default(), b"", Minter::once(1)).unwrap();
+    let _ = carts.edit(|carts| (0..100u64).try_for_each(|cart| carts.at(cart).add(cart))).unwrap();
+    let (visited, written) = (carts.records().visited.get(), carts.records().written);
+    let _ = carts.edit(|carts| carts.remove(7u64)).unwrap();
+    assert_eq!((carts.records().visited.get() - visited, carts.records().written - written), (1, 2));
+    let mut notes = Stored::<Document<u64>, _>::open(Counting::default(), b"", Minter::once(1)).unwrap();
+    let _ = notes.edit(|notes| (0..100u32).try_for_each(|n| notes.map().at(n.to_string()).set().add(n))).unwrap();
+    let visited = notes.records().visited.get();
+    let _ = notes.edit(|notes| notes.remove("7")).unwrap();
+    assert_eq!(notes.records().visited.get() - visited, 1);
+    assert_eq!(notes.load_all().unwrap().map().unwrap().len(), 99);
 }
 
 #[test]
@@ -256,13 +334,13 @@ fn damaged_records_are_an_error_and_nothing_is_changed() {
     let mut set = Stored::<AwSet<u64, u64>, _>::open(Memory::new(), b"x", Minter::once(1)).unwrap();
     let _ = set.edit(|set| set.add(1u64)).unwrap();
     let mut records = set.into_records();
-    let key = records.keys().find(|key| key.starts_with(b"xp")).unwrap().clone();
+    let key = records.keys().find(|key| *key != CONTEXT).unwrap().clone();
     records.get_mut(&key).unwrap().push(7);
     let mut set = Stored::<AwSet<u64, u64>, _>::open(records.clone(), b"x", Minter::once(2)).unwrap();
     assert!(matches!(set.edit(|set| set.remove(1u64)), Err(Error::Records(_))));
     assert!(matches!(set.load_all(), Err(Error::Records(_))));
     assert_eq!(*set.records(), records);
-    records.insert(b"xc".to_vec(), vec![1, 2, 3]);
+    records.insert(CONTEXT.to_vec(), vec![1, 2, 3]);
     let cut = Stored::<AwSet<u64, u64>, _>::open(records, b"x", Minter::once(2)).err();
     assert_eq!(cut, Some(Error::Records("the context is cut off".into())));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use causal::{ActorBytes, DecodeError, Dot, DotFun, Hlc, Reader, Reason};
 
-use super::{ItemBytes, KeyBytes, PayloadBytes, StoreBytes, StoreReader, StoreWriter, Visit};
+use super::{ItemBytes, KeyBytes, PayloadBytes, Place, StoreBytes, StoreReader, StoreWriter, Visit};
 use crate::register::{Held, Stamped};
 use crate::{Boxed, Contribution, Deadline, DotMap, Log, Mark, Num, Scalar, Seen, Tally, ZSet};
 
@@ -50,7 +50,8 @@ impl<A: ActorBytes, V: PayloadBytes<A>> StoreBytes for DotFun<A, V> {
     }
 
     fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
-        visit(path, (!self.is_empty()).then(|| StoreWriter::record(|to| self.write(to))));
+        let is_empty = self.is_empty();
+        visit(path, if is_empty { Place::Empty } else { Place::Lives(StoreWriter::record(|to| self.write(to))) });
     }
 
     fn load(&mut self, path: &mut Reader<'_>, record: &[u8]) -> Result<(), DecodeError> {
@@ -92,6 +93,9 @@ impl<K: KeyBytes, S: StoreBytes> StoreBytes for DotMap<K, S> {
     }
 
     fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+        if self.is_listed() {
+            visit(path, Place::Listed);
+        }
         let before = path.len();
         for (key, store) in self.iter() {
             key.write_key(path);
@@ -364,6 +368,9 @@ impl<S: StoreBytes> StoreBytes for Boxed<S> {
     }
 
     fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+        if self.is_listed() {
+            visit(path, Place::Listed);
+        }
         if let Some(store) = self.store() {
             store.unload(path, visit);
         }
@@ -412,6 +419,9 @@ impl<A: ActorBytes, V: ItemBytes + Clone + PartialEq> StoreBytes for Log<A, V> {
                 }
                 actors.insert(actor, live);
             }
+            if actors.is_empty() && !from.is_delta() {
+                return Err(from.refuse(Reason::NotCanonical));
+            }
             entries.insert(Hlc(at), actors.into_iter().collect());
             before = Some(at);
         }
@@ -419,6 +429,9 @@ impl<A: ActorBytes, V: ItemBytes + Clone + PartialEq> StoreBytes for Log<A, V> {
     }
 
     fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+        if self.entries().is_listed() {
+            visit(path, Place::Listed);
+        }
         let before = path.len();
         for (at, actors) in self.entries().iter() {
             for (actor, live) in actors.iter() {

@@ -18,7 +18,7 @@ use smallvec::SmallVec;
 use super::Seq;
 use super::span::{Id, Span};
 use crate::bytes::read_record;
-use crate::{DotStore, ItemBytes, StoreBytes, StoreReader, StoreWriter, Visit};
+use crate::{DotStore, ItemBytes, Place, StoreBytes, StoreReader, StoreWriter, Visit};
 
 const ALIVE: u8 = 1;
 const GOES_ON: u8 = 2;
@@ -60,7 +60,7 @@ impl<A: ActorBytes, T: ItemBytes + Clone + PartialEq> StoreBytes for Seq<A, T> {
             for _ in 0..from.varint()? {
                 let span = seq.read_run(&end, from)?;
                 end = span.removed_part(span.len - 1, span.len);
-                if from.is_delta() { seq.keep(span) } else { seq.order.settle(span) }
+                if from.is_delta() { seq.order.keep(span) } else { seq.order.settle(span) }
             }
             last = Some(actor);
         }
@@ -68,7 +68,8 @@ impl<A: ActorBytes, T: ItemBytes + Clone + PartialEq> StoreBytes for Seq<A, T> {
     }
 
     fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
-        visit(path, (!self.is_bottom()).then(|| StoreWriter::record(|to| self.write(to))));
+        let is_empty = self.is_bottom();
+        visit(path, if is_empty { Place::Empty } else { Place::Lives(StoreWriter::record(|to| self.write(to))) });
     }
 
     fn load(&mut self, path: &mut Reader<'_>, record: &[u8]) -> Result<(), DecodeError> {

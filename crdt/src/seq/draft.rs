@@ -94,11 +94,12 @@ impl Draft {
         }
     }
 
-    pub(crate) fn record(&mut self, step: Step) {
+    /// Notes a step; `before` elements showed at first.
+    pub(crate) fn record(&mut self, before: usize, step: Step) {
+        self.picture(before);
         match self {
-            Draft::Clean => *self = Draft::One(step),
-            Draft::One(_) => unreachable!("the second step has drawn a picture"),
             Draft::Many(picture) => picture.record(step),
+            _ => *self = Draft::One(step),
         }
     }
 }

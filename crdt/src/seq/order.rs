@@ -102,8 +102,13 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
     }
 
     /// Takes in a span. What is known of it already changes only by being removed; what is new comes in, removed if
-    /// `is_removed`.
-    pub(crate) fn absorb(&mut self, span: Span<T>, is_removed: impl Fn(&Names<A>, Id) -> bool) {
+    /// `is_removed`, to where `file` puts it: [`Self::settle`] in a state, [`Self::keep`] in a delta.
+    pub(crate) fn absorb(
+        &mut self,
+        span: Span<T>,
+        is_removed: impl Fn(&Names<A>, Id) -> bool,
+        file: fn(&mut Self, Span<T>),
+    ) {
         let mut rest = Some(span);
         while let Some(mut part) = rest.take() {
             if let Some((known, offset)) = self.span_of(part.id) {
@@ -118,12 +123,17 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
             if unknown < part.len as u64 {
                 rest = Some(part.split_off(unknown as usize));
             }
-            self.absorb_new(part, &is_removed);
+            self.absorb_new(part, &is_removed, file);
         }
     }
 
     /// Takes in a span of which nothing is known.
-    fn absorb_new(&mut self, mut span: Span<T>, is_removed: impl Fn(&Names<A>, Id) -> bool) {
+    fn absorb_new(
+        &mut self,
+        mut span: Span<T>,
+        is_removed: impl Fn(&Names<A>, Id) -> bool,
+        file: fn(&mut Self, Span<T>),
+    ) {
         while span.is_live() {
             let gone = is_removed(&self.names, span.id);
             let same = (1..span.len).find(|at| is_removed(&self.names, span.id.plus(*at)) != gone);
@@ -132,11 +142,19 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
                 span.values.clear();
             }
             match rest {
-                Some(rest) => self.settle(std::mem::replace(&mut span, rest)),
+                Some(rest) => file(self, std::mem::replace(&mut span, rest)),
                 None => break,
             }
         }
-        self.settle(span);
+        file(self, span);
+    }
+
+    /// In a delta: keeps a span as it is.
+    pub(crate) fn keep(&mut self, span: Span<T>) {
+        match self.loose.range_mut(..span.id).next_back() {
+            Some((_, before)) if before.is_continued_by(&span) => before.append(span),
+            _ => drop(self.loose.insert(span.id, span)),
+        }
     }
 
     /// Places a span, and whatever has waited for it; or lets it wait.

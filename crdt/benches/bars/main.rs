@@ -1,8 +1,12 @@
 //! `cargo bench -p crdt --bench bars`: one line per bar, tab-separated: name, ours, peer, peer / ours.
 //!
 //! Nanoseconds per operation (the median of 15 rounds in which ours and the peer take turns) or bytes; the peer is the
-//! `crdts` crate in the same run. Actors and elements are `u64`. Every edit of ours gives the delta for the others and is
+//! `crdts` crate in the same run, and of sequences and text, those people edit text with. With a word after `--`, only the
+//! bars that have it in their names. Actors and elements are `u64`. Every edit of ours gives the delta for the others and is
 //! charged for it; the peer's operations are made and applied. Neither side is charged for making its inputs.
+
+mod stored;
+mod texts;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
@@ -253,12 +257,25 @@ fn maps() {
     print("map-merge-10k", race(ours, || time(|| (px.clone(), py.clone()), 1, |(x, y)| x.merge(mem::take(y)))));
 }
 
+/// Is this group of bars asked for?
+fn is_wanted(names: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|word| names.contains(&word))
+}
+
 fn main() {
-    set_adds(1);
-    set_adds(100);
-    set_heap();
-    join_one();
-    merge_diverged();
-    counters();
-    maps();
+    let groups: [(&str, fn()); 11] = [
+        ("awset-add/1", || set_adds(1)),
+        ("awset-add/100", || set_adds(100)),
+        ("awset-heap-per-element", set_heap),
+        ("join-one-into-1M", join_one),
+        ("merge-diverged-10k", merge_diverged),
+        ("stored-add-1M", stored::stored_add),
+        ("gcounter-inc gcounter-merge-100", counters),
+        ("map-update map-merge-10k", maps),
+        ("set-bytes-per-element", stored::set_bytes),
+        ("seq-insert", texts::seq_insert),
+        ("text-edit", texts::text_edit),
+    ];
+    groups.iter().filter(|(names, _)| is_wanted(names)).for_each(|(_, run)| run());
 }
