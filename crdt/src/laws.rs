@@ -10,10 +10,11 @@
 //! 3. a state is the join of its parts, none of which can be left out, and a diff is enough and not more than enough;
 //! 4. every replica reads what the specification says, after every step;
 //! 5. what travels as bytes arrives as it was, and equal states have equal bytes ([`Sent`], for types that have bytes);
-//! 6. nested in maps, and in maps of maps, all of this holds as well: nothing to write for that ([`Nested`]).
+//! 6. when everybody has everything, a context is one run of counters for each actor: nothing is left of the ways there;
+//! 7. nested in maps, and in maps of maps, all of this holds as well: nothing to write for that ([`Nested`]).
 //!
 //! The short schedules are all those of four steps (`CRDT_LAWS_STEPS` may ask for more) by two replicas, for three pairs of
-//! commands. Not checked are the cost of operations and how much is kept.
+//! commands. Not checked is the cost of operations.
 //!
 //! What fails, by a panic too, is cut down to the fewest steps, replicas and values, drawn as a space-time diagram, and comes with a line
 //! that runs it again.
@@ -161,6 +162,14 @@ pub trait Subject: Clone {
     /// # Errors
     /// What does not.
     fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// What must hold of a state that has everything there ever was.
+    ///
+    /// # Errors
+    /// What does not.
+    fn check_complete(&self) -> Result<(), String> {
         Ok(())
     }
 }

@@ -52,6 +52,7 @@ mod document;
 mod entry;
 mod error;
 mod expiry;
+mod few;
 mod flag;
 mod hll;
 mod lattice;

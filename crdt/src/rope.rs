@@ -29,6 +29,16 @@ pub(crate) struct Place {
     at: u32,
 }
 
+impl Place {
+    pub(crate) fn pack(self) -> u64 {
+        u64::from(self.leaf) << 32 | u64::from(self.at)
+    }
+
+    pub(crate) fn unpack(packed: u64) -> Self {
+        Self { leaf: (packed >> 32) as u32, at: packed as u32 }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Leaf<T> {
     items: Vec<T>,
@@ -122,6 +132,11 @@ impl<T: Weight> Rope<T> {
 
     pub(crate) fn get(&self, place: Place) -> &T {
         &self.leaves[place.leaf as usize].items[place.at as usize]
+    }
+
+    /// What is at a place that may be none any more.
+    pub(crate) fn try_get(&self, place: Place) -> Option<&T> {
+        self.leaves.get(place.leaf as usize)?.items.get(place.at as usize)
     }
 
     pub(crate) fn iter(&self) -> Iter<'_, T> {

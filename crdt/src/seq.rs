@@ -90,12 +90,6 @@ impl<A: Actor, T: Clone + PartialEq> Seq<A, T> {
         self.order.spans().count()
     }
 
-    /// The name of the element at an index.
-    fn id_at(&self, index: usize) -> Option<Id> {
-        let (place, offset) = self.order.placed.find(index)?;
-        Some(self.order.placed.get(place).id.plus(offset))
-    }
-
     /// Takes in the spans of another one; `file` says where what is new goes.
     fn absorb(&mut self, other: &Self, own: &CausalContext<A>, file: fn(&mut Ordered<A, T>, Span<T>)) {
         let numbers: SmallVec<[u32; 2]> =
@@ -414,7 +408,7 @@ impl<A: Actor, T: Clone + PartialEq> Edit<'_, Seq<A, T>> {
             None => index,
         };
         let base = base?;
-        let id = base.id_at(index)?;
+        let id = base.order.find(index)?;
         Some(Id { actor: delta.order.names.intern(base.order.names.name(id.actor)), ..id })
     }
 

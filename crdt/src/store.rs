@@ -3,11 +3,9 @@
 //! A type is a dot store with operations and a reading. Nothing below the root mints, so that an entry that was
 //! removed and comes again never counts from 1 again. (Almeida, Shoker, Baquero 2018, section 7.)
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
 use causal::{Actor, CausalContext, Dot, DotFun, DoubleSpentDot, Hlc};
 
+use crate::few::Few;
 use crate::{Edit, Error};
 
 /// What a live dot can carry.
@@ -170,7 +168,7 @@ impl<A: Actor, V: Payload<A>> DotStore for DotFun<A, V> {
 /// A store per key. In a state no entry is empty; in a delta an empty entry says "touched, nothing left".
 #[derive(Clone, Debug)]
 pub struct DotMap<K, S> {
-    entries: BTreeMap<K, S>,
+    entries: Few<K, S>,
     /// In the delta of an edit: have the keys been asked for?
     is_listed: bool,
 }
@@ -185,7 +183,7 @@ impl<K: Eq, S: Eq> Eq for DotMap<K, S> {}
 
 impl<K, S> Default for DotMap<K, S> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new(), is_listed: false }
+        Self { entries: Few::default(), is_listed: false }
     }
 }
 
@@ -229,7 +227,7 @@ impl<K: Ord + Clone, S: DotStore> DotMap<K, S> {
 
     /// The keys, ascending.
     pub fn keys(&self) -> impl Iterator<Item = &K> + '_ {
-        self.entries.keys()
+        self.entries.iter().map(|(key, _)| key)
     }
 
     pub(crate) fn is_listed(&self) -> bool {
@@ -238,7 +236,7 @@ impl<K: Ord + Clone, S: DotStore> DotMap<K, S> {
 
     /// The entry of a delta, made if it is not there.
     pub(crate) fn touch(&mut self, key: K) -> &mut S {
-        self.entries.entry(key).or_default()
+        self.entries.get_or_default(key)
     }
 }
 
@@ -277,32 +275,21 @@ impl<K: Ord + Clone, S: DotStore> DotStore for DotMap<K, S> {
     }
 
     fn join_delta(&mut self, own: &CausalContext<S::Actor>, delta: &Self, theirs: &CausalContext<S::Actor>) {
-        for (key, part) in &delta.entries {
-            match self.entries.entry(key.clone()) {
-                Entry::Vacant(vacant) => {
-                    let mut store = S::default();
-                    store.join_delta(own, part, theirs);
-                    if !store.is_bottom() {
-                        vacant.insert(store);
-                    }
-                }
-                Entry::Occupied(mut occupied) => {
-                    occupied.get_mut().join_delta(own, part, theirs);
-                    if occupied.get().is_bottom() {
-                        occupied.remove();
-                    }
-                }
-            }
+        for (key, part) in delta.entries.iter() {
+            self.entries.update(key, |store| {
+                store.join_delta(own, part, theirs);
+                !store.is_bottom()
+            });
         }
     }
 
     fn group(&mut self, own: &CausalContext<S::Actor>, other: &Self, theirs: &CausalContext<S::Actor>) {
         let nothing = S::default();
-        for (key, store) in &mut self.entries {
+        for (key, store) in self.entries.iter_mut() {
             store.group(own, other.entries.get(key).unwrap_or(&nothing), theirs);
         }
-        for (key, part) in &other.entries {
-            if !self.entries.contains_key(key) {
+        for (key, part) in other.entries.iter() {
+            if self.entries.get(key).is_none() {
                 self.touch(key.clone()).group(own, part, theirs);
             }
         }

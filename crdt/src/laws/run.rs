@@ -266,6 +266,7 @@ impl<T: Subject> World<T> {
                 return Err(format!("deltas and merges end in the same state: {:?}, {:?}", differ.0, differ.1));
             }
             replica.visible.clone_from(&all.visible);
+            replica.state.check_complete()?;
             self.reads_as_specified(&replica)?;
         }
         Ok(())

@@ -151,4 +151,9 @@ impl<S: Specified> Subject for Typed<S> {
         let nothing = self.state.diff(&self.state.digest());
         holds("there is no diff between a state and itself", nothing.is_empty())
     }
+
+    fn check_complete(&self) -> Result<(), String> {
+        let (runs, actors) = (self.state.context().runs().count(), self.state.context().iter().count());
+        if runs == actors { Ok(()) } else { Err(format!("{actors} actors have {runs} runs of counters")) }
+    }
 }

@@ -13,22 +13,58 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use causal::Actor;
+use smallvec::SmallVec;
 
 use super::span::{Id, Names, Span};
+use crate::few::Few;
 use crate::rope::{Place, Rope};
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Ordered<A, T> {
     pub(crate) names: Names<A>,
     /// The skeleton, in order.
     pub(crate) placed: Rope<Span<T>>,
     /// The leaf of each span in `placed`: for each actor, by the counter of its first element.
     leaf_of: Vec<BTreeMap<u64, u32>>,
+    /// The greatest counter known, by actor.
+    ends: SmallVec<[u64; 1]>,
     /// What waits for its anchors, by its first element; in a delta: everything.
-    pub(crate) loose: BTreeMap<Id, Span<T>>,
+    pub(crate) loose: Few<Id, Span<T>>,
     /// The first elements of what waits, by what it waits for.
     waiting_for: BTreeMap<Id, Vec<Id>>,
+    /// Where something was found last: looked at first the next time, and right only if it is there.
+    hint: Hint,
+}
+
+/// A place that can be noted by those who only look.
+#[derive(Debug)]
+struct Hint(AtomicU64);
+
+impl Hint {
+    fn note(&self, place: Place) {
+        self.0.store(place.pack(), Relaxed);
+    }
+
+    fn place(&self) -> Place {
+        Place::unpack(self.0.load(Relaxed))
+    }
+}
+
+impl<A: Clone, T: Clone> Clone for Ordered<A, T> {
+    fn clone(&self) -> Self {
+        Self {
+            names: self.names.clone(),
+            placed: self.placed.clone(),
+            leaf_of: self.leaf_of.clone(),
+            ends: self.ends.clone(),
+            loose: self.loose.clone(),
+            waiting_for: self.waiting_for.clone(),
+            hint: Hint(AtomicU64::new(0)),
+        }
+    }
 }
 
 impl<A, T> Default for Ordered<A, T> {
@@ -37,8 +73,10 @@ impl<A, T> Default for Ordered<A, T> {
             names: Names::default(),
             placed: Rope::default(),
             leaf_of: Vec::new(),
-            loose: BTreeMap::new(),
+            ends: SmallVec::new(),
+            loose: Few::default(),
             waiting_for: BTreeMap::new(),
+            hint: Hint(AtomicU64::new(0)),
         }
     }
 }
@@ -58,15 +96,29 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
 
     /// What is not placed, by actor and counter: in the same order in every state.
     pub(crate) fn loose_by_name(&self) -> impl Iterator<Item = &Span<T>> + '_ {
-        let of = |actor: u32| self.loose.range(Id { actor, counter: 0 }..=Id { actor, counter: u64::MAX });
-        self.names.sorted().into_iter().flat_map(of).map(|(_, span)| span)
+        let mut loose: Vec<&Span<T>> = self.loose.values().collect();
+        loose.sort_by_key(|span| (self.names.name(span.id.actor), span.id.counter));
+        loose.into_iter()
+    }
+
+    /// The element that shows at an index.
+    pub(crate) fn find(&self, index: usize) -> Option<Id> {
+        let (place, offset) = self.placed.find(index)?;
+        self.hint.note(place);
+        Some(self.placed.get(place).id.plus(offset))
     }
 
     /// Where a placed element is: its span's place, and which of the span it is. O(log n).
     pub(crate) fn locate(&self, id: Id) -> Option<(Place, usize)> {
+        let hint = self.hint.place();
+        if let Some(offset) = self.placed.try_get(hint).and_then(|span| span.offset_of(id)) {
+            return Some((hint, offset));
+        }
         let (start, leaf) = self.leaf_of.get(id.actor as usize)?.range(..=id.counter).next_back()?;
         let place = self.placed.find_in(*leaf, |span| span.id == Id { counter: *start, ..id })?;
-        Some((place, self.placed.get(place).offset_of(id)?))
+        let offset = self.placed.get(place).offset_of(id)?;
+        self.hint.note(place);
+        Some((place, offset))
     }
 
     /// The span an element is in, placed or not, and which of it it is.
@@ -74,7 +126,7 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
         if let Some((place, offset)) = self.locate(id) {
             return Some((self.placed.get(place), offset));
         }
-        let (_, span) = self.loose.range(..=id).next_back()?;
+        let (_, span) = self.loose.last_up_to(&id)?;
         Some((span, span.offset_of(id)?))
     }
 
@@ -96,7 +148,7 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
     /// The next element of this actor that is known, after `id`.
     pub(crate) fn next_known(&self, id: Id) -> Option<u64> {
         let placed = self.leaf_of.get(id.actor as usize).and_then(|starts| starts.range(id.counter..).next());
-        let loose = self.loose.range(id..).next().filter(|(next, _)| next.actor == id.actor);
+        let loose = self.loose.first_from(&id).filter(|(next, _)| next.actor == id.actor);
         let counters = [placed.map(|(start, _)| *start), loose.map(|(next, _)| next.counter)];
         counters.into_iter().flatten().min()
     }
@@ -111,6 +163,9 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
     ) {
         let mut rest = Some(span);
         while let Some(mut part) = rest.take() {
+            if self.ends.get(part.id.actor as usize).is_none_or(|end| *end < part.id.counter) {
+                return self.absorb_new(part, &is_removed, file);
+            }
             if let Some((known, offset)) = self.span_of(part.id) {
                 let (count, is_live) = (part.len.min(known.len - offset), known.is_live());
                 rest = (count < part.len).then(|| part.split_off(count));
@@ -149,16 +204,26 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
         file(self, span);
     }
 
+    fn note_end(&mut self, span: &Span<T>) {
+        let (actor, end) = (span.id.actor as usize, span.last().counter);
+        if self.ends.len() <= actor {
+            self.ends.resize(actor + 1, 0);
+        }
+        self.ends[actor] = self.ends[actor].max(end);
+    }
+
     /// In a delta: keeps a span as it is.
     pub(crate) fn keep(&mut self, span: Span<T>) {
-        match self.loose.range_mut(..span.id).next_back() {
-            Some((_, before)) if before.is_continued_by(&span) => before.append(span),
-            _ => drop(self.loose.insert(span.id, span)),
+        self.note_end(&span);
+        match self.loose.last_before_mut(&span.id) {
+            Some(before) if before.is_continued_by(&span) => before.append(span),
+            _ => self.loose.insert(span.id, span),
         }
     }
 
     /// Places a span, and whatever has waited for it; or lets it wait.
     pub(crate) fn settle(&mut self, span: Span<T>) {
+        self.note_end(&span);
         let mut ready = vec![span];
         while let Some(span) = ready.pop() {
             let (first, last) = (span.id, span.last());
@@ -330,7 +395,7 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
     /// Removes elements of one span that waits; says how many.
     fn kill_loose(&mut self, from: Id, most: usize) -> usize {
         let Some((start, offset)) =
-            self.loose.range(..=from).next_back().and_then(|(start, span)| Some((*start, span.offset_of(from)?)))
+            self.loose.last_up_to(&from).and_then(|(start, span)| Some((*start, span.offset_of(from)?)))
         else {
             return 0;
         };

@@ -111,13 +111,14 @@ impl<T: Clone> Span<T> {
 /// Actors by number, in the order they came up here: each name is kept once.
 #[derive(Clone, Debug)]
 pub(crate) struct Names<A> {
-    names: Vec<A>,
+    names: SmallVec<[A; 1]>,
+    /// Of several only.
     numbers: BTreeMap<A, u32>,
 }
 
 impl<A> Default for Names<A> {
     fn default() -> Self {
-        Self { names: Vec::new(), numbers: BTreeMap::new() }
+        Self { names: SmallVec::new(), numbers: BTreeMap::new() }
     }
 }
 
@@ -157,14 +158,5 @@ impl<A: Ord + Clone> Names<A> {
     /// How many have a number.
     pub(crate) fn len(&self) -> usize {
         self.names.len()
-    }
-
-    /// The numbers, in the order of the names.
-    pub(crate) fn sorted(&self) -> Vec<u32> {
-        if self.names.len() < 2 {
-            (0..self.names.len() as u32).collect()
-        } else {
-            self.numbers.values().copied().collect()
-        }
     }
 }
