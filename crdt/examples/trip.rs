@@ -68,7 +68,7 @@ fn show(place: &Trip, name: &str, depth: usize) {
     values.extend(place.counter().map(|it| it.value().to_string()));
     values.extend(place.set().map(|it| format!("{{{}}}", it.iter().map(shown).collect::<Vec<_>>().join(", "))));
     values.extend(place.text().map(|it| format!("\"{it}\"")));
-    println!("{:1$}{name}: {2}", "", 2 * depth, values.join(" / "));
+    println!("{}", format!("{:1$}{name}: {2}", "", 2 * depth, values.join(" / ")).trim_end());
     for (key, inner) in place.map().into_iter().flat_map(|map| map.iter()) {
         show(inner, key, depth + 1);
     }

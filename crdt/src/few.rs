@@ -5,17 +5,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::{self, Entry};
 use std::ops::RangeBounds;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Few<K, V> {
+    #[default]
     None,
     One(K, V),
     Many(BTreeMap<K, V>),
-}
-
-impl<K, V> Default for Few<K, V> {
-    fn default() -> Self {
-        Few::None
-    }
 }
 
 impl<K, V> Few<K, V> {

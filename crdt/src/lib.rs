@@ -41,7 +41,7 @@
 //! | [`Expiring`] | longest deadline, none beats all |
 #![forbid(unsafe_code)]
 
-#[cfg(all(doctest, feature = "laws"))]
+#[cfg(all(doctest, feature = "laws", feature = "token"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

@@ -644,12 +644,27 @@ mod tests {
         let mut counter = Replica::<Counter<u8>>::new(with_dots(3));
         let mut best = Replica::<MaxRegister<u8, u8>>::new(with_dots(1));
         for _ in 0..5 {
-            let _ = counter.edit(|n| Ok(drop(n.add(1)))).unwrap();
-            let _ = best.edit(|n| Ok(drop(n.write(7)))).unwrap();
+            let _ = counter
+                .edit(|n| {
+                    n.add(1).ok();
+                    Ok(())
+                })
+                .unwrap();
+            let _ = best
+                .edit(|n| {
+                    n.write(7).ok();
+                    Ok(())
+                })
+                .unwrap();
         }
         assert_eq!((counter.value(), best.value()), (3, Some(&7)));
         let mut list = Replica::<Seq<u8, u8>>::new(with_dots(3));
-        let delta = list.edit(|list| Ok(drop(list.insert(0, [1, 2, 3, 4])))).unwrap();
+        let delta = list
+            .edit(|list| {
+                list.insert(0, [1, 2, 3, 4]).ok();
+                Ok(())
+            })
+            .unwrap();
         assert!(delta.is_empty() && list.is_empty());
     }
 
@@ -658,7 +673,10 @@ mod tests {
     fn a_removal_that_fails_fails_the_whole_edit() {
         let mut map = Replica::<AwMap<u8, Counter<u8>>>::new(with_dots(3));
         let _ = map.edit(|map| map.at(1).add(1).and(map.at(2).add(2))).unwrap();
-        let failed = map.edit(|map| Ok(drop(map.clear())));
+        let failed = map.edit(|map| {
+            map.clear().ok();
+            Ok(())
+        });
         assert!(matches!(failed, Err(Error::Lease(_))));
         assert_eq!(map.iter().map(|(_, n)| n.value()).sum::<i64>(), 3);
     }

@@ -16,7 +16,7 @@ fn output(example: &str) -> String {
 #[test]
 fn the_transcripts_of_the_readme() {
     let readme = include_str!("../README.md");
-    for example in ["cart", "inventory"] {
+    for example in ["cart", "inventory", "typing", "trip"] {
         let output = output(example);
         assert!(readme.contains(output.trim_end()), "the README does not have this output of {example}:\n{output}");
     }

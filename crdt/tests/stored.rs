@@ -247,7 +247,12 @@ fn what_an_edit_looks_at_is_there() {
     let mut set = Stored::<AwSet<u64, u64>, _>::open(Memory::new(), b"", Minter::once(1)).unwrap();
     let _ = set.edit(|set| set.add(1u64)).unwrap();
     let mut saw = false;
-    let _ = set.edit(|set| Ok(saw = set.current().contains(&1))).unwrap();
+    let _ = set
+        .edit(|set| {
+            saw = set.current().contains(&1);
+            Ok(())
+        })
+        .unwrap();
     assert!(saw);
 }
 
