@@ -243,6 +243,25 @@ fn what_is_announced_in_few_bytes_costs_no_more_than_they_do() {
     assert_eq!((other.to_string(), other.runs_of_text()), ("x".to_owned(), 2));
 }
 
+/// A text with this context and, of actor 7, these runs.
+fn text(seen: u64, runs: &[u8]) -> Result<State<Text<u64>>, Reason> {
+    let mut bytes = unhex(&vectors()["text state"][..8]);
+    let context: causal::CausalContext<u64> = (1..=seen).map(|counter| causal::Dot::new(7, counter)).collect();
+    let context = context.to_bytes();
+    bytes.extend([context.len() as u8].iter().chain(&context).chain(&[0]).chain(runs));
+    State::from_bytes(&bytes).map_err(|why| why.reason)
+}
+
+#[test]
+fn an_element_that_was_never_seen_is_refused_and_one_that_was_does_not_come_back() {
+    assert_eq!(text(1, &[1, 0, 1, 1, 0, 2, b'a', b'b']), Err(Reason::NotSeen));
+    let both = text(2, &[1, 0, 1, 1, 0, 2, b'a', b'b']).unwrap();
+    assert_eq!(both.to_string(), "ab");
+    let mut neither = text(2, &[0]).unwrap();
+    neither.merge(&both).unwrap();
+    assert!(neither.is_empty());
+}
+
 trait Runs {
     fn runs_of_text(&self) -> usize;
 }

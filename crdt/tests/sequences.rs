@@ -93,6 +93,16 @@ fn a_group_is_the_same_whichever_way_it_was_made() {
     assert_eq!(forwards, backwards);
 }
 
+#[test]
+fn what_waits_for_its_place_is_cleared_with_the_rest() {
+    let [mut a, mut b] = ["a", "b"].map(replica);
+    let [first, second] = ["12", "34"].map(|part| a.edit(|text| text.push(part)).unwrap());
+    b.apply(&second).unwrap();
+    let _ = b.edit(|text| text.clear()).unwrap();
+    b.apply(&first).unwrap();
+    assert_eq!(b.to_string(), "12");
+}
+
 quickcheck::quickcheck! {
     /// However many steps an edit has, it reads as the same steps one by one on a string.
     fn an_edit_of_many_steps_is_its_steps(before: String, steps: Vec<(u8, u8, String)>) -> bool {
