@@ -38,13 +38,14 @@ impl Device {
         Ok(fs::rename(new, &self.file)?)
     }
 
-    fn digest(&self) -> Digest<Trip> {
-        self.trip.state().digest()
+    /// What it has seen, as bytes.
+    fn digest(&self) -> Vec<u8> {
+        self.trip.state().digest().to_bytes()
     }
 
     /// What somebody with this digest lacks, as bytes.
-    fn answer(&self, digest: &Digest<Trip>) -> Vec<u8> {
-        self.trip.state().diff(digest).to_bytes()
+    fn answer(&self, digest: &[u8]) -> Outcome<Vec<u8>> {
+        Ok(self.trip.state().diff(&Digest::from_bytes(digest)?).to_bytes())
     }
 
     fn take_in(&mut self, bytes: &[u8]) -> Outcome<()> {
@@ -85,7 +86,7 @@ fn main() -> Outcome<()> {
         trip.map().at("costs").map().at("food").counter().add(40)
     })?;
     let mut laptop = Device::start(&folder, "laptop", 1)?;
-    laptop.take_in(&phone.answer(&laptop.digest()))?;
+    laptop.take_in(&phone.answer(&laptop.digest())?)?;
 
     // Both are offline from here on, and the phone is switched off and on.
     phone.edit(|trip| trip.map().at("where").register().write("Porto".into()))?;
@@ -108,7 +109,7 @@ fn main() -> Outcome<()> {
     println!("-- on the laptop --");
     show(&laptop.trip, "trip", 0);
 
-    let (missing_there, missing_here) = (phone.answer(&laptop.digest()), laptop.answer(&phone.digest()));
+    let (missing_there, missing_here) = (phone.answer(&laptop.digest())?, laptop.answer(&phone.digest())?);
     laptop.take_in(&missing_there)?;
     phone.take_in(&missing_here)?;
     println!("-- they have met: {} and {} bytes --", missing_there.len(), missing_here.len());

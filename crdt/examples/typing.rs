@@ -8,8 +8,8 @@
 //! Then, in either: `insert 0 Hello`, `remove 0..2`, `show`, `offline`, `online`, `quit`. Without arguments it starts both
 //! processes itself and has them type at the same spot at the same time.
 //!
-//! What goes over the socket are frames: the length in four bytes, big endian, then a digest's answer or an edit, as
-//! a delta's bytes. Whoever comes online sends all it has; deltas that came before do no harm.
+//! What goes over the socket are frames: the length in four bytes, big endian, then the bytes of a delta: one edit,
+//! or everything. Whoever comes online sends all it has; deltas that came before do no harm.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};

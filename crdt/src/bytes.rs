@@ -1,7 +1,7 @@
 //! Bytes: one form for each state, for disks and for wires.
 //!
 //! ```text
-//! header:1 = version << 4 | kind        version 1; kinds: 3 state, 4 delta, 5 lattice
+//! header:1 = version << 4 | kind        version 1; kinds: 3 state, 4 delta, 5 lattice, 6 digest
 //! type:3                                of which type: a hash of its name, "set(u64)"
 //! counted context                       states and deltas: what was seen (causal's canonical bytes)
 //! actors:varint, actor ..               those that are named and not in the context, by first use
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Dots are written as the number of their actor and the difference to the last counter of it, keys as the difference to
-//! the key before, so that an element of a set of integers takes about three bytes. Equal states have equal bytes, and
-//! whoever reads refuses any other form: what was read is written again and compared. FORMAT.md has all of it.
+//! the key before, so that an element of a set of consecutive integers takes three bytes. Equal states have equal bytes,
+//! and whoever reads refuses any other form: what was read is written again and compared. FORMAT.md draws what travels.
 
 mod item;
 mod lattice;
@@ -24,12 +24,13 @@ use xxhash_rust::xxh3::xxh3_64;
 pub use item::{ItemBytes, KeyBytes};
 pub use lattice::LatticeBytes;
 
-use crate::{Delta, DotStore, Payload, State};
+use crate::{Delta, Digest, DotStore, Payload, State};
 
 const VERSION: u8 = 1;
 const STATE: u8 = 3;
 const DELTA: u8 = 4;
 const LATTICE: u8 = 5;
+const DIGEST: u8 = 6;
 /// Without a header: whoever keeps it knows what it is.
 const RECORD: u8 = 0;
 
@@ -53,7 +54,8 @@ pub type Visit<'a> = dyn FnMut(&[u8], Place) + 'a;
 /// A dot store that has bytes. All types of this crate do, if what is in them does; for a struct of one's own:
 /// [`store_bytes!`](crate::store_bytes).
 pub trait StoreBytes: DotStore<Actor: ActorBytes> {
-    /// Appends the name of the type: types with other bytes have another one.
+    /// Appends the name of the type: types with other bytes have another one. (What is in a [`Boxed`](crate::Boxed) is not
+    /// named: the type around it has to be.)
     fn name(out: &mut String);
 
     /// Writes it.
@@ -315,7 +317,7 @@ impl<'a, A: ActorBytes> StoreReader<'a, A> {
             return true;
         }
         let runs = self.context.of(actor).map(causal::IntervalSet::runs).unwrap_or_default();
-        runs.iter().any(|run| run.first <= first && last <= run.last)
+        runs.get(runs.partition_point(|run| run.last < first)).is_some_and(|run| run.first <= first && last <= run.last)
     }
 
     /// The dot of something that is there: it has been seen.
@@ -433,6 +435,37 @@ impl<S: StoreBytes> Delta<S> {
         let store = S::read(&mut reader)?;
         canonical(bytes, Self::from_parts(store, reader.context, is_named), Self::to_bytes)
     }
+}
+
+impl<S: StoreBytes> Digest<S> {
+    /// The canonical bytes, to be sent.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (context, live) = self.parts();
+        let mut out = header(DIGEST, &name_of::<S>());
+        for part in [context.to_bytes(), live.to_bytes()] {
+            item::put_varint(part.len() as u64, &mut out);
+            out.extend_from_slice(&part);
+        }
+        out
+    }
+
+    /// The digest with these bytes. Allocates in proportion to them, whatever they announce.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for anything but the canonical bytes of a digest of this type.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(bytes);
+        read_header(&mut from, DIGEST, &name_of::<S>())?;
+        let mut next = || CausalContext::from_bytes(from.counted()?).map_err(|why| from.refuse(why.reason));
+        let (context, live) = (next()?, next()?);
+        canonical(bytes, Self::from_parts(context, live), Self::to_bytes)
+    }
+}
+
+/// The header of the records of an object of this type.
+pub(crate) fn records_header<S: StoreBytes>() -> Vec<u8> {
+    header(RECORD, &name_of::<S>())
 }
 
 /// Gives a struct of dot stores bytes, field by field: the companion of [`dot_store!`](crate::dot_store). The name is part of

@@ -1,11 +1,13 @@
 //! Data types that merge: dots with payloads, and a way to read them.
 //!
-//! Every type is a *dot store* (which dots live where) under one context (everything ever seen), and one merge
-//! serves them all: [`causal::DotFun::join`]. Types differ only in their operations (which dots to replace, which
-//! to add) and readings (how live dots become a value).
+//! Every type but the plain lattices is a *dot store* (which dots live where) under one context (everything ever seen),
+//! merged by one rule: a dot stays if both have it, or if the side that lacks it has never seen it
+//! ([`causal::DotFun::join`]). Types differ in their operations (which dots to replace, which to add) and readings (how
+//! live dots become a value).
 //!
-//! Two forms share this: the types for memory, which a [`Replica`] edits, and the [`Entry`] of a stored cell, which a
-//! node of a cluster keeps cell by cell and [`reading`] interprets.
+//! Two forms share this code: an object in memory, which a [`Replica`] edits, and one that is kept place by place in
+//! records ([`Stored`]). The nodes of a cluster keep cells of one kind for all types ([`Entry`]), which [`reading`]
+//! interprets.
 //!
 //! ```
 //! use causal::Minter;

@@ -1,6 +1,6 @@
 //! A log: entries in one order everywhere, and cursors that miss nothing.
 
-use causal::{Actor, CausalContext, Dot, DotFun, Hlc};
+use causal::{Actor, ActorBytes, CausalContext, DecodeError, Dot, DotFun, Hlc};
 
 use crate::dot_store;
 use crate::register::Stamped;
@@ -39,6 +39,22 @@ pub struct Cursor<A> {
 impl<A> Default for Cursor<A> {
     fn default() -> Self {
         Self { read: CausalContext::default() }
+    }
+}
+
+impl<A: ActorBytes> Cursor<A> {
+    /// The canonical bytes: those of what was read, as a context.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.read.to_bytes()
+    }
+
+    /// The cursor with these bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for anything but the canonical bytes of a cursor.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        CausalContext::from_bytes(bytes).map(|read| Self { read })
     }
 }
 
@@ -126,7 +142,7 @@ impl<A: Actor, V: Clone + PartialEq> Edit<'_, Log<A, V>> {
 
 #[cfg(test)]
 mod tests {
-    use super::Log;
+    use super::{Cursor, Log};
     use crate::{Error, Replica};
     use causal::{Hlc, Minter};
 
@@ -171,5 +187,16 @@ mod tests {
         assert_eq!(a.between(at(3), at(2)).count(), 0);
         let _ = a.edit(|log| log.trim(at(3))).unwrap();
         assert_eq!(entries(&a), ["three"]);
+    }
+
+    #[test]
+    fn a_reader_goes_on_where_it_was_with_a_cursor_that_was_kept_as_bytes() {
+        let mut log = Replica::<Log<u64, u8>>::new(Minter::once(1));
+        let _ = log.edit(|log| log.append(1)).unwrap();
+        let mut cursor = Cursor::default();
+        assert_eq!(log.read(&mut cursor).count(), 1);
+        let mut kept = Cursor::from_bytes(&cursor.to_bytes()).unwrap();
+        let _ = log.edit(|log| log.append(2)).unwrap();
+        assert!(log.read(&mut kept).eq(&[2]));
     }
 }

@@ -190,7 +190,7 @@ impl<S: DotStore> Replica<S> {
         Ok(self.commit(touched))
     }
 
-    /// Runs a change; what it touched, and whether it may be.
+    /// Runs a change without doing it; gives what it touched.
     pub(crate) fn draft<R>(
         &mut self,
         change: impl FnOnce(&mut Edit<'_, S>) -> Result<R, Error<S::Actor>>,
@@ -328,17 +328,13 @@ impl<A: Actor> Session<A> {
         if self.is_unchanged { Ok(()) } else { Err(Error::Stale) }
     }
 
-    /// A place was changed on behalf of somebody who has not seen all of it: indexes do not count what is there.
-    pub(crate) fn forget_indexes(&mut self) {
-        self.is_unchanged &= self.seen.is_none();
-    }
-
     /// Has that one seen all of these, or some of them?
     pub(crate) fn sees_run(&self, actor: &A, run: Run) -> (bool, bool) {
         let Some(seen) = &self.seen else { return (true, true) };
         let runs = seen.of(actor).map(causal::IntervalSet::runs).unwrap_or_default();
-        let all = runs.iter().any(|seen| seen.first <= run.first && run.last <= seen.last);
-        (all, runs.iter().any(|seen| seen.first <= run.last && run.first <= seen.last))
+        let overlap = runs.get(runs.partition_point(|seen| seen.last < run.first));
+        let overlap = overlap.filter(|seen| seen.first <= run.last);
+        (overlap.is_some_and(|seen| seen.first <= run.first && run.last <= seen.last), overlap.is_some())
     }
 
     /// Looks at a history that came from elsewhere: it can know of no dot that names nothing yet.

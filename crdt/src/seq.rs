@@ -252,8 +252,8 @@ impl<A: Actor, T: Clone + PartialEq> DotStore for Seq<A, T> {
         if let Some(base) = base {
             for span in base.order.spans().filter(|span| span.is_live()) {
                 let actor = base.order.names.name(span.id.actor);
-                let seen: Vec<bool> =
-                    (0..span.len).map(|at| session.sees(&base.order.names.dot(span.id.plus(at)))).collect();
+                let goes = |dot: Dot<A>| session.sees(&dot) && !session.context.contains(&dot); // not removed already
+                let seen: Vec<bool> = (0..span.len).map(|at| goes(base.order.names.dot(span.id.plus(at)))).collect();
                 let mut from = 0;
                 for run in seen.chunk_by(|x, y| x == y) {
                     if run[0] {
@@ -265,7 +265,6 @@ impl<A: Actor, T: Clone + PartialEq> DotStore for Seq<A, T> {
                 }
             }
         }
-        session.forget_indexes();
         if len > 0 {
             delta.draft.record(base.map_or(0, Seq::len), Step { replaces: 0..len, inserted: None });
         }

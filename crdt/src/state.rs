@@ -133,7 +133,7 @@ impl<S: DotStore> State<S> {
     }
 
     /// The whole state as deltas that have nothing in common and together are all of it: one for each live dot, and
-    /// one for each run of dots that are not live any more.
+    /// one for each run of dots that are not live any more. O(n^2): for tests, and for small states.
     pub fn parts(&self) -> Vec<Delta<S>> {
         let live = self.store.dots();
         let mut parts = Vec::new();
@@ -156,6 +156,17 @@ impl<S: DotStore> State<S> {
 pub struct Digest<S: DotStore> {
     context: CausalContext<S::Actor>,
     live: CausalContext<S::Actor>,
+}
+
+impl<S: DotStore> Digest<S> {
+    pub(crate) fn from_parts(context: CausalContext<S::Actor>, live: CausalContext<S::Actor>) -> Self {
+        Self { context, live }
+    }
+
+    /// What was seen, what lives.
+    pub(crate) fn parts(&self) -> (&CausalContext<S::Actor>, &CausalContext<S::Actor>) {
+        (&self.context, &self.live)
+    }
 }
 
 impl<S: DotStore> Delta<S> {

@@ -5,7 +5,8 @@
 //! and two small records.
 //!
 //! ```text
-//! name 'c'                      the greatest clock reading given out or seen, 8 bytes, big endian; the context
+//! name 'c'                      version, kind 0 and type (4 bytes, as in all bytes); the greatest clock reading given
+//!                               out or seen (8 bytes, big endian); the context
 //! name 'p' path                 a place: its live dots with what they say; paths are ordered as the keys in them are
 //! ```
 //!
@@ -20,6 +21,7 @@ use std::fmt;
 
 use causal::{CausalContext, Hlc, Lease, Minter, Reader};
 
+use crate::bytes::records_header;
 use crate::{Delta, Edit, Error, KeyBytes, Place, Replica, State, StoreBytes};
 
 /// Ordered storage of small records.
@@ -106,10 +108,13 @@ impl<S: StoreBytes<Actor: Send + 'static>, R: Records> Stored<S, R> {
         let mut prefix = Vec::new();
         name.to_vec().write_key(&mut prefix);
         let record = records.get(&[&prefix, &b"c"[..]].concat()).map_err(failed)?;
-        let (clock, context) = match record.as_deref().map(<[u8]>::split_first_chunk) {
+        let header = records_header::<S>();
+        let (clock, context) = match record {
             None => (Hlc(0), CausalContext::new()),
-            Some(None) => return Err(failed("the context is cut off")),
-            Some(Some((clock, context))) => {
+            Some(record) => {
+                let rest = record.strip_prefix(header.as_slice());
+                let rest = rest.ok_or(failed("they are of another type or release"))?;
+                let (clock, context) = rest.split_first_chunk().ok_or(failed("the context is cut off"))?;
                 (Hlc(u64::from_be_bytes(*clock)), CausalContext::from_bytes(context).map_err(failed)?)
             }
         };
@@ -123,23 +128,22 @@ fn failed<A>(why: impl fmt::Display) -> Error<A> {
     Error::Records(why.to_string())
 }
 
-type Places = BTreeMap<Vec<u8>, Place>;
+/// By path; what is [listed](Place::Listed) there beside what is there.
+type Places = BTreeMap<(Vec<u8>, bool), Place>;
 
 /// The places of a store, by path.
 fn places<S: StoreBytes>(store: &S) -> Places {
     let mut places = Places::new();
     store.unload(&mut Vec::new(), &mut |path, place| {
-        if place != Place::Empty || !places.contains_key(path) {
-            places.insert(path.to_vec(), place);
-        }
+        places.insert((path.to_vec(), place == Place::Listed), place);
     });
     places
 }
 
 /// Has this been loaded, by itself or with everything around it?
-fn is_loaded(loaded: &Places, path: &[u8], place: &Place) -> bool {
-    let is_listed = |len: usize| loaded.get(&path[..len]) == Some(&Place::Listed);
-    (0..=path.len()).any(is_listed) || (*place != Place::Listed && loaded.contains_key(path))
+fn is_loaded(loaded: &Places, path: &[u8], is_listed: bool) -> bool {
+    let around = |len: usize| loaded.contains_key(&(path[..len].to_vec(), true));
+    (0..=path.len()).any(around) || (!is_listed && loaded.contains_key(&(path.to_vec(), false)))
 }
 
 /// Loads all places whose keys begin with `prefix`; paths begin at `start`.
@@ -182,7 +186,6 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     /// # Errors
     /// [`Error::Records`].
     pub fn load_all(&self) -> Result<State<S>, Error<S::Actor>> {
-        self.check()?;
         Ok(State::from_parts(self.load_under(&[])?, self.context().clone()))
     }
 
@@ -192,12 +195,14 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     /// # Errors
     /// [`Error::Records`].
     pub fn load_under(&self, path: &[u8]) -> Result<S, Error<S::Actor>> {
+        self.check()?;
         let mut store = S::default();
         scan(&self.records, &self.key(path), self.prefix.len() + 1, &mut store)?;
         Ok(store)
     }
 
-    /// [`Replica::edit`]. The change may run more than once, each time as if it were the first.
+    /// [`Replica::edit`]. The change may run more than once, and sees all of what it looks at only the last time: before
+    /// that, places may seem to be empty that are not. Only its last outcome counts; it must not rely on the others.
     ///
     /// # Errors
     /// [`Error::Records`], and those of [`Replica::edit`].
@@ -224,7 +229,7 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
             self.replica.begin(at);
             let (touched, done) = self.replica.draft(&mut change);
             let mut news = places(&touched);
-            news.retain(|path, place| !is_loaded(&loaded, path, place));
+            news.retain(|(path, is_listed), _| !is_loaded(&loaded, path, *is_listed));
             if news.is_empty() {
                 break done.map(|()| touched);
             }
@@ -312,8 +317,8 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     }
 
     fn load(&mut self, wanted: &Places) -> Result<(), Error<S::Actor>> {
-        for (path, place) in wanted {
-            if *place == Place::Listed {
+        for (path, is_listed) in wanted.keys() {
+            if *is_listed {
                 let prefix = self.key(path);
                 let (start, store) = (self.prefix.len() + 1, self.replica.state_mut().store_mut());
                 scan(&self.records, &prefix, start, store)?;
@@ -328,17 +333,18 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     /// Writes the places that a delta touches, as they are now.
     fn persist(&mut self, delta: &Delta<S>, before: CausalContext<S::Actor>) -> Result<(), Error<S::Actor>> {
         let mut now = places(&**self.replica.state());
-        let touched = places(delta.touched()).into_iter().filter(|(_, place)| *place != Place::Listed);
-        let touched = touched.map(|(path, _)| (now.remove(&path), path));
+        let touched = places(delta.touched()).into_keys().filter(|(_, is_listed)| !is_listed);
+        let touched = touched.map(|key| (now.remove(&key), key.0));
         self.write(touched.collect(), before)
     }
 
     /// Writes all places that are not as they were.
     fn persist_all(&mut self, was: Places, before: CausalContext<S::Actor>) -> Result<(), Error<S::Actor>> {
         let now = places(&**self.replica.state());
-        let gone = was.keys().filter(|path| !now.contains_key(*path)).map(|path| (None, path.clone()));
+        let gone = was.keys().filter(|key| !now.contains_key(*key)).map(|(path, _)| (None, path.clone()));
         let mut changed: Vec<_> = gone.collect();
-        changed.extend(now.into_iter().filter(|it| was.get(&it.0) != Some(&it.1)).map(|(path, it)| (Some(it), path)));
+        changed
+            .extend(now.into_iter().filter(|it| was.get(&it.0) != Some(&it.1)).map(|((path, _), it)| (Some(it), path)));
         self.write(changed, before)
     }
 
@@ -350,7 +356,8 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
         let record = |place| if let Some(Place::Lives(record)) = place { Some(record) } else { None };
         let mut batch: Vec<_> = places.into_iter().map(|(place, path)| (self.key(&path), record(place))).collect();
         if !batch.is_empty() || *self.context() != before {
-            let record = [&self.replica.last_tick().0.to_be_bytes()[..], &self.context().to_bytes()].concat();
+            let clock = self.replica.last_tick().0.to_be_bytes();
+            let record = [&records_header::<S>()[..], &clock, &self.context().to_bytes()].concat();
             batch.push(([&self.prefix, &b"c"[..]].concat(), Some(record)));
         }
         let written = self.records.write(batch);

@@ -45,7 +45,7 @@ impl<S: StoreBytes> State<S> {
 
 impl<S: StoreBytes> Replica<S> {
     /// [`Self::edit_at`] on behalf of the client who was given `token`: only what that client had seen is replaced or
-    /// removed.
+    /// removed. O(n).
     ///
     /// ```
     /// use causal::{Minter, Seal};
@@ -76,7 +76,7 @@ impl<S: StoreBytes> Replica<S> {
         change: impl FnOnce(&mut Edit<'_, S>) -> Result<R, Error<S::Actor>>,
     ) -> Result<Delta<S>, Error<S::Actor>> {
         let token: Token<S::Actor> = seal.from_text(&place::<S>(object), token).map_err(refused)?;
-        let is_unchanged = token.note == fingerprint(self.state());
+        let is_unchanged = token.context == *self.state().context() && token.note == fingerprint(self.state());
         self.edit_for(token.context, is_unchanged, wall_ms, change)
     }
 }
@@ -155,6 +155,15 @@ mod tests {
         ];
         assert!(stale.into_iter().all(|outcome| outcome.err() == Some(Error::Stale)));
         assert_eq!(text.to_string(), "bc");
+    }
+
+    #[test]
+    fn a_text_that_is_as_it_was_seen_can_be_cleared_and_written_anew() {
+        let mut text = Replica::<Text<u64>>::new(Minter::once(1));
+        let _ = text.edit(|it| it.push("abc")).unwrap();
+        let token = text.state().token(&seal(), b"x").unwrap();
+        let _ = text.edit_seen(&seal(), b"x", &token, 0, |it| it.clear().and(it.push("d"))).unwrap();
+        assert_eq!(text.to_string(), "d");
     }
 
     /// Also what is waiting for its place was not seen.

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use causal::{Minter, Reason};
 use crdt::{
-    AwMap, AwSet, BoundedCounter, Counter, Deadline, Delta, Document, DwFlag, Edit, Error, EwFlag, Expiring, GCounter,
-    GSet, Hll, Lattice, LatticeBytes, Log, LwwRegister, LwwSet, MaxRegister, MinRegister, MvRegister, Num, Owner,
-    PnCounter, Replica, RwSet, Seq, State, StoreBytes, Text, ZSet,
+    AwMap, AwSet, BoundedCounter, Counter, Deadline, Delta, Digest, Document, DwFlag, Edit, Error, EwFlag, Expiring,
+    GCounter, GSet, Hll, Lattice, LatticeBytes, Log, LwwRegister, LwwSet, MaxRegister, MinRegister, MvRegister, Num,
+    Owner, PnCounter, Replica, RwSet, Seq, State, StoreBytes, Text, ZSet,
 };
 use quickcheck::{Arbitrary, Gen};
 
@@ -56,6 +56,10 @@ fn state_again<S: StoreBytes<Actor = u64>>(bytes: &[u8]) -> Result<Vec<u8>, Reas
     Ok(state.to_bytes())
 }
 
+fn digest_again<S: StoreBytes>(bytes: &[u8]) -> Result<Vec<u8>, Reason> {
+    Digest::<S>::from_bytes(bytes).map(|digest| digest.to_bytes()).map_err(|why| why.reason)
+}
+
 fn delta_again<S: StoreBytes>(bytes: &[u8]) -> Result<Vec<u8>, Reason> {
     Delta::<S>::from_bytes(bytes).map(|delta| delta.to_bytes()).map_err(|why| why.reason)
 }
@@ -68,7 +72,7 @@ type Step<S> = fn(&mut Edit<'_, S>) -> Result<(), Error<u64>>;
 
 /// Two replicas, 7 and 9: each step is done by one of them, and the second has seen the first one's only at the end. The
 /// state of both together, and the last delta.
-fn samples<S: StoreBytes<Actor = u64> + 'static>(name: &str, steps: &[Step<S>]) -> [Sample; 2] {
+fn samples<S: StoreBytes<Actor = u64> + 'static>(name: &str, steps: &[Step<S>]) -> [Sample; 3] {
     let [mut a, mut b] = [7, 9].map(|actor| Replica::<S>::new(Minter::once(actor)));
     let mut last = Delta::default();
     for (at, step) in steps.iter().enumerate() {
@@ -77,7 +81,9 @@ fn samples<S: StoreBytes<Actor = u64> + 'static>(name: &str, steps: &[Step<S>]) 
     }
     a.merge(b.state()).unwrap();
     let state = Sample { name: format!("{name} state"), bytes: a.state().to_bytes(), decode: state_again::<S> };
-    [state, Sample { name: format!("{name} delta"), bytes: last.to_bytes(), decode: delta_again::<S> }]
+    let delta = Sample { name: format!("{name} delta"), bytes: last.to_bytes(), decode: delta_again::<S> };
+    let digest = a.state().digest().to_bytes();
+    [state, delta, Sample { name: format!("{name} digest"), bytes: digest, decode: digest_again::<S> }]
 }
 
 fn lattice<L: LatticeBytes>(name: &str, state: &L) -> [Sample; 2] {
@@ -97,7 +103,7 @@ fn all() -> Vec<Sample> {
     stock.take(1).unwrap();
     let mut hll = Hll::default();
     ["a", "b", "c"].iter().for_each(|thing| hll.join(&hll.clone().add(thing.as_bytes()).unwrap_or_default()));
-    let groups = [
+    let objects = [
         samples::<EwFlag<u64>>("ew-flag", &[|it| it.enable(), |it| it.disable(), |it| it.enable()]),
         samples::<DwFlag<u64>>("dw-flag", &[|it| it.enable(), |it| it.disable(), |it| it.enable()]),
         samples::<MvRegister<u64, String>>(
@@ -167,13 +173,15 @@ fn all() -> Vec<Sample> {
                 |it| it.map().at("list").list().push(7.into()),
             ],
         ),
+    ];
+    let lattices = [
         lattice("g-counter", sum.state()),
         lattice("pn-counter", up.state()),
         lattice("bounded-counter", stock.state()),
         lattice("g-set", &GSet::from_iter([3u64, 5, 8])),
         lattice("hll", &hll),
     ];
-    groups.into_iter().flatten().collect()
+    objects.into_iter().flatten().chain(lattices.into_iter().flatten()).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

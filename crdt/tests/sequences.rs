@@ -103,6 +103,22 @@ fn what_waits_for_its_place_is_cleared_with_the_rest() {
     assert_eq!(b.to_string(), "12");
 }
 
+/// Clearing once noted as removed what the same edit had removed already, in a run of its own.
+#[test]
+fn what_was_removed_in_the_same_edit_is_not_cleared_again() {
+    let [mut a, mut b] = ["a", "b"].map(replica);
+    b.apply(&a.edit(|text| text.push("abcde")).unwrap()).unwrap();
+    let steps = |text: &mut crdt::Edit<'_, Text<&'static str>>| {
+        text.remove(1..2)?;
+        text.insert(2, "xy")?;
+        text.clear()?;
+        text.push("z")
+    };
+    b.apply(&a.edit(steps).unwrap()).unwrap();
+    assert_eq!((a.state(), b.to_string(), a.characters().runs()), (b.state(), "z".to_owned(), b.characters().runs()));
+    assert_eq!((a.len(), a.characters().runs()), (1, 4));
+}
+
 quickcheck::quickcheck! {
     /// However many steps an edit has, it reads as the same steps one by one on a string.
     fn an_edit_of_many_steps_is_its_steps(before: String, steps: Vec<(u8, u8, String)>) -> bool {

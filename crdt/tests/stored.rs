@@ -299,6 +299,31 @@ fn removing_a_key_loads_what_is_under_it() {
     assert_eq!(notes.load_all().unwrap().map().unwrap().len(), 99);
 }
 
+/// A box whose only place has the path of the box: that it was asked for once hid that it was emptied.
+#[test]
+fn a_box_of_one_place_is_emptied_in_records_too() {
+    #[derive(Clone, Debug, Default, PartialEq)]
+    struct Flagged {
+        flag: crdt::Boxed<crdt::DotSet<u64>>,
+    }
+    crdt::dot_store!(Flagged<> by u64 { flag: crdt::Boxed<crdt::DotSet<u64>> });
+    crdt::store_bytes!(Flagged<> by u64, "flagged" { flag: crdt::Boxed<crdt::DotSet<u64>> });
+    let mut it = Stored::<Flagged, _>::open(Memory::new(), b"", Minter::once(1)).unwrap();
+    let set = |it: &mut crdt::Edit<'_, Flagged>| it.field(|it| &it.flag, |it| &mut it.flag).inside().replace(());
+    let _ = it.edit(set).unwrap();
+    assert!(it.load_all().unwrap().flag.get().is_some());
+    let _ = it.edit(|it| it.clear()).unwrap();
+    assert!(it.load_all().unwrap().flag.get().is_none());
+}
+
+#[test]
+fn records_of_another_type_are_refused() {
+    let mut num = Stored::<Num<u64>, _>::open(Memory::new(), b"x", Minter::once(1)).unwrap();
+    let _ = num.edit(|num| num.set(1)).unwrap();
+    let opened = Stored::<Counter<u64>, _>::open(num.into_records(), b"x", Minter::once(2));
+    assert_eq!(opened.err(), Some(Error::Records("they are of another type or release".into())));
+}
+
 #[test]
 fn a_map_of_maps_loads_the_place_it_changes() {
     type Carts = AwMap<String, AwMap<String, Counter<u64>>>;
@@ -347,5 +372,5 @@ fn damaged_records_are_an_error_and_nothing_is_changed() {
     assert_eq!(*set.records(), records);
     records.insert(CONTEXT.to_vec(), vec![1, 2, 3]);
     let cut = Stored::<AwSet<u64, u64>, _>::open(records, b"x", Minter::once(2)).err();
-    assert_eq!(cut, Some(Error::Records("the context is cut off".into())));
+    assert_eq!(cut, Some(Error::Records("they are of another type or release".into())));
 }

@@ -40,8 +40,9 @@ macro_rules! auction {
 
 auction!(Auction, |mut bids, cents| bids.replace(Bid(cents)).map(drop));
 auction!(Mended, |mut bids, cents| {
-    bids.discard(|_, bid| bid.0 <= cents);
-    bids.mint(|_| Bid(cents)).map(drop)
+    let new = bids.mint(|_| Bid(cents))?; // before anything is discarded: half a step is no step
+    bids.discard(|dot, bid| *dot != new && bid.0 <= cents);
+    Ok(())
 });
 
 #[test]

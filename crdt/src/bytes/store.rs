@@ -228,7 +228,7 @@ fn read_seen<A: ActorBytes>(from: &mut StoreReader<'_, A>) -> Result<Vec<Seen<A>
     (0..from.varint()?).map(|_| Ok(Seen { run: from.dot()?, mark: read_mark(from)? })).collect()
 }
 
-/// 0 for never; a time, plus one.
+/// 0 for never; 1, then the time.
 impl ItemBytes for Deadline {
     const NAME: &'static str = "deadline";
 

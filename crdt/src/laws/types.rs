@@ -268,7 +268,7 @@ fn increments(command: &Counting) -> bool {
     matches!(command, Counting::Add(_))
 }
 
-/// Increments are odd and of both signs, so that sums tell which were counted.
+/// Increments are of both signs, and their sums tell which were counted.
 pub(super) fn amount(number: u8) -> i64 {
     [1, 10, -100][usize::from(number % 3)]
 }
