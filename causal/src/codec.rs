@@ -219,6 +219,7 @@ fn read_runs(from: &mut Reader<'_>) -> Result<IntervalSet, DecodeError> {
 /// How many actors there are to read.
 #[derive(Clone, Copy)]
 pub(crate) enum Actors {
+    #[cfg(feature = "token")]
     Exactly(u64),
     UntilTheEnd,
 }
@@ -228,7 +229,9 @@ impl Actors {
     fn next(&mut self, from: &Reader<'_>) -> bool {
         match self {
             Actors::UntilTheEnd => !from.rest().is_empty(),
+            #[cfg(feature = "token")]
             Actors::Exactly(0) => false,
+            #[cfg(feature = "token")]
             Actors::Exactly(left) => {
                 *left -= 1;
                 true

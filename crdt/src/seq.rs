@@ -10,7 +10,7 @@ use std::ops::{Bound, Range, RangeBounds};
 use causal::{Actor, ActorBytes, CausalContext, Dot, DoubleSpentDot, Hlc, Run};
 use smallvec::SmallVec;
 
-use crate::replica::Session;
+use crate::session::Session;
 use crate::{DotStore, Edit, Error, dot_store, store_bytes};
 use draft::{Draft, Inserted, Piece, Step};
 use order::Ordered;
