@@ -78,10 +78,7 @@ impl<S: DotStore> Boxed<S> {
         self.is_listed
     }
 
-    pub(crate) fn store_mut(&mut self) -> &mut S
-    where
-        S: Default,
-    {
+    pub(crate) fn store_mut(&mut self) -> &mut S {
         self.store.get_or_insert_default()
     }
 
@@ -178,5 +175,38 @@ impl<'e, S: DotStore> Edit<'e, Boxed<S>> {
     /// [`Self::inside`], for as long as this lasts.
     pub(crate) fn into_inside(self) -> Edit<'e, S> {
         self.into_box(|base| base.store.as_deref(), |delta| delta.store.get_or_insert_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use causal::{Minter, Reason};
+
+    use crate::{Document, Edit, Error, MAX_DEPTH, Replica, State};
+
+    /// A box within a box, so many deep, and a number in the innermost.
+    fn nest(place: &mut Edit<'_, Document<u64>>, depth: u16) -> Result<(), Error<u64>> {
+        if depth == 1 { place.counter().add(1) } else { nest(&mut place.map().at("a"), depth - 1) }
+    }
+
+    #[test]
+    fn places_go_so_deep_and_no_deeper() {
+        let mut document = Replica::<Document<u64>>::new(Minter::once(1));
+        let _ = document.edit(|place| nest(place, MAX_DEPTH)).unwrap();
+        let bytes = document.state().to_bytes();
+        assert_eq!(State::from_bytes(&bytes).as_ref(), Ok(document.state()));
+        assert_eq!(document.edit(|place| nest(place, MAX_DEPTH + 1)), Err(Error::TooDeep));
+        assert_eq!(document.state().to_bytes(), bytes);
+    }
+
+    /// Each level takes nine bytes, and the stack that reads it many more.
+    #[test]
+    fn bytes_that_go_deeper_are_refused_before_they_end() {
+        let mut bytes = State::<Document<u64>>::new().to_bytes();
+        bytes.truncate(bytes.len() - 6); // without the six empty boxes
+        for _ in 0..10_000 {
+            bytes.extend([0, 0, 0, 0, 0, 1, 1, 1, b'a']);
+        }
+        assert_eq!(State::<Document<u64>>::from_bytes(&bytes).unwrap_err().reason, Reason::Overflow);
     }
 }
