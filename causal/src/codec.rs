@@ -53,6 +53,8 @@ pub enum Reason {
     UnknownVersion(u8),
     /// A context where a set is wanted, or the other way round: the first byte.
     OtherKind(u8),
+    /// Bytes that do not match their checksum.
+    Damaged,
 }
 
 impl fmt::Display for Reason {
@@ -63,6 +65,7 @@ impl fmt::Display for Reason {
             Reason::Overflow => "a number is too large",
             Reason::NotText => "a text is not UTF-8",
             Reason::NotSeen => "a value has a dot that was never seen",
+            Reason::Damaged => "the bytes do not match their checksum",
             Reason::HasGaps => "the counters have gaps, and the form without gaps is wanted",
             Reason::UnknownVersion(byte) => return write!(f, "byte {byte:#04x} is no version this release knows (1)"),
             Reason::OtherKind(byte) => {

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use causal::{ActorBytes, CausalContext, DecodeError, Dot, Hlc, MAX_COUNTER, Reader, Reason};
 use xxhash_rust::xxh3::xxh3_64;
 
+pub(crate) use item::put_varint;
 pub use item::{ItemBytes, KeyBytes};
 pub use lattice::LatticeBytes;
 
@@ -46,6 +47,11 @@ pub enum Place {
     Empty,
     /// In the delta of an edit: everything whose path begins with this one was asked for.
     Listed,
+    /// A part of a place that is kept in several records, if it is not as its record says: what it is now, or that it is
+    /// gone. Its path begins with the place's.
+    Page(Option<Vec<u8>>),
+    /// Such a part that was looked for, and has not been loaded.
+    Missing,
 }
 
 /// What is told of each place: its path, and what is there.
@@ -54,6 +60,9 @@ pub type Visit<'a> = dyn FnMut(&[u8], Place) + 'a;
 /// A dot store that has bytes. All types of this crate do, if what is in them does; for a struct of one's own:
 /// [`store_bytes!`](crate::store_bytes).
 pub trait StoreBytes: DotStore<Actor: ActorBytes> {
+    /// Are there places that are kept in several records, of which not all are loaded?
+    const HAS_PAGES: bool = false;
+
     /// Appends the name of the type: types with other bytes have another one. (What is in a [`Boxed`](crate::Boxed) is not
     /// named: the type around it has to be.)
     fn name(out: &mut String);
@@ -67,7 +76,8 @@ pub trait StoreBytes: DotStore<Actor: ActorBytes> {
     /// [`DecodeError`] if the bytes are not such a store's.
     fn read(from: &mut StoreReader<'_, Self::Actor>) -> Result<Self, DecodeError>;
 
-    /// Visits each place by its path, which is in the order of the keys it is made of; none is the beginning of another.
+    /// Visits each place by its path, which is in the order of the keys it is made of; none is the beginning of another
+    /// place's. Of a place that is kept in several records, those that are new or gone, and those that are missing.
     fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>);
 
     /// Takes in the record of a place.
@@ -492,6 +502,8 @@ pub(crate) fn records_header<S: StoreBytes>() -> Vec<u8> {
 macro_rules! store_bytes {
     ($name:ident<$($parameter:ident $(: $bound:path)?),*> by $actor:ty, $title:literal $(, where [$($clause:tt)*])? { $($field:ident: $store:ty),+ $(,)? }) => {
         impl<$($parameter $(: $bound)?),*> $crate::StoreBytes for $name<$($parameter),*> $(where $($clause)*)? {
+            const HAS_PAGES: bool = $(<$store as $crate::StoreBytes>::HAS_PAGES)||+;
+
             fn name(out: &mut String) {
                 out.push_str($title);
                 let mut separator = '(';

@@ -187,20 +187,30 @@ impl<A: Actor> Num<A> {
     /// The number, if it was ever set or added to and not removed since; saturates at the ends of `i64`.
     #[must_use]
     pub fn value(&self) -> Option<i64> {
-        let tallies = tallies(self.live.iter());
-        let sets = self.live.iter().filter_map(|(dot, said)| match said {
-            Contribution::Set { at, value, .. } => Some(((at, dot), *value)),
-            Contribution::Tally(_) | Contribution::Reset(_) => None,
-        });
-        match sets.max_by_key(|(order, _)| *order) {
-            Some((_, set)) => Some(set.saturating_add(tallies.value())),
-            None if tallies.is_empty() => None,
-            None => Some(tallies.value()),
-        }
+        number(self.live.iter())
+    }
+}
+
+/// What numbers read.
+fn number<'a, A: Actor + 'a>(live: impl Iterator<Item = (&'a Dot<A>, &'a Contribution<A>)> + Clone) -> Option<i64> {
+    let tallies = tallies(live.clone());
+    let sets = live.filter_map(|(dot, said)| match said {
+        Contribution::Set { at, value, .. } => Some(((at, dot), *value)),
+        Contribution::Tally(_) | Contribution::Reset(_) => None,
+    });
+    match sets.max_by_key(|(order, _)| *order) {
+        Some((_, set)) => Some(set.saturating_add(tallies.value())),
+        None if tallies.is_empty() => None,
+        None => Some(tallies.value()),
     }
 }
 
 impl<A: Actor> Edit<'_, Num<A>> {
+    /// The number now, this edit's steps included.
+    pub fn value(&mut self) -> Option<i64> {
+        number(self.field(|num| &num.live, |num| &mut num.live).everything())
+    }
+
     /// Adds `amount`, which may be negative.
     ///
     /// # Errors

@@ -103,6 +103,6 @@ pub use seq::{Seq, Text};
 pub use set::{AwSet, LwwSet, RwSet};
 pub use state::{Delta, Digest, State};
 pub use store::{DotMap, DotSet, DotStore, Payload};
-pub use stored::{Records, Stored};
+pub use stored::{Batch, Records, Stored};
 pub use tally::{Mark, Seen, Tallies, Tally};
 pub use zset::ZSet;

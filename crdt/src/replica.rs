@@ -7,7 +7,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use causal::{CausalContext, Hlc, HybridClock, Lease, Minter};
+use causal::{Hlc, HybridClock, Lease, Minter};
 
 use crate::session::Session;
 use crate::{Delta, DotStore, Edit, Error, State};
@@ -93,6 +93,11 @@ impl<S: DotStore> Replica<S> {
         self.clock = HybridClock::resume(last, MAX_AHEAD_MS);
     }
 
+    /// The delta that a draft would be.
+    pub(crate) fn drafted(&self, touched: S) -> Delta<S> {
+        Delta::new(touched, self.session.context.clone())
+    }
+
     /// Gives up the draft.
     pub(crate) fn give_up(&mut self) {
         self.session.fail();
@@ -142,7 +147,7 @@ impl<S: DotStore> Replica<S> {
     #[cfg(feature = "token")]
     pub(crate) fn edit_for<R>(
         &mut self,
-        seen: CausalContext<S::Actor>,
+        seen: causal::CausalContext<S::Actor>,
         is_unchanged: bool,
         wall_ms: u64,
         change: impl FnOnce(&mut Edit<'_, S>) -> Result<R, Error<S::Actor>>,

@@ -3,6 +3,7 @@
 mod bytes;
 mod draft;
 mod order;
+mod records;
 mod span;
 
 use std::ops::{Bound, Range, RangeBounds};
@@ -42,11 +43,13 @@ pub struct Seq<A, T> {
     order: Ordered<A, T>,
     /// In a delta that is being made: the steps so far.
     draft: Draft,
+    /// In the delta of an edit: has all of it been asked for?
+    is_listed: bool,
 }
 
 impl<A, T> Default for Seq<A, T> {
     fn default() -> Self {
-        Self { order: Ordered::default(), draft: Draft::Clean }
+        Self { order: Ordered::default(), draft: Draft::Clean, is_listed: false }
     }
 }
 
@@ -193,7 +196,7 @@ impl<A: Actor, T: Clone + PartialEq> DotStore for Seq<A, T> {
             while at < theirs.len {
                 let Some(id) = here(theirs.id.plus(at)) else { break };
                 let Some((ours, offset)) = self.order.span_of(id) else {
-                    let Some(next) = self.order.next_known(id) else { break };
+                    let Some(next) = self.order.next_known(id).filter(|_| !self.order.is_short()) else { break };
                     at += (next - id.counter).min((theirs.len - at) as u64) as usize;
                     continue;
                 };
@@ -246,6 +249,7 @@ impl<A: Actor, T: Clone + PartialEq> DotStore for Seq<A, T> {
     fn clear(place: &mut Edit<'_, Self>) -> Result<(), Error<A>> {
         let len = place.len();
         let (base, delta, session) = place.open();
+        delta.is_listed = true;
         let mut new: Vec<(Id, usize)> = Vec::new();
         new.extend(delta.order.loose.values().filter(|span| span.is_live()).map(|span| (span.id, span.len)));
         new.into_iter().for_each(|(id, len)| delta.order.kill(id, len));
@@ -290,6 +294,10 @@ impl<A: Actor, T: Clone + PartialEq> DotStore for Seq<A, T> {
         Hlc(0)
     }
 
+    fn list(&mut self) {
+        self.is_listed = true;
+    }
+
     fn dots(&self) -> CausalContext<A> {
         self.live()
     }
@@ -315,6 +323,35 @@ impl<A: Actor, T: Clone + PartialEq> Edit<'_, Seq<A, T>> {
     /// Is there none?
     pub fn is_empty(&mut self) -> bool {
         self.len() == 0
+    }
+
+    /// The elements of a range of indexes that are here now, or of as much of it as there is. O(log n + elements), see
+    /// [`Self::insert`].
+    pub fn values(&mut self, indexes: impl RangeBounds<usize>) -> Vec<T> {
+        let indexes = within(indexes, self.len());
+        let (base, delta, _) = self.open();
+        let Seq { order, draft, .. } = delta;
+        let pieces = match draft.picture(base.map_or(0, Seq::len)) {
+            Some(picture) => picture.range(indexes),
+            None => vec![Piece::Before(indexes)],
+        };
+        let mut values = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::Before(range) => {
+                    values.extend(base.into_iter().flat_map(|base| base.range(range.clone()).cloned()))
+                }
+                Piece::New { id, len } => {
+                    let mut left = len;
+                    while let Some((span, offset)) = order.span_of(id.plus(len - left)).filter(|_| left > 0) {
+                        let count = left.min(span.len - offset);
+                        values.extend_from_slice(&span.values[offset..offset + count]);
+                        left -= count;
+                    }
+                }
+            }
+        }
+        values
     }
 
     /// Appends an element. O(log n).
@@ -542,6 +579,11 @@ impl<A: Actor> Edit<'_, Text<A>> {
     /// [`Error::OutOfRange`].
     pub fn remove(&mut self, indexes: Range<usize>) -> Result<(), Error<A>> {
         self.characters().remove(indexes)
+    }
+
+    /// The characters of a range of indexes that are here now, or of as much of it as there is.
+    pub fn slice(&mut self, indexes: impl RangeBounds<usize>) -> String {
+        self.characters().values(indexes).into_iter().collect()
     }
 
     /// How many characters are here now, this edit's steps included.

@@ -8,12 +8,14 @@
 //! name 'c'                      version, kind 0 and type (4 bytes, as in all bytes); the greatest clock reading given
 //!                               out or seen (8 bytes, big endian); the context
 //! name 'p' path                 a place: its live dots with what they say; paths are ordered as the keys in them are
+//! name 'p' path more            of a sequence, a text, the order of a sorted set: the nodes of a tree
 //! ```
 //!
 //! The name of an object is written as a key is, so that none is the beginning of another.
 //!
 //! Which places an edit will touch is not known before it has run. So it runs, on what is loaded; if it has touched what
-//! was not, that is loaded, and it runs again, until there is nothing new. Nothing is written before.
+//! was not, that is loaded, and it runs again, until there is nothing new. What it changes in trees is tried out in the
+//! same way, on a copy of what is loaded of them. Nothing is written before.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -22,7 +24,7 @@ use std::fmt;
 use causal::{CausalContext, Hlc, Lease, Minter, Reader};
 
 use crate::bytes::records_header;
-use crate::{Delta, Edit, Error, KeyBytes, Place, Replica, State, StoreBytes};
+use crate::{Delta, Edit, Error, KeyBytes, Place, Replica, State, StoreBytes, StoreReader, StoreWriter};
 
 /// Ordered storage of small records.
 pub trait Records {
@@ -45,8 +47,11 @@ pub trait Records {
     ///
     /// # Errors
     /// If that may not have happened.
-    fn write(&mut self, batch: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), Self::Error>;
+    fn write(&mut self, batch: Batch) -> Result<(), Self::Error>;
 }
+
+/// Records to be written, or to be removed: key and record.
+pub type Batch = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// Records in memory: for tests, and for what need not last.
 impl Records for BTreeMap<Vec<u8>, Vec<u8>> {
@@ -62,7 +67,7 @@ impl Records for BTreeMap<Vec<u8>, Vec<u8>> {
         Ok(())
     }
 
-    fn write(&mut self, batch: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), Infallible> {
+    fn write(&mut self, batch: Batch) -> Result<(), Infallible> {
         for (key, record) in batch {
             match record {
                 Some(record) => drop(self.insert(key, record)),
@@ -73,8 +78,7 @@ impl Records for BTreeMap<Vec<u8>, Vec<u8>> {
     }
 }
 
-/// A replica of an object that is kept in records. A sequence is one record whole; everything else is a record per
-/// place.
+/// A replica of an object that is kept in records: one for each place, several for each sequence and text.
 ///
 /// ```
 /// use std::collections::BTreeMap;
@@ -124,6 +128,15 @@ impl<S: StoreBytes<Actor: Send + 'static>, R: Records> Stored<S, R> {
     }
 }
 
+/// Nothing is missing.
+fn found<A>(missing: &Places) -> Result<(), Error<A>> {
+    if missing.is_empty() { Ok(()) } else { Err(failed("one of a tree is not there")) }
+}
+
+fn is_page(place: &Place) -> bool {
+    matches!(place, Place::Page(_) | Place::Missing)
+}
+
 fn failed<A>(why: impl fmt::Display) -> Error<A> {
     Error::Records(why.to_string())
 }
@@ -144,6 +157,19 @@ fn places<S: StoreBytes>(store: &S) -> Places {
 fn is_loaded(loaded: &Places, path: &[u8], is_listed: bool) -> bool {
     let around = |len: usize| loaded.contains_key(&(path[..len].to_vec(), true));
     (0..=path.len()).any(around) || (!is_listed && loaded.contains_key(&(path.to_vec(), false)))
+}
+
+/// What a store has looked for in vain, because it is in records.
+fn missing<S: StoreBytes>(store: &S) -> Places {
+    let mut missing = Places::new();
+    if S::HAS_PAGES {
+        store.unload(&mut Vec::new(), &mut |path, place| {
+            if place == Place::Missing {
+                missing.insert((path.to_vec(), false), place);
+            }
+        });
+    }
+    missing
 }
 
 /// Loads all places whose keys begin with `prefix`; paths begin at `start`.
@@ -195,10 +221,53 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     /// # Errors
     /// [`Error::Records`].
     pub fn load_under(&self, path: &[u8]) -> Result<S, Error<S::Actor>> {
+        let store = self.load_records(path)?;
+        if !S::HAS_PAGES {
+            return Ok(store);
+        }
+        let bytes = StoreWriter::record(|to| store.write(to));
+        found(&missing(&store))?;
+        S::read(&mut StoreReader::record(&bytes).map_err(failed)?).map_err(failed)
+    }
+
+    /// [`Self::load_under`], with trees as they are in records.
+    fn load_records(&self, path: &[u8]) -> Result<S, Error<S::Actor>> {
         self.check()?;
         let mut store = S::default();
         scan(&self.records, &self.key(path), self.prefix.len() + 1, &mut store)?;
         Ok(store)
+    }
+
+    /// Reads what is here now, by the methods of an edit that look: they load what they need. What else `read` does is
+    /// not done. It may run more than once, as in [`Self::edit`].
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use causal::Minter;
+    /// use crdt::{Stored, Text};
+    /// let mut note = Stored::<Text<u64>, _>::open(BTreeMap::new(), b"note/", Minter::once(1))?;
+    /// let _ = note.edit(|note| note.push("far away and long ago"))?;
+    /// assert_eq!(note.read(|note| Ok(note.slice(4..8)))?, "away");
+    /// # Ok::<(), crdt::Error<u64>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Records`], and what `read` gives.
+    pub fn read<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Edit<'_, S>) -> Result<T, Error<S::Actor>>,
+    ) -> Result<T, Error<S::Actor>> {
+        self.check()?;
+        let (at, mut outcome) = (self.replica.last_tick(), None);
+        let drafted = self.draft(at, &mut |edit: &mut Edit<'_, S>| {
+            outcome = None;
+            outcome = Some(read(edit)?);
+            Ok(())
+        });
+        self.replica.give_up();
+        self.forget();
+        drafted?;
+        outcome.ok_or(failed("nothing was read"))
     }
 
     /// [`Replica::edit`]. The change may run more than once, and sees all of what it looks at only the last time: before
@@ -224,28 +293,60 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     ) -> Result<Delta<S>, Error<S::Actor>> {
         self.check()?;
         let at = self.replica.tick(wall_ms);
-        let mut loaded = Places::new();
-        let outcome = loop {
-            self.replica.begin(at);
-            let (touched, done) = self.replica.draft(&mut change);
-            let mut news = places(&touched);
-            news.retain(|(path, is_listed), _| !is_loaded(&loaded, path, *is_listed));
-            if news.is_empty() {
-                break done.map(|()| touched);
-            }
-            if let Err(why) = self.load(&news) {
-                self.replica.give_up();
-                break Err(why);
-            }
-            loaded.append(&mut news);
-        };
         let before = self.context().clone();
-        let outcome = outcome.and_then(|touched| {
+        let outcome = self.draft(at, &mut change).and_then(|touched| {
+            self.try_out(|trial, replica| trial.take(&replica.drafted(touched.clone())))
+                .inspect_err(|_| self.replica.give_up())?;
             let delta = self.replica.commit(touched);
             self.persist(&delta, before).map(|()| delta)
         });
-        *self.replica.state_mut().store_mut() = S::default();
+        self.forget();
         outcome
+    }
+
+    /// Runs a change on what is loaded until that is all it needs; gives what it touches.
+    fn draft<T>(
+        &mut self,
+        at: Hlc,
+        change: &mut impl FnMut(&mut Edit<'_, S>) -> Result<T, Error<S::Actor>>,
+    ) -> Result<S, Error<S::Actor>> {
+        let mut loaded = Places::new();
+        loop {
+            self.replica.begin(at);
+            let (touched, done) = self.replica.draft(&mut *change);
+            let mut news = places(&touched);
+            news.retain(|(path, is_listed), _| !is_loaded(&loaded, path, *is_listed));
+            news.append(&mut missing(&**self.replica.state()));
+            if news.is_empty() {
+                return done.map(|()| touched);
+            }
+            if let Err(why) = self.load(&news) {
+                self.replica.give_up();
+                return Err(why);
+            }
+            loaded.append(&mut news);
+        }
+    }
+
+    /// Loads what a change needs of trees: it is done to a copy of what is loaded, again and again, until nothing is missing.
+    fn try_out(&mut self, change: impl Fn(&mut State<S>, &Replica<S>)) -> Result<(), Error<S::Actor>> {
+        if !S::HAS_PAGES {
+            return Ok(());
+        }
+        loop {
+            let mut trial = self.replica.state().clone();
+            change(&mut trial, &self.replica);
+            let missing = missing(&*trial);
+            if missing.is_empty() {
+                return Ok(());
+            }
+            self.load(&missing)?;
+        }
+    }
+
+    /// Only the context stays in memory.
+    fn forget(&mut self) {
+        *self.replica.state_mut().store_mut() = S::default();
     }
 
     /// [`Replica::apply`].
@@ -272,16 +373,17 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
         self.check()?;
         let before = self.context().clone();
         let loaded = if delta.is_named() {
-            self.load(&places(delta.touched()))
+            let loaded = self.load(&places(delta.touched()));
+            loaded.and_then(|()| self.try_out(|trial, _| drop(trial.apply(delta))))
         } else {
-            self.load_under(&[]).map(|store| *self.replica.state_mut().store_mut() = store)
+            self.load_records(&[]).map(|store| *self.replica.state_mut().store_mut() = store)
         };
         let whole = if delta.is_named() { None } else { Some(places(&**self.replica.state())) };
         let outcome = loaded.and_then(|()| apply(&mut self.replica)).and_then(|()| match whole {
             None => self.persist(delta, before),
             Some(whole) => self.persist_all(whole, before),
         });
-        *self.replica.state_mut().store_mut() = S::default();
+        self.forget();
         outcome
     }
 
@@ -292,10 +394,10 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     pub fn merge(&mut self, other: &State<S>) -> Result<(), Error<S::Actor>> {
         self.check()?;
         let before = self.context().clone();
-        *self.replica.state_mut().store_mut() = self.load_under(&[])?;
+        *self.replica.state_mut().store_mut() = self.load_records(&[])?;
         let whole = places(&**self.replica.state());
         let outcome = self.replica.merge(other).and_then(|()| self.persist_all(whole, before));
-        *self.replica.state_mut().store_mut() = S::default();
+        self.forget();
         outcome
     }
 
@@ -317,14 +419,15 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     }
 
     fn load(&mut self, wanted: &Places) -> Result<(), Error<S::Actor>> {
-        for (path, is_listed) in wanted.keys() {
+        for ((path, is_listed), place) in wanted {
+            let (start, store) = (self.prefix.len() + 1, self.replica.state_mut().store_mut());
+            let key = [&self.prefix, &b"p"[..], path].concat();
             if *is_listed {
-                let prefix = self.key(path);
-                let (start, store) = (self.prefix.len() + 1, self.replica.state_mut().store_mut());
-                scan(&self.records, &prefix, start, store)?;
-            } else if let Some(record) = self.records.get(&self.key(path)).map_err(failed)? {
-                let store = self.replica.state_mut().store_mut();
+                scan(&self.records, &key, start, store)?;
+            } else if let Some(record) = self.records.get(&key).map_err(failed)? {
                 store.load(&mut Reader::new(path), &record).map_err(failed)?;
+            } else if *place == Place::Missing {
+                return Err(failed("one of a tree is not there"));
             }
         }
         Ok(())
@@ -334,8 +437,9 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     fn persist(&mut self, delta: &Delta<S>, before: CausalContext<S::Actor>) -> Result<(), Error<S::Actor>> {
         let mut now = places(&**self.replica.state());
         let touched = places(delta.touched()).into_keys().filter(|(_, is_listed)| !is_listed);
-        let touched = touched.map(|key| (now.remove(&key), key.0));
-        self.write(touched.collect(), before)
+        let mut changed: Vec<_> = touched.map(|key| (now.remove(&key), key.0)).collect();
+        changed.extend(now.into_iter().filter(|(_, it)| is_page(it)).map(|((path, _), it)| (Some(it), path)));
+        self.write(changed, before)
     }
 
     /// Writes all places that are not as they were.
@@ -348,13 +452,34 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
         self.write(changed, before)
     }
 
+    /// Removes a place, and the tree that was there.
+    fn remove_all_of(&mut self, key: Vec<u8>, batch: &mut Batch) -> Result<(), Error<S::Actor>> {
+        let scanned = self.records.scan(&key, &mut |key, _| {
+            batch.push((key.to_vec(), None));
+            true
+        });
+        self.is_broken = scanned.is_err(); // what is in memory will not be written
+        scanned.map_err(failed)
+    }
+
     fn write(
         &mut self,
         places: Vec<(Option<Place>, Vec<u8>)>,
         before: CausalContext<S::Actor>,
     ) -> Result<(), Error<S::Actor>> {
-        let record = |place| if let Some(Place::Lives(record)) = place { Some(record) } else { None };
-        let mut batch: Vec<_> = places.into_iter().map(|(place, path)| (self.key(&path), record(place))).collect();
+        if let Some((_, path)) = places.iter().find(|(place, _)| *place == Some(Place::Missing)) {
+            self.is_broken = true; // what is in memory is not what was meant
+            return Err(failed(format_args!("one of a tree is not there: {path:02x?}")));
+        }
+        let mut batch = Vec::new();
+        for (place, path) in places {
+            let key = self.key(&path);
+            match place {
+                Some(Place::Lives(record) | Place::Page(Some(record))) => batch.push((key, Some(record))),
+                None | Some(Place::Empty) if S::HAS_PAGES => self.remove_all_of(key, &mut batch)?,
+                _ => batch.push((key, None)),
+            }
+        }
         if !batch.is_empty() || *self.context() != before {
             let clock = self.replica.last_tick().0.to_be_bytes();
             let record = [&records_header::<S>()[..], &clock, &self.context().to_bytes()].concat();

@@ -1,11 +1,12 @@
 //! Sorted sets: members with scores, and their order.
 
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::ops::{Range, RangeBounds};
 
 use causal::{Actor, CausalContext, Dot, DoubleSpentDot, Hlc};
 
-use crate::rope::{Place, Rope, Weight};
+use crate::rope::{Item, Place, Rope};
 use crate::{DotMap, DotStore, Edit, Error, Num};
 
 /// Members, each with a score that is set or added to ([`Num`]), in the order of their scores and then of themselves.
@@ -25,25 +26,31 @@ use crate::{DotMap, DotStore, Edit, Error, Num};
 /// # Ok::<(), crdt::Error<&str>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct ZSet<A: Actor, M> {
+pub struct ZSet<A: Actor, M: Clone> {
     scores: DotMap<M, Num<A>>,
     /// The members that show, in order. Only states keep it: a delta has none.
     order: Rope<Scored<M>>,
 }
 
 #[derive(Clone, Debug)]
-struct Scored<M> {
-    score: i64,
-    member: M,
+pub(crate) struct Scored<M> {
+    pub(crate) score: i64,
+    pub(crate) member: M,
 }
 
-impl<M> Weight for Scored<M> {
+impl<M: Clone> Item for Scored<M> {
+    type Key = Self;
+
     fn weight(&self) -> usize {
         1
     }
+
+    fn key(&self) -> Self {
+        self.clone()
+    }
 }
 
-impl<A: Actor, M> Default for ZSet<A, M> {
+impl<A: Actor, M: Clone> Default for ZSet<A, M> {
     fn default() -> Self {
         Self { scores: DotMap::default(), order: Rope::default() }
     }
@@ -132,17 +139,21 @@ impl<A: Actor, M: Ord + Clone> ZSet<A, M> {
         Self { scores, order: Rope::default() }
     }
 
-    /// Takes in the scores of members, in place of what they are here.
-    pub(crate) fn take_in(&mut self, scores: DotMap<M, Num<A>>) {
-        for (member, score) in scores.iter() {
-            let before = self.score(member);
-            *self.scores.touch(member.clone()) = score.clone();
-            self.move_from(before, member);
-        }
-    }
-
     pub(crate) fn scores(&self) -> &DotMap<M, Num<A>> {
         &self.scores
+    }
+
+    /// The scores alone: the order is in records.
+    pub(crate) fn scores_mut(&mut self) -> &mut DotMap<M, Num<A>> {
+        &mut self.scores
+    }
+
+    pub(crate) fn order(&self) -> &Rope<Scored<M>> {
+        &self.order
+    }
+
+    pub(crate) fn order_mut(&mut self) -> &mut Rope<Scored<M>> {
+        &mut self.order
     }
 
     fn place<Q: Ord + ?Sized>(&self, score: i64, member: &Q) -> Option<Place>
@@ -165,6 +176,11 @@ impl<A: Actor, M: Ord + Clone> ZSet<A, M> {
             let place = self.place(score, member);
             self.order.insert(place, Scored { score, member: member.clone() }, |_, _| {});
         }
+    }
+
+    /// How many members come before this score and member, whether it is there or not.
+    fn members_before(&self, score: i64, member: &M) -> usize {
+        self.place(score, member).map_or(self.len(), |place| self.order.rank(place))
     }
 
     /// Puts all members in order. O(n log n).
@@ -192,8 +208,12 @@ impl<A: Actor, M: Ord + Clone> DotStore for ZSet<A, M> {
     }
 
     fn join(&mut self, own: &CausalContext<A>, other: &Self, theirs: &CausalContext<A>) {
+        let before: Vec<(M, i64)> = self.order.iter().map(|scored| (scored.member.clone(), scored.score)).collect();
         self.scores.join(own, &other.scores, theirs);
-        self.sort();
+        before.iter().for_each(|(member, score)| self.move_from(Some(*score), member));
+        let known: BTreeSet<&M> = before.iter().map(|(member, _)| member).collect();
+        let new: Vec<M> = other.scores.keys().filter(|member| !known.contains(member)).cloned().collect();
+        new.iter().for_each(|member| self.move_from(None, member));
     }
 
     fn join_delta(&mut self, own: &CausalContext<A>, delta: &Self, theirs: &CausalContext<A>) {
@@ -258,6 +278,51 @@ impl<A: Actor, M: Ord + Clone> Edit<'_, ZSet<A, M>> {
     /// As [`Self::set`]: to have removed increments has to be remembered.
     pub fn remove(&mut self, member: impl Into<M>) -> Result<(), Error<A>> {
         self.numbers().at(member.into()).clear()
+    }
+
+    /// The score of a member now, this edit's steps included. O(log n).
+    pub fn score(&mut self, member: impl Into<M>) -> Option<i64> {
+        self.numbers().at(member.into()).value()
+    }
+
+    /// How many members come before this one now. O(log n), and the members this edit has touched.
+    pub fn rank(&mut self, member: impl Into<M>) -> Option<usize> {
+        let member = member.into();
+        let score = self.score(member.clone())?;
+        let touched: Vec<M> = self.delta.scores.keys().cloned().collect();
+        let mut rank = self.base.map_or(0, |base| base.members_before(score, &member));
+        for other in touched {
+            let comes_before = |theirs: Option<i64>| theirs.is_some_and(|theirs| (theirs, &other) < (score, &member));
+            let (was, is) = (self.base.and_then(|base| base.score(&other)), self.score(other.clone()));
+            rank = (rank + usize::from(comes_before(is))).saturating_sub(comes_before(was).into());
+        }
+        Some(rank)
+    }
+
+    /// The members of a range of ranks, or of as much of it as there is, with their scores. O(log n + members) if this edit has
+    /// not touched any member; otherwise it looks at all.
+    pub fn by_rank(&mut self, ranks: Range<usize>) -> Vec<(M, i64)> {
+        let cloned = |(member, score): (&M, i64)| (member.clone(), score);
+        if self.delta.scores.is_empty() {
+            return self.base.into_iter().flat_map(|base| base.by_rank(ranks.clone())).map(cloned).collect();
+        }
+        self.current().by_rank(ranks).map(cloned).collect()
+    }
+
+    /// How many members there are now. O(the members this edit has touched).
+    pub fn len(&mut self) -> usize {
+        let touched: Vec<M> = self.delta.scores.keys().cloned().collect();
+        let mut len = self.base.map_or(0, ZSet::len);
+        for member in touched {
+            let was = self.base.is_some_and(|base| base.score(&member).is_some());
+            len = (len + usize::from(self.score(member).is_some())).saturating_sub(was.into());
+        }
+        len
+    }
+
+    /// Is there none?
+    pub fn is_empty(&mut self) -> bool {
+        self.len() == 0
     }
 
     fn numbers(&mut self) -> Edit<'_, DotMap<M, Num<A>>> {

@@ -1,5 +1,8 @@
 //! Bugs that were found, each with the smallest run that shows it, driven by hand through the public interface.
 
+#[path = "stories/alike.rs"]
+mod alike;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -39,6 +42,7 @@ struct Replica {
     core: Core,
     store: MemoryStore,
     now_ms: u64,
+    wall_ms: u64,
 }
 
 impl Replica {
@@ -47,14 +51,14 @@ impl Replica {
         let actor = Actor { node: node(n), incarnation: Incarnation(1) };
         let settings = Settings { answer_bytes, ..Settings::default() };
         let core = Core::new(actor, settings, [partition()].into_iter(), &store).expect("an empty store reads");
-        let mut replica = Self { id: node(n), core, store, now_ms: 0 };
+        let mut replica = Self { id: node(n), core, store, now_ms: 0, wall_ms: 1 };
         replica.handle(Event::View(view(node(n), filled, all)));
         replica
     }
 
     /// Handles an event, flushes at once, and gives what it sends.
     fn handle(&mut self, event: Event) -> Vec<(NodeId, Message)> {
-        let (now, mut out) = (Now { mono_ms: self.now_ms, wall_ms: 1 }, Vec::new());
+        let (now, mut out) = (Now { mono_ms: self.now_ms, wall_ms: self.wall_ms }, Vec::new());
         self.core.handle(now, event, &self.store, &mut out);
         let mut sent = Vec::new();
         for action in out {

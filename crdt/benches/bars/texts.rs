@@ -60,7 +60,7 @@ fn trace() -> Vec<Edit> {
 }
 
 /// Where to insert into a list of 0, 1, 2... elements, by xorshift64.
-fn positions(count: usize) -> Vec<usize> {
+pub(crate) fn positions(count: usize) -> Vec<usize> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut next = || {
         state ^= state << 13;

@@ -6,6 +6,8 @@ use causal::{ActorBytes, DecodeError, Dot, DotFun, Hlc, Reader, Reason};
 
 use super::{ItemBytes, KeyBytes, PayloadBytes, Place, StoreBytes, StoreReader, StoreWriter, Visit};
 use crate::register::{Held, Stamped};
+use crate::rope::{PageItem, Rope};
+use crate::zset::Scored;
 use crate::{Boxed, Contribution, Deadline, DotMap, Log, Mark, Num, Scalar, Seen, Tally, ZSet};
 
 /// ```text
@@ -63,6 +65,8 @@ impl<A: ActorBytes, V: PayloadBytes<A>> StoreBytes for DotFun<A, V> {
 /// n:varint, (key, store) * n        keys ascending
 /// ```
 impl<K: KeyBytes, S: StoreBytes> StoreBytes for DotMap<K, S> {
+    const HAS_PAGES: bool = S::HAS_PAGES;
+
     fn name(out: &mut String) {
         out.push_str(K::NAME);
         out.push(':');
@@ -307,8 +311,16 @@ impl KeyBytes for Scalar {
     }
 }
 
-/// The members' scores; the order follows.
+/// The members' scores; the order follows. In records the order is kept as well:
+///
+/// ```text
+/// 0 member      its score
+/// 1             sum:4, head of the tree
+/// 1 node        (score:signed, member) ..
+/// ```
 impl<A: ActorBytes, M: KeyBytes> StoreBytes for ZSet<A, M> {
+    const HAS_PAGES: bool = true;
+
     fn name(out: &mut String) {
         out.push_str("z-set(");
         DotMap::<M, Num<A>>::name(out);
@@ -325,19 +337,53 @@ impl<A: ActorBytes, M: KeyBytes> StoreBytes for ZSet<A, M> {
     }
 
     fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+        path.push(0);
         self.scores().unload(path, visit);
+        path.pop();
+        path.push(1);
+        if self.scores().is_listed() {
+            visit(path, Place::Listed);
+        }
+        let order = self.order();
+        visit(path, if order.is_empty() { Place::Empty } else { Place::Lives(order.head_record()) });
+        order.unload(path, visit);
+        path.pop();
     }
 
     fn load(&mut self, path: &mut Reader<'_>, record: &[u8]) -> Result<(), DecodeError> {
-        let mut scores = DotMap::default();
-        scores.load(path, record)?;
-        self.take_in(scores);
-        Ok(())
+        match path.array()? {
+            [0] => self.scores_mut().load(path, record),
+            [1] if path.rest().is_empty() => Rope::from_head_record(record).map(|order| *self.order_mut() = order),
+            [1] => self.order_mut().load(path, record),
+            _ => Err(path.refuse(Reason::NotCanonical)),
+        }
+    }
+}
+
+impl<M: KeyBytes> PageItem for Scored<M> {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.score.write_item(None, out);
+        self.member.write_item(None, out);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { score: i64::read_item(None, from)?, member: M::read_item(None, from)? })
+    }
+
+    fn write_key(key: &Self, out: &mut Vec<u8>) {
+        key.write(out);
+    }
+
+    fn read_key(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Self::read(from)
     }
 }
 
 /// 0 for none, 1 and what is in it.
 impl<S: StoreBytes> StoreBytes for Boxed<S> {
+    /// Perhaps: of a type that contains itself, the answer would be in itself.
+    const HAS_PAGES: bool = true;
+
     /// Of a type that contains itself, only this: its own name says the rest.
     fn name(out: &mut String) {
         out.push_str("boxed");

@@ -17,13 +17,14 @@ use smallvec::SmallVec;
 
 use super::Seq;
 use super::span::{Id, Span};
-use crate::bytes::read_record;
-use crate::{DotStore, ItemBytes, Place, StoreBytes, StoreReader, StoreWriter, Visit};
+use crate::{ItemBytes, StoreBytes, StoreReader, StoreWriter, Visit};
 
 const ALIVE: u8 = 1;
 const GOES_ON: u8 = 2;
 
 impl<A: ActorBytes, T: ItemBytes + Clone + PartialEq> StoreBytes for Seq<A, T> {
+    const HAS_PAGES: bool = true;
+
     fn name(out: &mut String) {
         out.push_str("seq(");
         out.push_str(T::NAME);
@@ -68,12 +69,11 @@ impl<A: ActorBytes, T: ItemBytes + Clone + PartialEq> StoreBytes for Seq<A, T> {
     }
 
     fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
-        let is_empty = self.is_bottom();
-        visit(path, if is_empty { Place::Empty } else { Place::Lives(StoreWriter::record(|to| self.write(to))) });
+        self.unload_records(path, visit);
     }
 
     fn load(&mut self, path: &mut Reader<'_>, record: &[u8]) -> Result<(), DecodeError> {
-        read_record(path, record).map(|seq| *self = seq)
+        self.load_record(path, record)
     }
 }
 

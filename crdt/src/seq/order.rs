@@ -20,28 +20,52 @@ use smallvec::SmallVec;
 
 use super::span::{Id, Names, Span};
 use crate::few::Few;
-use crate::rope::{Place, Rope};
+use crate::rope::{Item, Place, Rope};
+
+/// The most bytes of the elements of a run in records, unless it is one element.
+const MAX_RUN_BYTES: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Ordered<A, T> {
     pub(crate) names: Names<A>,
     /// The skeleton, in order.
     pub(crate) placed: Rope<Span<T>>,
-    /// The leaf of each span in `placed`: for each actor, by the counter of its first element.
-    leaf_of: Vec<BTreeMap<u64, u32>>,
+    /// Where each span in `placed` is, by its first element.
+    pub(super) starts: Rope<Start>,
     /// The greatest counter known, by actor.
-    ends: SmallVec<[u64; 1]>,
+    pub(super) ends: SmallVec<[u64; 1]>,
     /// What waits for its anchors, by its first element; in a delta: everything.
     pub(crate) loose: Few<Id, Span<T>>,
     /// The first elements of what waits, by what it waits for.
-    waiting_for: BTreeMap<Id, Vec<Id>>,
+    pub(super) waiting_for: BTreeMap<Id, Vec<Id>>,
+    /// The bytes of an element, if runs are to fit into records.
+    pub(super) size: Option<fn(&T) -> usize>,
     /// Where something was found last: looked at first the next time, and right only if it is there.
-    hint: Hint,
+    pub(super) hint: Hint,
+}
+
+/// The first element of a span that is placed, and the leaf it is in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    pub(super) id: Id,
+    pub(super) leaf: u32,
+}
+
+impl Item for Start {
+    type Key = Self;
+
+    fn weight(&self) -> usize {
+        0
+    }
+
+    fn key(&self) -> Self {
+        *self
+    }
 }
 
 /// A place that can be noted by those who only look.
 #[derive(Debug)]
-struct Hint(AtomicU64);
+pub(super) struct Hint(AtomicU64);
 
 impl Hint {
     fn note(&self, place: Place) {
@@ -58,10 +82,11 @@ impl<A: Clone, T: Clone> Clone for Ordered<A, T> {
         Self {
             names: self.names.clone(),
             placed: self.placed.clone(),
-            leaf_of: self.leaf_of.clone(),
+            starts: self.starts.clone(),
             ends: self.ends.clone(),
             loose: self.loose.clone(),
             waiting_for: self.waiting_for.clone(),
+            size: self.size,
             hint: Hint(AtomicU64::new(0)),
         }
     }
@@ -72,10 +97,11 @@ impl<A, T> Default for Ordered<A, T> {
         Self {
             names: Names::default(),
             placed: Rope::default(),
-            leaf_of: Vec::new(),
+            starts: Rope::default(),
             ends: SmallVec::new(),
             loose: Few::default(),
             waiting_for: BTreeMap::new(),
+            size: None,
             hint: Hint(AtomicU64::new(0)),
         }
     }
@@ -88,10 +114,20 @@ enum End {
     Finish,
 }
 
+/// Where the start of a span is noted.
+fn place_of(starts: &Rope<Start>, id: Id) -> Option<Place> {
+    starts.search(|start| start.id < id).filter(|place| starts.get(*place).id == id)
+}
+
 impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
     /// All spans, placed or not.
     pub(crate) fn spans(&self) -> impl Iterator<Item = &Span<T>> + '_ {
         self.placed.iter().chain(self.loose.values())
+    }
+
+    /// Has something been looked for that is in records, and not here? What came of that counts for nothing.
+    pub(crate) fn is_short(&self) -> bool {
+        self.placed.is_short() || self.starts.is_short()
     }
 
     /// What is not placed, by actor and counter: in the same order in every state.
@@ -114,8 +150,9 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
         if let Some(offset) = self.placed.try_get(hint).and_then(|span| span.offset_of(id)) {
             return Some((hint, offset));
         }
-        let (start, leaf) = self.leaf_of.get(id.actor as usize)?.range(..=id.counter).next_back()?;
-        let place = self.placed.find_in(*leaf, |span| span.id == Id { counter: *start, ..id })?;
+        let after = self.starts.search(|start| start.id <= id);
+        let start = self.starts.get(self.starts.before(after)?);
+        let place = self.placed.find_in(start.leaf, |span| span.id == start.id)?;
         let offset = self.placed.get(place).offset_of(id)?;
         self.hint.note(place);
         Some((place, offset))
@@ -147,10 +184,10 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
 
     /// The next element of this actor that is known, after `id`.
     pub(crate) fn next_known(&self, id: Id) -> Option<u64> {
-        let placed = self.leaf_of.get(id.actor as usize).and_then(|starts| starts.range(id.counter..).next());
-        let loose = self.loose.first_from(&id).filter(|(next, _)| next.actor == id.actor);
-        let counters = [placed.map(|(start, _)| *start), loose.map(|(next, _)| next.counter)];
-        counters.into_iter().flatten().min()
+        let placed = self.starts.search(|start| start.id < id).map(|place| self.starts.get(place).id);
+        let loose = self.loose.first_from(&id).map(|(next, _)| *next);
+        let next = [placed, loose].into_iter().flatten().filter(|next| next.actor == id.actor);
+        next.map(|next| next.counter).min()
     }
 
     /// Takes in a span. What is known of it already changes only by being removed; what is new comes in, removed if
@@ -173,6 +210,9 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
                     self.kill(part.id, count);
                 }
                 continue;
+            }
+            if self.is_short() {
+                return; // it may be known
             }
             let unknown = self.next_known(part.id).map_or(part.len as u64, |next| next - part.id.counter);
             if unknown < part.len as u64 {
@@ -225,7 +265,8 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
     pub(crate) fn settle(&mut self, span: Span<T>) {
         self.note_end(&span);
         let mut ready = vec![span];
-        while let Some(span) = ready.pop() {
+        while let Some(mut span) = ready.pop() {
+            ready.extend(self.cut(&mut span));
             let (first, last) = (span.id, span.last());
             match self.place(span) {
                 Ok(()) if self.loose.is_empty() => {}
@@ -270,9 +311,9 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
         if offset + 1 == self.placed.get(place).len {
             return self.placed.next(place);
         }
-        let rest = self.placed.update(place, |span| span.split_off(offset + 1));
+        let rest = self.placed.update(place, |span| span.split_off(offset + 1))?;
         let next = self.placed.next(place);
-        Some(self.insert_as_is(next, rest))
+        self.insert_as_is(next, rest)
     }
 
     /// Where among those that were concurrently inserted into the same gap a span belongs. `at`: behind its left anchor.
@@ -320,28 +361,45 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
         }
     }
 
+    /// Cuts off what does not fit into a record.
+    pub(super) fn cut(&self, span: &mut Span<T>) -> Option<Span<T>> {
+        let (size, mut bytes) = (self.size?, 0);
+        let at = span.values.iter().position(|value| {
+            bytes += size(value);
+            bytes > MAX_RUN_BYTES
+        })?;
+        (span.len > 1).then(|| span.split_off(at.max(1)))
+    }
+
+    /// Do both fit into a record?
+    fn fits(&self, span: &Span<T>, next: &Span<T>) -> bool {
+        let bytes = |size: fn(&T) -> usize| span.values.iter().chain(&next.values).map(size).sum::<usize>();
+        self.size.is_none_or(|size| bytes(size) <= MAX_RUN_BYTES)
+    }
+
     /// Puts a span before `at`; one that continues the span before it becomes part of that.
-    fn insert(&mut self, at: Option<Place>, span: Span<T>) {
-        match self.placed.before(at) {
-            Some(before) if self.placed.get(before).is_continued_by(&span) => {
+    pub(super) fn insert(&mut self, at: Option<Place>, span: Span<T>) {
+        match self.placed.before(at).map(|before| (before, self.placed.get(before))) {
+            Some((before, end)) if end.is_continued_by(&span) && self.fits(end, &span) => {
                 self.placed.update(before, |before| before.append(span));
             }
-            _ => drop(self.insert_as_is(at, span)),
+            _ => {
+                self.insert_as_is(at, span);
+            }
         }
     }
 
-    fn insert_as_is(&mut self, at: Option<Place>, span: Span<T>) -> Place {
+    fn insert_as_is(&mut self, at: Option<Place>, span: Span<T>) -> Option<Place> {
         let id = span.id;
-        let Self { placed, leaf_of, .. } = self;
-        if leaf_of.len() <= id.actor as usize {
-            leaf_of.resize_with(id.actor as usize + 1, BTreeMap::new);
-        }
-        let mut file = |id: Id, leaf: u32| {
-            leaf_of[id.actor as usize].insert(id.counter, leaf);
-        };
-        let place = placed.insert(at, span, |span, leaf| file(span.id, leaf));
-        file(id, place.leaf);
-        place
+        let Self { placed, starts, .. } = self;
+        let place = placed.insert(at, span, |span, leaf| {
+            if let Some(place) = place_of(starts, span.id) {
+                starts.update(place, |start| start.leaf = leaf);
+            }
+        })?;
+        let next = starts.search(|start| start.id < id);
+        starts.insert(next, Start { id, leaf: place.leaf }, |_, _| {});
+        Some(place)
     }
 
     /// Removes elements that are known; their names and anchors stay.
@@ -383,8 +441,10 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
     fn merge_with_the_one_before(&mut self, place: Place) -> Place {
         match self.placed.before(Some(place)) {
             Some(before) if self.placed.get(before).is_continued_by(self.placed.get(place)) => {
-                let span = self.placed.remove(place);
-                self.leaf_of[span.id.actor as usize].remove(&span.id.counter);
+                let Some(span) = self.placed.remove(place) else { return place };
+                if let Some(start) = place_of(&self.starts, span.id) {
+                    self.starts.remove(start);
+                }
                 self.placed.update(before, |before| before.append(span));
                 before
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use causal::Dot;
 use smallvec::SmallVec;
 
-use crate::rope::Weight;
+use crate::rope::Item;
 
 /// The name of an element: its dot, the actor by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,10 +33,14 @@ pub(crate) struct Span<T> {
     pub(crate) values: SmallVec<[T; 1]>,
 }
 
-impl<T> Weight for Span<T> {
+impl<T> Item for Span<T> {
+    type Key = ();
+
     fn weight(&self) -> usize {
         self.values.len()
     }
+
+    fn key(&self) {}
 }
 
 impl<T> Span<T> {
