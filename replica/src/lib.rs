@@ -44,6 +44,7 @@ mod message;
 mod operation;
 mod partition;
 mod place;
+mod placement;
 mod record;
 mod store;
 
@@ -57,5 +58,6 @@ pub use operation::{
 };
 pub use partition::MergeNote;
 pub use place::{CellId, CellKind, Place};
+pub use placement::{MAX_CAPACITY, MAX_ZONE_BYTES, Move, Owners, Plan, Role, plan};
 pub use record::{CellState, KeyHash};
 pub use store::{Batch, BatchSeq, MemoryStore, Store, StoreError, Visit};
