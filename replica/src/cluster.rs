@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Incarnation, NodeId, PartitionId};
-use crate::layout::{Member, Members, PartitionSet, Presence, View};
+use crate::id::{Actor, Incarnation, NodeId, PartitionId};
+use crate::layout::{LayoutChange, Member, Members, PartitionSet, Presence, Proposal, Refused, View, check, propose};
 
 /// How often nodes say that they are there.
 pub const BEAT_MS: u64 = 250;
@@ -48,6 +48,8 @@ pub struct Cluster {
     heard_at_ms: BTreeMap<NodeId, u64>,
     view: Arc<View>,
     changed: bool,
+    /// What an operator wants of the layout, and has not committed.
+    staged: Vec<LayoutChange>,
 }
 
 impl Cluster {
@@ -55,10 +57,10 @@ impl Cluster {
     /// kept list, is filled for what it says there; one that begins a cluster holds everything.
     #[must_use]
     pub fn new(me: NodeId, own: Member, kept: Option<Members>, replicas: u8) -> Self {
-        let mut members = kept.unwrap_or(Members { replicas, nodes: BTreeMap::new() });
+        let mut members = kept.unwrap_or_else(|| Members::new(replicas, BTreeMap::new()));
         members.nodes.insert(me, own);
         let view = Arc::new(View::new(me, members.clone(), BTreeSet::from([me])));
-        Self { me, members, heard_at_ms: BTreeMap::new(), view, changed: false }
+        Self { me, members, heard_at_ms: BTreeMap::new(), view, changed: false, staged: Vec::new() }
     }
 
     /// The current picture.
@@ -151,6 +153,60 @@ impl Cluster {
             self.publish(now_ms, out);
             self.tell_all(out);
         }
+    }
+
+    /// What is staged here: on this node, as long as it runs.
+    #[must_use]
+    pub fn staged(&self) -> &[LayoutChange] {
+        &self.staged
+    }
+
+    /// Notes a change of the layout, to be [proposed](Self::propose) and committed with the others.
+    ///
+    /// # Errors
+    /// [`Refused`] if it cannot be.
+    pub fn stage(&mut self, change: LayoutChange) -> Result<(), Refused> {
+        check(&change, &self.members, &self.view.alive)?;
+        let node_of = |change: &LayoutChange| match change {
+            LayoutChange::Role(node, _) | LayoutChange::Leave(node) | LayoutChange::Remove(node) => Some(*node),
+            LayoutChange::Replicas(_) => None,
+        };
+        // The last word on a node, and on the number of replicas, counts.
+        self.staged.retain(|other| node_of(other) != node_of(&change));
+        self.staged.push(change);
+        Ok(())
+    }
+
+    /// Forgets what is staged.
+    pub fn revert(&mut self) {
+        self.staged.clear();
+    }
+
+    /// What committing would do: who owns what then, and what moves. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Refused::NobodyLeft`].
+    pub fn propose(&self) -> Result<Proposal, Refused> {
+        propose(&self.members, &self.staged)
+    }
+
+    /// Commits what was proposed as `id`. Old owners serve until the new ones hold everything.
+    ///
+    /// # Errors
+    /// [`Refused::OtherPlan`] if that is not what would be proposed now.
+    pub fn commit(&mut self, id: u64, now_ms: u64, out: &mut Vec<ClusterAction>) -> Result<(), Refused> {
+        let proposal = self.propose()?;
+        if proposal.id != id {
+            return Err(Refused::OtherPlan { now: proposal.id });
+        }
+        let Some(own) = self.members.nodes.get(&self.me) else { return Err(Refused::NobodyLeft) };
+        let actor = Actor { node: self.me, incarnation: own.incarnation };
+        self.members.commit(actor, proposal.layout);
+        self.staged.clear();
+        self.changed = true;
+        self.publish(now_ms, out);
+        self.tell_all(out);
+        Ok(())
     }
 
     /// Every [`BEAT_MS`].

@@ -1,10 +1,13 @@
 //! Who owns what: the versioned member list, and the owners of each partition that follow from it.
 //!
 //! The list is itself a causal value: each entry is written by its own node only and carries a version, so lists
-//! merge entry by entry whatever way they travel. Placement is computed, never sent: the `N` members with the
-//! greatest hash of (node, partition) are the partition's *targets* (rendezvous hashing, Thaler and Ravishankar
-//! 1998); of the members that say they are *filled* for it, the `N` greatest *serve* it. So an old owner serves
-//! until the new one is filled, and drops out the moment it is, on every node that has heard.
+//! merge entry by entry whatever way they travel. The *targets* of a partition are its owners in the layout that was
+//! committed last ([`Layouts`]), or as long as there is none, the `N` members with the greatest hash of (node, partition)
+//! (rendezvous hashing, Thaler and Ravishankar 1998). Of the members that say they are *filled* for it, `N` *serve* it,
+//! targets first and the others by that hash. So an old owner serves until the new one is filled, and drops out the moment
+//! it is, on every node that has heard.
+
+mod decided;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,7 +15,10 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{hash_of, mix};
-use crate::id::{Incarnation, NodeId, PARTITIONS, PartitionId};
+use crate::id::{Actor, Incarnation, NodeId, PARTITIONS, PartitionId};
+use crate::placement::{Owners, score};
+pub use decided::{Change as LayoutChange, Layout, Layouts, MAX_REPLICAS, Proposal, Refused};
+pub(crate) use decided::{check, propose};
 
 /// How many replicas of each partition a new cluster has.
 pub const DEFAULT_REPLICAS: u8 = 3;
@@ -84,28 +90,61 @@ pub struct Member {
 /// The member list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Members {
-    /// How many replicas each partition has, if there are that many nodes.
+    /// How many replicas each partition has, if there are that many nodes, and no layout says otherwise.
     pub replicas: u8,
     /// Every node that ever joined.
     pub nodes: BTreeMap<NodeId, Member>,
+    /// What operators have decided.
+    pub layouts: Layouts,
 }
 
 impl Members {
-    /// The nodes that count: those nobody has replaced.
-    pub fn current(&self) -> impl Iterator<Item = (&NodeId, &Member)> + '_ {
-        let replaced: BTreeSet<&NodeId> = self.nodes.values().flat_map(|member| &member.replaces).collect();
-        self.nodes.iter().filter(move |(node, _)| !replaced.contains(node))
+    /// A cluster that begins.
+    #[must_use]
+    pub fn new(replicas: u8, nodes: BTreeMap<NodeId, Member>) -> Self {
+        Self { replicas, nodes, layouts: Layouts::default() }
     }
 
-    /// The version of the list: it grows with every change of any entry.
+    /// The nodes that count: those nobody has replaced, and not every layout that holds has removed.
+    pub fn current(&self) -> impl Iterator<Item = (&NodeId, &Member)> + '_ {
+        let replaced: BTreeSet<&NodeId> = self.nodes.values().flat_map(|member| &member.replaces).collect();
+        let layouts = self.layouts.iter();
+        let is_removed =
+            move |node: &NodeId| layouts.len() > 0 && layouts.clone().all(|(_, layout)| layout.removed.contains(node));
+        self.nodes.iter().filter(move |(node, _)| !replaced.contains(node) && !is_removed(node))
+    }
+
+    /// How many replicas each partition has, if there are that many nodes.
+    #[must_use]
+    pub fn replicas(&self) -> u8 {
+        self.layouts.iter().map(|(_, layout)| layout.replicas).max().unwrap_or(self.replicas)
+    }
+
+    /// Who should own what, as far as one answer can say: of sibling layouts, the first.
+    pub(crate) fn targets(&self) -> Owners {
+        if let Some((_, layout)) = self.layouts.iter().next() {
+            return layout.owners.clone();
+        }
+        let current: Vec<NodeId> = self.current().map(|(node, _)| *node).collect();
+        Owners::from_fn(|partition| {
+            ranked(&current, partition).into_iter().take(usize::from(self.replicas.max(1))).collect()
+        })
+    }
+
+    /// Commits a layout in place of those that hold here.
+    pub(crate) fn commit(&mut self, actor: Actor, layout: Layout) {
+        self.layouts.commit(actor, layout);
+    }
+
+    /// The version of the list: it grows with every change of any entry, and every commit.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.nodes.values().fold(0, |sum, member| sum.saturating_add(member.version))
+        self.nodes.values().fold(self.layouts.commits(), |sum, member| sum.saturating_add(member.version))
     }
 
     /// Takes over newer entries; says whether there were any.
     pub fn merge(&mut self, other: &Members) -> bool {
-        let mut changed = false;
+        let mut changed = self.layouts.merge(&other.layouts);
         for (node, theirs) in &other.nodes {
             let newer = self
                 .nodes
@@ -122,7 +161,7 @@ impl Members {
     /// Tells lists apart: equal lists have equal digests.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        self.nodes.iter().fold(u64::from(self.replicas), |digest, (node, member)| {
+        self.nodes.iter().fold(u64::from(self.replicas) ^ self.layouts.digest(), |digest, (node, member)| {
             let entry = hash_of(node.0.as_bytes()) ^ mix(member.version << 32 ^ u64::from(member.incarnation.0));
             mix(digest ^ entry)
         })
@@ -136,6 +175,13 @@ impl Members {
     }
 }
 
+/// The nodes by their rank for a partition, the greatest first.
+fn ranked(nodes: &[NodeId], partition: PartitionId) -> Vec<NodeId> {
+    let mut order: Vec<(u64, NodeId)> = nodes.iter().map(|node| (score(*node, partition), *node)).collect();
+    order.sort_unstable_by(|x, y| y.cmp(x));
+    order.into_iter().map(|(_, node)| node).collect()
+}
+
 /// The replicas of one partition, in the order of its preference list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replicas {
@@ -145,9 +191,31 @@ pub struct Replicas {
     pub filling: Vec<NodeId>,
     /// Those that held it before and have not said that they dropped it.
     pub former: Vec<NodeId>,
+    /// Those of `serving` of which a quorum is needed: all of them, or, as long as several layouts hold, those of each.
+    quorums: Vec<Vec<NodeId>>,
 }
 
 impl Replicas {
+    /// Computes them, from the targets by each layout and from those that are filled, each in order.
+    fn new(layouts: &[Vec<NodeId>], filled: &[NodeId]) -> Self {
+        let of = |targets: &Vec<NodeId>| -> Vec<NodeId> {
+            let targets_filled = targets.iter().filter(|node| filled.contains(node));
+            let others = filled.iter().filter(|node| !targets.contains(node));
+            targets_filled.chain(others).take(targets.len()).copied().collect()
+        };
+        let mut quorums: Vec<Vec<NodeId>> = layouts.iter().map(of).collect();
+        let mut serving: Vec<NodeId> = Vec::new();
+        serving.extend(quorums.iter().flatten());
+        let mut seen = BTreeSet::new();
+        serving.retain(|node| seen.insert(*node));
+        quorums.dedup();
+        let mut filling: Vec<NodeId> = layouts.iter().flatten().filter(|node| !seen.contains(node)).copied().collect();
+        let mut asked = BTreeSet::new();
+        filling.retain(|node| asked.insert(*node));
+        let former = filled.iter().filter(|node| !seen.contains(node)).copied().collect();
+        Self { serving, filling, former, quorums }
+    }
+
     /// All that get every write.
     pub fn all(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.serving.iter().chain(&self.filling).copied()
@@ -159,10 +227,24 @@ impl Replicas {
         self.all().any(|replica| replica == node)
     }
 
-    /// The least number of serving replicas that is more than half of them.
+    /// How many serving replicas there are by one layout.
+    #[must_use]
+    pub fn owners(&self) -> u8 {
+        self.quorums.iter().map(Vec::len).max().unwrap_or(0) as u8
+    }
+
+    /// The least number of serving replicas that is more than half of them, by one layout.
     #[must_use]
     pub fn majority(&self) -> u8 {
-        (self.serving.len() / 2 + 1) as u8
+        self.owners() / 2 + 1
+    }
+
+    /// Are these `needed` serving replicas, or all there are, by every layout that holds?
+    #[must_use]
+    pub fn reached(&self, nodes: &[NodeId], needed: u8) -> bool {
+        let count = |quorum: &&Vec<NodeId>| quorum.iter().filter(|node| nodes.contains(node)).count();
+        !self.quorums.is_empty()
+            && self.quorums.iter().all(|quorum| count(&quorum) >= usize::from(needed).min(quorum.len()).max(1))
     }
 }
 
@@ -182,19 +264,19 @@ impl View {
     /// Computes the owners of every partition. O(partitions x members log members).
     #[must_use]
     pub fn new(me: NodeId, members: Members, alive: BTreeSet<NodeId>) -> Self {
-        let hashed: Vec<(u64, NodeId)> =
-            members.current().map(|(node, _)| (hash_of(node.0.as_bytes()), *node)).collect();
+        let current: Vec<NodeId> = members.current().map(|(node, _)| *node).collect();
+        let n = usize::from(members.replicas().max(1));
         let place = |partition: PartitionId| {
-            let score = |hash: u64| mix(hash ^ mix(u64::from(partition.number()) + 1));
-            let mut order: Vec<(u64, NodeId)> = hashed.iter().map(|(hash, node)| (score(*hash), *node)).collect();
-            order.sort_unstable_by(|x, y| y.cmp(x));
-            let n = usize::from(members.replicas.max(1));
-            let nodes = order.iter().map(|(_, node)| *node);
+            let ranked = ranked(&current, partition);
             let is_filled = |node: &NodeId| members.nodes.get(node).is_some_and(|m| m.filled.contains(partition));
-            let serving: Vec<NodeId> = nodes.clone().filter(is_filled).take(n).collect();
-            let filling: Vec<NodeId> = nodes.clone().take(n).filter(|node| !serving.contains(node)).collect();
-            let former = nodes.filter(is_filled).filter(|node| !serving.contains(node)).collect();
-            Replicas { serving, filling, former }
+            let filled: Vec<NodeId> = ranked.iter().filter(|node| is_filled(node)).copied().collect();
+            let of = |owners: Vec<NodeId>| owners.into_iter().filter(|node| current.contains(node)).collect();
+            let mut targets: Vec<Vec<NodeId>> =
+                members.layouts.iter().map(|(_, layout)| of(layout.owners.of(partition))).collect();
+            if targets.is_empty() {
+                targets.push(ranked.into_iter().take(n).collect());
+            }
+            Replicas::new(&targets, &filled)
         };
         let replicas = PartitionId::all().map(place).collect();
         Self { me, members, alive, replicas }
@@ -227,8 +309,9 @@ impl View {
 
 #[cfg(test)]
 mod tests {
-    use super::{Member, Members, PartitionSet, Presence, View};
-    use crate::id::{Incarnation, NodeId, PARTITIONS, PartitionId};
+    use super::{LayoutChange, Member, Members, PartitionSet, Presence, View};
+    use crate::id::{Actor, Incarnation, NodeId, PARTITIONS, PartitionId};
+    use crate::placement::Role;
     use std::collections::BTreeSet;
     use uuid::Uuid;
 
@@ -246,7 +329,7 @@ mod tests {
             filled: if n <= filled { PartitionSet::all() } else { PartitionSet::none() },
             replaces: BTreeSet::new(),
         };
-        Members { replicas: 3, nodes: (1..=count).map(|n| (node(n), member(n))).collect() }
+        Members::new(3, (1..=count).map(|n| (node(n), member(n))).collect())
     }
 
     #[test]
@@ -274,6 +357,66 @@ mod tests {
         assert!(filled.replicas(moved[0]).serving.contains(&node(5)));
         assert_eq!(filled.replicas(moved[0]).serving.len(), 3);
         assert_eq!(filled.replicas(moved[1]).serving, before.replicas(moved[1]).serving);
+    }
+
+    fn committed(members: &mut Members, by: u128, changes: &[LayoutChange]) {
+        let proposal = super::propose(members, changes).unwrap();
+        members.commit(Actor { node: node(by), incarnation: Incarnation(1) }, proposal.layout);
+    }
+
+    #[test]
+    fn who_joins_after_a_commit_bears_nothing_until_the_next_one() {
+        let mut members = members(3, 3);
+        committed(&mut members, 1, &[]);
+        let before = View::new(node(1), members.clone(), BTreeSet::new());
+        members.nodes.insert(node(4), super::tests::members(4, 3).nodes[&node(4)].clone());
+        let joined = View::new(node(1), members.clone(), BTreeSet::new());
+        assert!(PartitionId::all().all(|p| joined.replicas(p) == before.replicas(p)));
+        committed(&mut members, 2, &[LayoutChange::Role(node(4), Role::default())]);
+        let view = View::new(node(1), members, BTreeSet::new());
+        assert_eq!(PartitionId::all().filter(|p| view.replicas(*p).filling == [node(4)]).count(), 768);
+    }
+
+    /// Of what two operators said at once, all holds that they said of different nodes.
+    #[test]
+    fn two_layouts_need_a_quorum_each_and_one_that_has_seen_both_replaces_them() {
+        let mut one = members(6, 6);
+        committed(&mut one, 1, &[LayoutChange::Replicas(3)]);
+        let mut other = one.clone();
+        committed(&mut one, 1, &[LayoutChange::Leave(node(1)), LayoutChange::Leave(node(2))]);
+        committed(&mut other, 2, &[LayoutChange::Leave(node(5)), LayoutChange::Leave(node(6))]);
+        assert!(one.merge(&other) && !one.merge(&other) && other.merge(&one));
+        assert_eq!((one.layouts.iter().len(), one.digest()), (2, other.digest()));
+        let view = View::new(node(1), one.clone(), BTreeSet::new());
+        let (_, first) = one.layouts.iter().next().unwrap();
+        let (_, second) = one.layouts.iter().nth(1).unwrap();
+        let apart =
+            PartitionId::all().find(|p| first.owners.of(*p).iter().all(|n| !second.owners.of(*p)[1..].contains(n)));
+        let partition = apart.expect("some partition has hardly an owner in common");
+        let (replicas, mut half) = (view.replicas(partition), first.owners.of(partition));
+        assert!(replicas.serving.len() > 4 && replicas.owners() == 3);
+        half.retain(|node| !second.owners.of(partition).contains(node));
+        assert!(half.len() > 1 && !replicas.reached(&half, 2), "a quorum of one layout is none of the other");
+        half.extend(&second.owners.of(partition)[1..]);
+        assert!(replicas.reached(&half, 2));
+        committed(&mut one, 3, &[]);
+        assert!(other.merge(&one));
+        let (_, only) = other.layouts.iter().next().unwrap();
+        assert_eq!(other.layouts.iter().len(), 1);
+        assert_eq!(only.roles.keys().copied().collect::<BTreeSet<_>>(), BTreeSet::from([node(3), node(4)]));
+    }
+
+    #[test]
+    fn a_node_is_removed_once_all_layouts_say_so() {
+        let mut one = members(4, 4);
+        let mut other = one.clone();
+        committed(&mut one, 1, &[LayoutChange::Remove(node(4))]);
+        assert_eq!(one.current().count(), 3);
+        committed(&mut other, 2, &[]);
+        one.merge(&other);
+        assert_eq!(one.current().count(), 4, "the other side may count on it");
+        committed(&mut one, 1, &[]);
+        assert_eq!(one.current().count(), 3);
     }
 
     #[test]

@@ -51,7 +51,10 @@ mod store;
 pub use cluster::{BEAT_MS, Cluster, ClusterAction, Gossip, SILENCE_MS};
 pub use core::{Action, Contents, Core, Durability, Event, MergeReport, Now, RequestId, Settings, TICK_MS};
 pub use id::{Actor, Cell, Context, Dot, Entry, Incarnation, NodeId, PARTITIONS, PartitionId, SLOTS, Seen};
-pub use layout::{DEFAULT_REPLICAS, Member, Members, PartitionSet, Presence, Replicas, View};
+pub use layout::{
+    DEFAULT_REPLICAS, Layout, LayoutChange, Layouts, MAX_REPLICAS, Member, Members, PartitionSet, Presence, Proposal,
+    Refused, Replicas, View,
+};
 pub use message::{Change, ClockNote, Cursor, KeyState, Message, MissingKeys, StatedCell, StreamedRange, Ticket};
 pub use operation::{
     Answer, ByteString, Failure, Found, Observed, Operation, OwnerReport, Read, Request, Write, Written,

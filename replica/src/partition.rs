@@ -63,7 +63,7 @@ pub(crate) struct Partition {
     incomplete: bool,
     /// Whom it has asked for what it lacks, and when.
     asked: Option<(NodeId, u64)>,
-    /// Could there be records here although nothing is held: what a stream brought before this node ceased to own?
+    /// Could there be records here although nothing is held: what a stream or a repair brought before this node ceased to own?
     debris: bool,
     /// May there be residuals that the clock has caught up with?
     strip_due: bool,

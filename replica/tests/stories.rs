@@ -34,7 +34,7 @@ fn view(me: NodeId, filled: &[u128], all: &[u128]) -> Arc<View> {
     };
     let nodes: BTreeMap<NodeId, Member> = all.iter().map(member).collect();
     let alive = nodes.keys().copied().collect();
-    Arc::new(View::new(me, Members { replicas: 3, nodes }, alive))
+    Arc::new(View::new(me, Members::new(3, nodes), alive))
 }
 
 struct Replica {

@@ -8,6 +8,7 @@ mod connection;
 mod explain;
 mod hashes;
 mod keys;
+mod layout;
 mod pubsub;
 mod server;
 mod sets;
@@ -66,6 +67,7 @@ fn all() -> impl Iterator<Item = &'static Command> {
         pubsub::COMMANDS,
         server::COMMANDS,
         causal::COMMANDS,
+        layout::COMMANDS,
     ]
     .into_iter()
     .flatten()

@@ -129,6 +129,16 @@ impl Node {
         }
     }
 
+    /// Looks at the membership machine.
+    pub(crate) fn cluster<T>(&self, look: impl FnOnce(&Cluster) -> T) -> T {
+        look(&self.cluster.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns when the member list, with the layouts in it, is on disk.
+    pub(crate) fn keep_members(&self) {
+        self.disk.put_and_wait(MEMBERS, identity::encode(&self.view().members));
+    }
+
     fn publish_view(&self, view: Arc<View>) {
         let members_changed = self.view().members != view.members;
         if members_changed {

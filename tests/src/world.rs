@@ -5,8 +5,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use replica::{
     Action, Actor, Answer, BEAT_MS, BatchSeq, Cluster, ClusterAction, Context, Core, DEFAULT_REPLICAS, Durability,
-    Event, Gossip, Incarnation, Member, Members, MemoryStore, Message, NodeId, Now, PartitionId, PartitionSet,
-    Presence, RequestId, Settings, TICK_MS,
+    Event, Gossip, Incarnation, LayoutChange, Member, Members, MemoryStore, Message, NodeId, Now, PartitionId,
+    PartitionSet, Presence, RequestId, Role, Settings, TICK_MS,
 };
 use uuid::Uuid;
 
@@ -26,13 +26,15 @@ pub struct Plan {
     pub nodes: usize,
     /// Does another node join in the middle?
     pub join: bool,
+    /// Do operators commit layouts, now and then several at once?
+    pub layouts: bool,
     /// Which guard is taken out, if any.
     pub sabotage: Option<Sabotage>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { troubled_ms: 12_000, calm_ms: 15_000, nodes: 3, join: false, sabotage: None }
+        Self { troubled_ms: 12_000, calm_ms: 15_000, nodes: 3, join: false, layouts: false, sabotage: None }
     }
 }
 
@@ -87,6 +89,7 @@ enum What {
     Fault,
     Heal,
     Join,
+    Layout,
 }
 
 struct Node {
@@ -151,13 +154,16 @@ impl World {
         };
         let members: BTreeMap<NodeId, Member> =
             (0..world.plan.nodes).map(|n| (id(n), member(n, PartitionSet::all()))).collect();
-        let kept = Members { replicas: DEFAULT_REPLICAS, nodes: members };
+        let kept = Members::new(DEFAULT_REPLICAS, members);
         for n in 0..world.plan.nodes {
             world.add(n, kept.clone());
         }
         world.at(300, What::Client);
         world.at(500, What::Fault);
         world.at(world.plan.troubled_ms, What::Heal);
+        if world.plan.layouts {
+            world.at(700, What::Layout);
+        }
         if world.plan.join {
             world.at(world.plan.troubled_ms / 3, What::Join);
         }
@@ -215,8 +221,9 @@ impl World {
             What::Client => self.client(),
             What::Fault => self.fault(),
             What::Heal => self.heal(),
+            What::Layout => self.operate(),
             What::Join => {
-                let kept = Members { nodes: self.nodes[0].kept.nodes.clone(), ..self.nodes[0].kept };
+                let kept = self.nodes[0].kept.clone();
                 self.add(self.nodes.len(), kept);
             }
         }
@@ -466,6 +473,50 @@ impl World {
         core.contents(partition(), durable).map(|contents| contents.clock).unwrap_or_default()
     }
 
+    /// Operators commit layouts: one, or two who do not know of each other. Once everything has healed, one commits what
+    /// replaces all that hold.
+    fn operate(&mut self) {
+        if self.now_ms >= self.plan.troubled_ms {
+            let running = (0..self.nodes.len()).find(|n| self.nodes[*n].running.is_some());
+            match running {
+                Some(n) => self.commit(n, &[]),
+                None => self.at(self.now_ms + 100, What::Layout),
+            }
+            return;
+        }
+        for _ in 0..=self.dice.below(2) {
+            let changes: Vec<LayoutChange> = (0..=self.dice.below(2)).map(|_| self.wish()).collect();
+            let at = self.dice.below(self.nodes.len());
+            self.commit(at, &changes);
+        }
+        let next = self.now_ms + self.dice.between(500, 4_000);
+        let next = if next < self.plan.troubled_ms { next } else { self.plan.troubled_ms + 5_000 };
+        self.at(next, What::Layout);
+    }
+
+    fn wish(&mut self) -> LayoutChange {
+        let node = id(self.dice.below(self.nodes.len()));
+        match self.dice.below(6) {
+            0 => LayoutChange::Leave(node),
+            1 => LayoutChange::Replicas(self.dice.between(2, 4) as u8),
+            _ => {
+                let zone = ["x", "y", "z"][self.dice.below(3)].to_owned();
+                LayoutChange::Role(node, Role { zone, capacity: self.dice.between(1, 4) as u32 })
+            }
+        }
+    }
+
+    fn commit(&mut self, n: usize, changes: &[LayoutChange]) {
+        self.cluster(n, |cluster, now, out| {
+            changes.iter().for_each(|change| drop(cluster.stage(change.clone())));
+            // The oracle hears of writes by their deltas: somebody else has to own the partition as well.
+            match cluster.propose() {
+                Ok(proposal) if proposal.layout.roles.len() > 1 => drop(cluster.commit(proposal.id, now, out)),
+                _ => cluster.revert(),
+            }
+        });
+    }
+
     fn heal(&mut self) {
         self.cut.clear();
         self.loss_percent = 0;
@@ -491,8 +542,13 @@ impl World {
         let owner = |n: &usize| replicas.serving.contains(&self.nodes[*n].id);
         let (owners, rest): (Vec<usize>, Vec<usize>) = (0..self.nodes.len()).partition(owner);
         let owners: Vec<_> = owners.into_iter().map(|n| (n, self.contents(n))).collect();
-        if !replicas.filling.is_empty() || replicas.serving.len() != self.nodes.len().min(DEFAULT_REPLICAS.into()) {
+        let members = &cluster.view().members;
+        let bearing = members.layouts.iter().map(|(_, layout)| layout.roles.len()).max().unwrap_or(self.nodes.len());
+        if !replicas.filling.is_empty() || replicas.serving.len() != bearing.min(members.replicas().into()) {
             return Some(format!("after healing the owners are still {replicas:?}"));
+        }
+        if members.layouts.iter().len() > 1 {
+            return Some("after one more commit there are still several layouts".to_owned());
         }
         if let Some(n) = rest.into_iter().find(|n| self.contents(*n) != replica::Contents::default()) {
             return Some(format!("node {n} owns nothing any more and still holds {:?}", self.contents(n)));

@@ -8,7 +8,8 @@ fn assert_safe(plan: &Plan, seeds: std::ops::Range<u64>) {
     for seed in seeds {
         let outcome = run(seed, plan);
         let join = if plan.join { " --join" } else { "" };
-        assert_eq!(outcome.violation, None, "seed {seed}; replay: simulate --seeds 1 --from {seed}{join}");
+        let layouts = if plan.layouts { format!(" --layouts --nodes {}", plan.nodes) } else { String::new() };
+        assert_eq!(outcome.violation, None, "seed {seed}; replay: simulate --seeds 1 --from {seed}{join}{layouts}");
         acknowledged += outcome.acknowledged;
     }
     assert!(acknowledged > 1_000, "a run in which nothing was acknowledged proves nothing");
@@ -27,6 +28,11 @@ fn nothing_acknowledged_is_lost_and_nothing_removed_comes_back_with_three_nodes(
 #[test]
 fn nothing_is_lost_while_a_fourth_node_joins_and_an_old_owner_drops_out() {
     assert_safe(&Plan { join: true, ..Plan::default() }, 0..100);
+}
+
+#[test]
+fn nothing_is_lost_while_operators_commit_layouts_on_both_sides_of_cuts() {
+    assert_safe(&Plan { layouts: true, nodes: 5, ..Plan::default() }, 0..60);
 }
 
 #[test]

@@ -129,12 +129,13 @@ impl Core {
             _ => Some(1),
         };
         let needed = asked.unwrap_or(replicas.majority()).max(1);
-        let owners = replicas.serving.len() as u8;
+        let owners = replicas.owners();
         if needed > owners {
             return step.out.push(origin.fail(Failure::TooManyOwners { owners }));
         }
         let alive = self.serving_alive(partition);
-        if alive.len() < usize::from(needed) {
+        let answering: Vec<NodeId> = alive.iter().copied().collect();
+        if !replicas.reached(&answering, needed) {
             let silent = replicas.serving.iter().copied().filter(|node| !alive.contains(node)).collect();
             let answered = alive.into_iter().collect();
             return step.out.push(origin.fail(Failure::NoQuorum { needed, answered, silent, may_take_effect: false }));
@@ -218,9 +219,10 @@ impl Core {
             return;
         }
         pending.answered.push(by);
-        if pending.answered.len() >= usize::from(pending.needed)
-            && let Some(Pending { origin, what: Awaited::Write(written), .. }) = self.pending.remove(&ticket)
-        {
+        let (partition, needed) = (pending.partition, pending.needed);
+        let is_enough =
+            self.view.as_ref().is_some_and(|view| view.replicas(partition).reached(&pending.answered, needed));
+        if is_enough && let Some(Pending { origin, what: Awaited::Write(written), .. }) = self.pending.remove(&ticket) {
             step.out.push(origin.answer(Answer::Written(written)));
         }
     }
@@ -235,7 +237,9 @@ impl Core {
         needed: u8,
     ) {
         let counts_self = self.can_be_read(partition);
-        if needed == 1 && counts_self {
+        let is_enough =
+            self.view.as_ref().is_some_and(|view| view.replicas(partition).reached(&[self.me.node], needed));
+        if needed == 1 && counts_self && is_enough {
             return self.answer_alone(step, origin, partition, &key, &read);
         }
         let looked = self.on_partition(step, partition, |p, txn| {
@@ -291,9 +295,10 @@ impl Core {
             }
         }
         pending.answered.push(from);
-        if pending.answered.len() >= usize::from(pending.needed)
-            && let Some(pending) = self.pending.remove(&ticket)
-        {
+        let (partition, needed) = (pending.partition, pending.needed);
+        let is_enough =
+            self.view.as_ref().is_some_and(|view| view.replicas(partition).reached(&pending.answered, needed));
+        if is_enough && let Some(pending) = self.pending.remove(&ticket) {
             self.finish_read(step, pending);
         }
     }
@@ -324,10 +329,11 @@ impl Core {
 
     pub(super) fn on_fetched_nothing(&mut self, step: &mut Step<'_>, from: NodeId, ticket: Ticket) {
         let Some(pending) = self.pending.get(&ticket) else { return };
-        let possible = self.serving_alive(pending.partition).into_iter().filter(|node| *node != from);
-        if possible.count() < usize::from(pending.needed)
-            && let Some(pending) = self.pending.remove(&ticket)
-        {
+        let possible: Vec<NodeId> =
+            self.serving_alive(pending.partition).into_iter().filter(|node| *node != from).collect();
+        let (partition, needed) = (pending.partition, pending.needed);
+        let can_be = self.view.as_ref().is_some_and(|view| view.replicas(partition).reached(&possible, needed));
+        if !can_be && let Some(pending) = self.pending.remove(&ticket) {
             self.give_up(step, pending);
         }
     }
@@ -401,12 +407,15 @@ impl Core {
     pub(super) fn fail_hopeless(&mut self, step: &mut Step<'_>) {
         let Some(view) = self.view.clone() else { return };
         let is_hopeless = |pending: &Pending| {
-            let serving = &view.replicas(pending.partition).serving;
-            let possible = serving.iter().filter(|node| view.alive.contains(node) || pending.answered.contains(node));
+            let replicas = view.replicas(pending.partition);
+            let possible = replicas.serving.iter().copied();
+            let possible = possible.filter(|node| view.alive.contains(node) || pending.answered.contains(node));
             match &pending.what {
                 Awaited::Forwarded { to, .. } => !view.alive.contains(to),
                 Awaited::Explain { .. } => false,
-                Awaited::Write(_) | Awaited::Read { .. } => possible.count() < usize::from(pending.needed),
+                Awaited::Write(_) | Awaited::Read { .. } => {
+                    !replicas.reached(&possible.collect::<Vec<_>>(), pending.needed)
+                }
             }
         };
         let lost = self.pending.iter().filter(|(_, pending)| is_hopeless(pending));

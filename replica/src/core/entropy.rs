@@ -229,9 +229,9 @@ impl Core {
             |node: &&NodeId| slot.peers.get(node).is_some_and(|p| p.counts_me && slot.clock().covers(&p.clock));
         if replicas.filling.contains(&me) && slot.inbound().is_none() {
             // Every owner that answers, and so many that no acknowledged write is missed.
-            let caught_up = replicas.serving.iter().filter(covered).count();
-            let answering = replicas.serving.iter().filter(|node| view.alive.contains(node)).count();
-            if caught_up >= answering.max(usize::from(replicas.majority())) {
+            let caught_up: Vec<NodeId> = replicas.serving.iter().filter(covered).copied().collect();
+            let mut answering = replicas.serving.iter().filter(|node| view.alive.contains(node));
+            if replicas.reached(&caught_up, replicas.majority()) && answering.all(|node| caught_up.contains(node)) {
                 let filled = Action::Filled(partition);
                 self.release(step, Until::OnDisk(self.batch_of(partition)), filled);
             }

@@ -161,9 +161,11 @@ impl Partition {
     /// Joins what the owners that answered a read know together. The clock stays: a cell is not a partition.
     ///
     /// What was removed elsewhere is removed here, but only dots already in the clock are remembered as seen:
-    /// to know less than one has been told is always safe in this lattice, and sync brings the rest.
+    /// to know less than one has been told is always safe in this lattice, and sync brings the rest. So there may be cells
+    /// here and no clock, to be dropped should this node not come to own the partition.
     pub(crate) fn repair(&mut self, txn: &mut Txn<'_>, key: &KeyState, clock: &Context) -> Result<Joined, StoreError> {
         let mut joined = Joined::default();
+        self.debris = true;
         let mut open = self.open(txn, &key.key.0)?;
         let nothing = CellState::default();
         let listed: Vec<_> = key.cells.iter().map(|(id, state)| (id.clone(), state)).collect();

@@ -20,11 +20,14 @@ struct Arguments {
     /// Let another node join in the middle.
     #[arg(long)]
     join: bool,
+    /// Let operators commit layouts, also several at once.
+    #[arg(long)]
+    layouts: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, from, nodes, join } = Arguments::parse();
-    let plan = Plan { nodes, join, ..Plan::default() };
+    let Arguments { seeds, from, nodes, join, layouts } = Arguments::parse();
+    let plan = Plan { nodes, join, layouts, ..Plan::default() };
     let (mut failed, mut acknowledged, mut delivered) = (0, 0, 0);
     for seed in from..from + seeds {
         let outcome = run(seed, &plan);
