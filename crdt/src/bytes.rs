@@ -32,11 +32,20 @@ const STATE: u8 = 3;
 const DELTA: u8 = 4;
 const LATTICE: u8 = 5;
 const DIGEST: u8 = 6;
-/// Without a header: whoever keeps it knows what it is.
-const RECORD: u8 = 0;
+/// A place of an object in records: without a header, which its context has.
+const RECORD: u8 = 7;
 
 /// How deep types that contain themselves may be nested, in memory as well: see [`Boxed`](crate::Boxed).
 pub const MAX_DEPTH: u16 = 100;
+
+/// Which places are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All that are there; of a tree, its head and the nodes that are not as their records say.
+    Places,
+    /// Nodes of trees that were looked for, and have not been loaded.
+    Missing,
+}
 
 /// What there is at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +54,14 @@ pub enum Place {
     Lives(Vec<u8>),
     /// Nothing (any more).
     Empty,
+    /// The head of a tree: its record, or nothing, and no nodes either. (In the delta of an edit: nothing, whatever is
+    /// there.) The paths of its nodes begin with this one.
+    Head(Option<Vec<u8>>),
     /// In the delta of an edit: everything whose path begins with this one was asked for.
     Listed,
-    /// A part of a place that is kept in several records, if it is not as its record says: what it is now, or that it is
-    /// gone. Its path begins with the place's.
-    Page(Option<Vec<u8>>),
-    /// Such a part that was looked for, and has not been loaded.
+    /// A node of a tree that is not as its record says: what it is now, or that it is gone.
+    Node(Option<Vec<u8>>),
+    /// A node of a tree that was looked for, and has not been loaded.
     Missing,
 }
 
@@ -60,8 +71,8 @@ pub type Visit<'a> = dyn FnMut(&[u8], Place) + 'a;
 /// A dot store that has bytes. All types of this crate do, if what is in them does; for a struct of one's own:
 /// [`store_bytes!`](crate::store_bytes).
 pub trait StoreBytes: DotStore<Actor: ActorBytes> {
-    /// Are there places that are kept in several records, of which not all are loaded?
-    const HAS_PAGES: bool = false;
+    /// May there be trees in it: places that are kept in several records, of which not all need be loaded?
+    const HAS_TREES: bool;
 
     /// Appends the name of the type: types with other bytes have another one. (What is in a [`Boxed`](crate::Boxed) is not
     /// named: the type around it has to be.)
@@ -76,9 +87,9 @@ pub trait StoreBytes: DotStore<Actor: ActorBytes> {
     /// [`DecodeError`] if the bytes are not such a store's.
     fn read(from: &mut StoreReader<'_, Self::Actor>) -> Result<Self, DecodeError>;
 
-    /// Visits each place by its path, which is in the order of the keys it is made of; none is the beginning of another
-    /// place's. Of a place that is kept in several records, those that are new or gone, and those that are missing.
-    fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>);
+    /// Visits places by their paths, which are in the order of the keys they are made of; none is the beginning of another
+    /// place's, but for trees.
+    fn unload(&self, wanted: Wanted, path: &mut Vec<u8>, visit: &mut Visit<'_>);
 
     /// Takes in the record of a place.
     ///
@@ -502,7 +513,7 @@ pub(crate) fn records_header<S: StoreBytes>() -> Vec<u8> {
 macro_rules! store_bytes {
     ($name:ident<$($parameter:ident $(: $bound:path)?),*> by $actor:ty, $title:literal $(, where [$($clause:tt)*])? { $($field:ident: $store:ty),+ $(,)? }) => {
         impl<$($parameter $(: $bound)?),*> $crate::StoreBytes for $name<$($parameter),*> $(where $($clause)*)? {
-            const HAS_PAGES: bool = $(<$store as $crate::StoreBytes>::HAS_PAGES)||+;
+            const HAS_TREES: bool = $(<$store as $crate::StoreBytes>::HAS_TREES)||+;
 
             fn name(out: &mut String) {
                 out.push_str($title);
@@ -522,11 +533,11 @@ macro_rules! store_bytes {
                 Ok(Self { $($field: <$store as $crate::StoreBytes>::read(from)?),+ })
             }
 
-            fn unload(&self, path: &mut Vec<u8>, visit: &mut $crate::Visit<'_>) {
+            fn unload(&self, wanted: $crate::Wanted, path: &mut Vec<u8>, visit: &mut $crate::Visit<'_>) {
                 let mut field = 0;
                 $(
                     path.push(field);
-                    $crate::StoreBytes::unload(&self.$field, path, visit);
+                    $crate::StoreBytes::unload(&self.$field, wanted, path, visit);
                     path.pop();
                     field += 1;
                 )+

@@ -83,6 +83,7 @@ mod zset;
 pub use boxed::Boxed;
 pub use bytes::{
     ItemBytes, KeyBytes, LatticeBytes, MAX_DEPTH, PayloadBytes, Place, StoreBytes, StoreReader, StoreWriter, Visit,
+    Wanted,
 };
 pub use causal;
 pub use causal::Hlc;

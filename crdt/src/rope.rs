@@ -19,7 +19,7 @@ mod records;
 use std::cmp::Ordering;
 
 use pages::{NONE, Pages};
-pub(crate) use records::{PageItem, check, checked};
+pub(crate) use records::{HEAD, PageItem, check, checked};
 
 /// What can stand in a rope.
 pub(crate) trait Item {
@@ -150,7 +150,7 @@ impl<T: Item> Rope<T> {
             return Some(Place { at: place.at + 1, ..place });
         }
         if self.leaves.peek(leaf.after).is_none()
-            && let Some(branch) = self.branches.peek(leaf.parent)
+            && let Some(branch) = self.branches.get(leaf.parent)
         {
             // Whoever goes there may go on.
             let after = branch.children.iter().skip_while(|child| child.node != leaf.after);
@@ -216,6 +216,51 @@ impl<T: Item> Rope<T> {
         None
     }
 
+    /// Looks for all that stands between two weights, so that what is missing of it is missed at once.
+    pub(crate) fn foresee(&self, range: std::ops::Range<usize>) {
+        if !self.is_in_records() || self.root == NONE || range.is_empty() {
+            return;
+        }
+        let mut level = vec![(self.root, 0)];
+        for _ in 0..self.height {
+            let mut below = Vec::new();
+            for (node, mut at) in level {
+                for child in self.branches.get(node).iter().flat_map(|branch| &branch.children) {
+                    if at <= range.end && at + child.weight >= range.start {
+                        below.push((child.node, at));
+                    }
+                    at += child.weight;
+                }
+            }
+            level = below;
+        }
+        self.leaves.foresee(level.into_iter().map(|(leaf, _)| leaf));
+    }
+
+    /// Looks for what a change in a leaf may need: the leaves beside it, and all that is above. Gives the next leaf.
+    pub(crate) fn foresee_change(&self, leaf: u32) -> Option<u32> {
+        let Leaf { parent, before, after, .. } = self.leaves.get(leaf)?;
+        self.leaves.foresee([*before, *after].into_iter());
+        let (mut parent, mut is_above_leaves) = (*parent, true);
+        while let Some(branch) = self.branches.get(parent) {
+            // One that may be cut in two gives children away, who are told.
+            let moved = branch.children.iter().filter(|_| branch.children.len() > MAX_FANOUT * 3 / 4);
+            let moved = moved.map(|child| child.node);
+            if is_above_leaves {
+                self.leaves.foresee(moved)
+            } else {
+                self.branches.foresee(moved)
+            }
+            (parent, is_above_leaves) = (branch.parent, false);
+        }
+        Some(*after)
+    }
+
+    /// The items of a leaf that is here.
+    pub(crate) fn items(&self, leaf: u32) -> &[T] {
+        self.leaves.peek(leaf).map(|leaf| leaf.items.as_slice()).unwrap_or_default()
+    }
+
     /// The item of a leaf that `wanted` wants.
     pub(crate) fn find_in(&self, leaf: u32, wanted: impl FnMut(&T) -> bool) -> Option<Place> {
         let at = self.leaves.get(leaf)?.items.iter().position(wanted)?;
@@ -254,6 +299,27 @@ impl<T: Item> Rope<T> {
 }
 
 impl<T: Item<Key = T>> Rope<T> {
+    /// Looks for all leaves that may have items that do not come before a range and are not behind it.
+    pub(crate) fn foresee_between(&self, is_before: impl Fn(&T) -> bool, is_behind: impl Fn(&T) -> bool) {
+        if !self.is_in_records() || self.root == NONE {
+            return;
+        }
+        let mut level = vec![self.root];
+        for _ in 0..self.height {
+            let mut below = Vec::new();
+            for branch in level.into_iter().filter_map(|node| self.branches.get(node)) {
+                for (at, child) in branch.children.iter().enumerate() {
+                    let ends_before = branch.children.get(at + 1).is_some_and(|next| is_before(&next.first));
+                    if !ends_before && (at == 0 || !is_behind(&child.first)) {
+                        below.push(child.node);
+                    }
+                }
+            }
+            level = below;
+        }
+        self.leaves.foresee(level.into_iter());
+    }
+
     /// The first item that does not come before what is searched, `before` being true of a first part of the items and
     /// of no others. O(log n) comparisons.
     pub(crate) fn search(&self, before: impl Fn(&T) -> bool) -> Option<Place> {

@@ -191,6 +191,15 @@ impl<A: Actor, T: Clone + PartialEq> DotStore for Seq<A, T> {
         let numbers: Vec<Option<u32>> =
             (0..other.order.names.len() as u32).map(|at| self.order.names.number(other.order.names.name(at))).collect();
         let here = |id: Id| numbers[id.actor as usize].map(|actor| Id { actor, ..id });
+        let foreseen = |id: Option<Id>| id.and_then(here);
+        // A few are missed one by one: looking for all that they could need would bring more than they do.
+        let is_large = other.order.spans().map(|span| 1 + span.len / 64).sum::<usize>() > 8;
+        for theirs in other.order.spans().filter(|_| is_large && self.order.placed.is_in_records()) {
+            // What is new here comes after what is known of its actor: where, is looked for as well.
+            let Some(id) = here(theirs.id) else { continue };
+            let (left, right) = (foreseen(theirs.left), foreseen(theirs.right));
+            self.order.foresee(&Span { id, left, right, ..theirs.clone_names() });
+        }
         for theirs in other.order.spans() {
             let mut at = 0;
             while at < theirs.len {
@@ -331,6 +340,7 @@ impl<A: Actor, T: Clone + PartialEq> Edit<'_, Seq<A, T>> {
         let indexes = within(indexes, self.len());
         let (base, delta, _) = self.open();
         let Seq { order, draft, .. } = delta;
+        base.into_iter().for_each(|base| base.order.placed.foresee(indexes.clone()));
         let pieces = match draft.picture(base.map_or(0, Seq::len)) {
             Some(picture) => picture.range(indexes),
             None => vec![Piece::Before(indexes)],
@@ -414,6 +424,7 @@ impl<A: Actor, T: Clone + PartialEq> Edit<'_, Seq<A, T>> {
             match (piece, base) {
                 (Piece::New { id, len }, _) => delta.order.kill(id, len),
                 (Piece::Before(range), Some(base)) => {
+                    base.order.placed.foresee(range.clone());
                     let (place, offset) = base.order.placed.find(range.start).unzip();
                     let (mut from, mut left) = (offset.unwrap_or(0), range.len());
                     for span in base.order.placed.iter_from(place).filter(|span| span.is_live()) {

@@ -5,7 +5,7 @@
 //! and two small records.
 //!
 //! ```text
-//! name 'c'                      version, kind 0 and type (4 bytes, as in all bytes); the greatest clock reading given
+//! name 'c'                      version, kind 7 and type (4 bytes, as in all bytes); the greatest clock reading given
 //!                               out or seen (8 bytes, big endian); the context
 //! name 'p' path                 a place: its live dots with what they say; paths are ordered as the keys in them are
 //! name 'p' path more            of a sequence, a text, the order of a sorted set: the nodes of a tree
@@ -24,7 +24,7 @@ use std::fmt;
 use causal::{CausalContext, Hlc, Lease, Minter, Reader};
 
 use crate::bytes::records_header;
-use crate::{Delta, Edit, Error, KeyBytes, Place, Replica, State, StoreBytes, StoreReader, StoreWriter};
+use crate::{Delta, Edit, Error, KeyBytes, Place, Replica, State, StoreBytes, StoreReader, StoreWriter, Wanted};
 
 /// Ordered storage of small records.
 pub trait Records {
@@ -78,7 +78,8 @@ impl Records for BTreeMap<Vec<u8>, Vec<u8>> {
     }
 }
 
-/// A replica of an object that is kept in records: one for each place, several for each sequence and text.
+/// A replica of an object that is kept in records: one for each place, and trees of them for sequences, texts and the order
+/// of sorted sets.
 ///
 /// ```
 /// use std::collections::BTreeMap;
@@ -128,13 +129,11 @@ impl<S: StoreBytes<Actor: Send + 'static>, R: Records> Stored<S, R> {
     }
 }
 
+const NOT_THERE: &str = "one of a tree is not there";
+
 /// Nothing is missing.
 fn found<A>(missing: &Places) -> Result<(), Error<A>> {
-    if missing.is_empty() { Ok(()) } else { Err(failed("one of a tree is not there")) }
-}
-
-fn is_page(place: &Place) -> bool {
-    matches!(place, Place::Page(_) | Place::Missing)
+    if missing.is_empty() { Ok(()) } else { Err(failed(NOT_THERE)) }
 }
 
 fn failed<A>(why: impl fmt::Display) -> Error<A> {
@@ -147,7 +146,7 @@ type Places = BTreeMap<(Vec<u8>, bool), Place>;
 /// The places of a store, by path.
 fn places<S: StoreBytes>(store: &S) -> Places {
     let mut places = Places::new();
-    store.unload(&mut Vec::new(), &mut |path, place| {
+    store.unload(Wanted::Places, &mut Vec::new(), &mut |path, place| {
         places.insert((path.to_vec(), place == Place::Listed), place);
     });
     places
@@ -162,13 +161,11 @@ fn is_loaded(loaded: &Places, path: &[u8], is_listed: bool) -> bool {
 /// What a store has looked for in vain, because it is in records.
 fn missing<S: StoreBytes>(store: &S) -> Places {
     let mut missing = Places::new();
-    if S::HAS_PAGES {
-        store.unload(&mut Vec::new(), &mut |path, place| {
-            if place == Place::Missing {
-                missing.insert((path.to_vec(), false), place);
-            }
-        });
-    }
+    store.unload(Wanted::Missing, &mut Vec::new(), &mut |path, place| {
+        if place == Place::Missing {
+            missing.insert((path.to_vec(), false), place);
+        }
+    });
     missing
 }
 
@@ -222,7 +219,7 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     /// [`Error::Records`].
     pub fn load_under(&self, path: &[u8]) -> Result<S, Error<S::Actor>> {
         let store = self.load_records(path)?;
-        if !S::HAS_PAGES {
+        if !S::HAS_TREES {
             return Ok(store);
         }
         let bytes = StoreWriter::record(|to| store.write(to));
@@ -271,7 +268,8 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     }
 
     /// [`Replica::edit`]. The change may run more than once, and sees all of what it looks at only the last time: before
-    /// that, places may seem to be empty that are not. Only its last outcome counts; it must not rely on the others.
+    /// that, places may seem to be empty that are not, and a sequence may have a length and no elements (so it must not
+    /// panic where it finds less than it expects). Only its last outcome counts; it must not rely on the others.
     ///
     /// # Errors
     /// [`Error::Records`], and those of [`Replica::edit`].
@@ -295,7 +293,7 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
         let at = self.replica.tick(wall_ms);
         let before = self.context().clone();
         let outcome = self.draft(at, &mut change).and_then(|touched| {
-            self.try_out(|trial, replica| trial.take(&replica.drafted(touched.clone())))
+            self.try_out(|trial, replica| drop(trial.apply(&replica.drafted(touched.clone()))))
                 .inspect_err(|_| self.replica.give_up())?;
             let delta = self.replica.commit(touched);
             self.persist(&delta, before).map(|()| delta)
@@ -330,7 +328,7 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
 
     /// Loads what a change needs of trees: it is done to a copy of what is loaded, again and again, until nothing is missing.
     fn try_out(&mut self, change: impl Fn(&mut State<S>, &Replica<S>)) -> Result<(), Error<S::Actor>> {
-        if !S::HAS_PAGES {
+        if !S::HAS_TREES {
             return Ok(());
         }
         loop {
@@ -409,9 +407,9 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
         self.replica.renew()
     }
 
-    /// After a batch of which nobody knows whether it was written, only the records know how things stand.
+    /// After a change that may not have been written, only the records know how things stand.
     fn check(&self) -> Result<(), Error<S::Actor>> {
-        if self.is_broken { Err(failed("a write has failed; open the object again")) } else { Ok(()) }
+        if self.is_broken { Err(failed("a change was not written; open the object again")) } else { Ok(()) }
     }
 
     fn key(&self, path: &[u8]) -> Vec<u8> {
@@ -422,12 +420,25 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
         for ((path, is_listed), place) in wanted {
             let (start, store) = (self.prefix.len() + 1, self.replica.state_mut().store_mut());
             let key = [&self.prefix, &b"p"[..], path].concat();
+            let is_around = |len: usize| wanted.contains_key(&(path[..len].to_vec(), true));
             if *is_listed {
                 scan(&self.records, &key, start, store)?;
+            } else if (0..=path.len()).any(is_around) {
+                // It comes with what is around it.
             } else if let Some(record) = self.records.get(&key).map_err(failed)? {
                 store.load(&mut Reader::new(path), &record).map_err(failed)?;
             } else if *place == Place::Missing {
-                return Err(failed("one of a tree is not there"));
+                return Err(failed(NOT_THERE));
+            } else if matches!(place, Place::Head(_)) {
+                let mut is_headless = false;
+                let scanned = self.records.scan(&key, &mut |_, _| {
+                    is_headless = true;
+                    false
+                });
+                scanned.map_err(failed)?;
+                if is_headless {
+                    return Err(failed(NOT_THERE));
+                }
             }
         }
         Ok(())
@@ -436,48 +447,49 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
     /// Writes the places that a delta touches, as they are now.
     fn persist(&mut self, delta: &Delta<S>, before: CausalContext<S::Actor>) -> Result<(), Error<S::Actor>> {
         let mut now = places(&**self.replica.state());
-        let touched = places(delta.touched()).into_keys().filter(|(_, is_listed)| !is_listed);
-        let mut changed: Vec<_> = touched.map(|key| (now.remove(&key), key.0)).collect();
-        changed.extend(now.into_iter().filter(|(_, it)| is_page(it)).map(|((path, _), it)| (Some(it), path)));
+        let mut changed = Places::new();
+        for (key, touched) in places(delta.touched()).into_iter().filter(|((_, is_listed), _)| !is_listed) {
+            let gone = if matches!(touched, Place::Head(_)) { Place::Head(None) } else { Place::Empty };
+            let is = now.remove(&key).unwrap_or(gone);
+            changed.insert(key, is);
+        }
+        changed.extend(now.into_iter().filter(|(_, place)| matches!(place, Place::Node(_))));
         self.write(changed, before)
     }
 
     /// Writes all places that are not as they were.
     fn persist_all(&mut self, was: Places, before: CausalContext<S::Actor>) -> Result<(), Error<S::Actor>> {
-        let now = places(&**self.replica.state());
-        let gone = was.keys().filter(|key| !now.contains_key(*key)).map(|(path, _)| (None, path.clone()));
-        let mut changed: Vec<_> = gone.collect();
-        changed
-            .extend(now.into_iter().filter(|it| was.get(&it.0) != Some(&it.1)).map(|((path, _), it)| (Some(it), path)));
-        self.write(changed, before)
+        let mut now = places(&**self.replica.state());
+        for (key, place) in &was {
+            let gone = || if matches!(place, Place::Head(_)) { Place::Head(None) } else { Place::Empty };
+            now.entry(key.clone()).or_insert_with(gone);
+        }
+        now.retain(|key, place| was.get(key) != Some(place));
+        self.write(now, before)
     }
 
-    /// Removes a place, and the tree that was there.
-    fn remove_all_of(&mut self, key: Vec<u8>, batch: &mut Batch) -> Result<(), Error<S::Actor>> {
-        let scanned = self.records.scan(&key, &mut |key, _| {
+    /// Removes a tree.
+    fn remove_tree(&mut self, key: &[u8], batch: &mut Batch) -> Result<(), Error<S::Actor>> {
+        let scanned = self.records.scan(key, &mut |key, _| {
             batch.push((key.to_vec(), None));
             true
         });
-        self.is_broken = scanned.is_err(); // what is in memory will not be written
         scanned.map_err(failed)
     }
 
-    fn write(
-        &mut self,
-        places: Vec<(Option<Place>, Vec<u8>)>,
-        before: CausalContext<S::Actor>,
-    ) -> Result<(), Error<S::Actor>> {
-        if let Some((_, path)) = places.iter().find(|(place, _)| *place == Some(Place::Missing)) {
-            self.is_broken = true; // what is in memory is not what was meant
-            return Err(failed(format_args!("one of a tree is not there: {path:02x?}")));
-        }
+    fn write(&mut self, places: Places, before: CausalContext<S::Actor>) -> Result<(), Error<S::Actor>> {
+        self.is_broken = true; // until it is written: what is in memory is not what is in the records
+        found(&missing(&**self.replica.state()))?;
         let mut batch = Vec::new();
-        for (place, path) in places {
+        for ((path, _), place) in places {
             let key = self.key(&path);
             match place {
-                Some(Place::Lives(record) | Place::Page(Some(record))) => batch.push((key, Some(record))),
-                None | Some(Place::Empty) if S::HAS_PAGES => self.remove_all_of(key, &mut batch)?,
-                _ => batch.push((key, None)),
+                Place::Lives(record) | Place::Head(Some(record)) | Place::Node(Some(record)) => {
+                    batch.push((key, Some(record)));
+                }
+                Place::Head(None) => self.remove_tree(&key, &mut batch)?,
+                Place::Empty | Place::Node(None) => batch.push((key, None)),
+                Place::Listed | Place::Missing => {}
             }
         }
         if !batch.is_empty() || *self.context() != before {
@@ -485,8 +497,8 @@ impl<S: StoreBytes, R: Records> Stored<S, R> {
             let record = [&records_header::<S>()[..], &clock, &self.context().to_bytes()].concat();
             batch.push(([&self.prefix, &b"c"[..]].concat(), Some(record)));
         }
-        let written = self.records.write(batch);
-        self.is_broken = written.is_err();
-        written.map_err(failed)
+        self.records.write(batch).map_err(failed)?;
+        self.is_broken = false;
+        Ok(())
     }
 }

@@ -226,8 +226,9 @@ impl<A: Actor, M: Ord + Clone> DotStore for ZSet<A, M> {
         self.scores.group(own, &other.scores, theirs);
     }
 
+    /// (In records, scores may be elsewhere of which the order knows.)
     fn is_bottom(&self) -> bool {
-        self.scores.is_bottom()
+        self.scores.is_bottom() && self.order.is_empty()
     }
 
     fn each_dot(&self, visit: &mut dyn FnMut(&Dot<A>)) {
@@ -299,14 +300,21 @@ impl<A: Actor, M: Ord + Clone> Edit<'_, ZSet<A, M>> {
         Some(rank)
     }
 
-    /// The members of a range of ranks, or of as much of it as there is, with their scores. O(log n + members) if this edit has
-    /// not touched any member; otherwise it looks at all.
+    /// The members of a range of ranks, or of as much of it as there is, with their scores. O(log n + members) if this edit
+    /// has not changed any score; otherwise it looks at all.
     pub fn by_rank(&mut self, ranks: Range<usize>) -> Vec<(M, i64)> {
         let cloned = |(member, score): (&M, i64)| (member.clone(), score);
-        if self.delta.scores.is_empty() {
-            return self.base.into_iter().flat_map(|base| base.by_rank(ranks.clone())).map(cloned).collect();
+        let touched: Vec<M> = self.delta.scores.keys().cloned().collect();
+        let is_changed = touched.into_iter().any(|member| {
+            let was = self.base.and_then(|base| base.score(&member));
+            self.score(member) != was
+        });
+        if is_changed {
+            return self.current().by_rank(ranks).map(cloned).collect();
         }
-        self.current().by_rank(ranks).map(cloned).collect()
+        let Some(base) = self.base else { return Vec::new() };
+        base.order.foresee(ranks.clone());
+        base.by_rank(ranks).map(cloned).collect()
     }
 
     /// How many members there are now. O(the members this edit has touched).

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use causal::{ActorBytes, DecodeError, Dot, DotFun, Hlc, Reader, Reason};
 
-use super::{ItemBytes, KeyBytes, PayloadBytes, Place, StoreBytes, StoreReader, StoreWriter, Visit};
+use super::{ItemBytes, KeyBytes, PayloadBytes, Place, StoreBytes, StoreReader, StoreWriter, Visit, Wanted};
 use crate::register::{Held, Stamped};
 use crate::rope::{PageItem, Rope};
 use crate::zset::Scored;
@@ -15,6 +15,8 @@ use crate::{Boxed, Contribution, Deadline, DotMap, Log, Mark, Num, Scalar, Seen,
 /// n << 1 | 1:varint, (actor:varint, counter:signed, payload) * n      none, or several
 /// ```
 impl<A: ActorBytes, V: PayloadBytes<A>> StoreBytes for DotFun<A, V> {
+    const HAS_TREES: bool = false;
+
     fn name(out: &mut String) {
         V::name(out);
     }
@@ -51,9 +53,11 @@ impl<A: ActorBytes, V: PayloadBytes<A>> StoreBytes for DotFun<A, V> {
         Ok(live)
     }
 
-    fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
-        let is_empty = self.is_empty();
-        visit(path, if is_empty { Place::Empty } else { Place::Lives(StoreWriter::record(|to| self.write(to))) });
+    fn unload(&self, wanted: Wanted, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+        if wanted == Wanted::Places {
+            let is_empty = self.is_empty();
+            visit(path, if is_empty { Place::Empty } else { Place::Lives(StoreWriter::record(|to| self.write(to))) });
+        }
     }
 
     fn load(&mut self, path: &mut Reader<'_>, record: &[u8]) -> Result<(), DecodeError> {
@@ -65,7 +69,7 @@ impl<A: ActorBytes, V: PayloadBytes<A>> StoreBytes for DotFun<A, V> {
 /// n:varint, (key, store) * n        keys ascending
 /// ```
 impl<K: KeyBytes, S: StoreBytes> StoreBytes for DotMap<K, S> {
-    const HAS_PAGES: bool = S::HAS_PAGES;
+    const HAS_TREES: bool = S::HAS_TREES;
 
     fn name(out: &mut String) {
         out.push_str(K::NAME);
@@ -96,14 +100,17 @@ impl<K: KeyBytes, S: StoreBytes> StoreBytes for DotMap<K, S> {
         Ok(entries.into_iter().collect())
     }
 
-    fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+    fn unload(&self, wanted: Wanted, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
         if self.is_listed() {
             visit(path, Place::Listed);
+        }
+        if wanted == Wanted::Missing && !S::HAS_TREES {
+            return;
         }
         let before = path.len();
         for (key, store) in self.iter() {
             key.write_key(path);
-            store.unload(path, visit);
+            store.unload(wanted, path, visit);
             path.truncate(before);
         }
     }
@@ -319,7 +326,7 @@ impl KeyBytes for Scalar {
 /// 1 node        (score:signed, member) ..
 /// ```
 impl<A: ActorBytes, M: KeyBytes> StoreBytes for ZSet<A, M> {
-    const HAS_PAGES: bool = true;
+    const HAS_TREES: bool = true;
 
     fn name(out: &mut String) {
         out.push_str("z-set(");
@@ -336,17 +343,19 @@ impl<A: ActorBytes, M: KeyBytes> StoreBytes for ZSet<A, M> {
         Ok(if is_delta { Self::touching(scores) } else { Self::sorted(scores) })
     }
 
-    fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+    fn unload(&self, wanted: Wanted, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
         path.push(0);
-        self.scores().unload(path, visit);
+        self.scores().unload(wanted, path, visit);
         path.pop();
         path.push(1);
         if self.scores().is_listed() {
             visit(path, Place::Listed);
         }
         let order = self.order();
-        visit(path, if order.is_empty() { Place::Empty } else { Place::Lives(order.head_record()) });
-        order.unload(path, visit);
+        if wanted == Wanted::Places {
+            visit(path, Place::Head((!order.is_empty()).then(|| order.head_record())));
+        }
+        order.unload(wanted, path, visit);
         path.pop();
     }
 
@@ -382,7 +391,7 @@ impl<M: KeyBytes> PageItem for Scored<M> {
 /// 0 for none, 1 and what is in it.
 impl<S: StoreBytes> StoreBytes for Boxed<S> {
     /// Perhaps: of a type that contains itself, the answer would be in itself.
-    const HAS_PAGES: bool = true;
+    const HAS_TREES: bool = true;
 
     /// Of a type that contains itself, only this: its own name says the rest.
     fn name(out: &mut String) {
@@ -413,12 +422,12 @@ impl<S: StoreBytes> StoreBytes for Boxed<S> {
         }
     }
 
-    fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+    fn unload(&self, wanted: Wanted, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
         if self.is_listed() {
             visit(path, Place::Listed);
         }
         if let Some(store) = self.store() {
-            store.unload(path, visit);
+            store.unload(wanted, path, visit);
         }
     }
 
@@ -431,6 +440,8 @@ impl<S: StoreBytes> StoreBytes for Boxed<S> {
 /// n:varint, (stamp:varint, m:varint, (actor:varint, store) * m) * n       stamps ascending, as items
 /// ```
 impl<A: ActorBytes, V: ItemBytes + Clone + PartialEq> StoreBytes for Log<A, V> {
+    const HAS_TREES: bool = false;
+
     fn name(out: &mut String) {
         out.push_str("log(");
         out.push_str(V::NAME);
@@ -474,7 +485,7 @@ impl<A: ActorBytes, V: ItemBytes + Clone + PartialEq> StoreBytes for Log<A, V> {
         Ok(Self::of(entries.into_iter().collect()))
     }
 
-    fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+    fn unload(&self, wanted: Wanted, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
         if self.entries().is_listed() {
             visit(path, Place::Listed);
         }
@@ -483,7 +494,7 @@ impl<A: ActorBytes, V: ItemBytes + Clone + PartialEq> StoreBytes for Log<A, V> {
             for (actor, live) in actors.iter() {
                 at.0.write_key(path);
                 actor.write(path);
-                live.unload(path, visit);
+                live.unload(wanted, path, visit);
                 path.truncate(before);
             }
         }

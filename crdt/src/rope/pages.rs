@@ -6,8 +6,7 @@ use std::sync::{Mutex, PoisonError};
 /// No node.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// How many numbers of dropped nodes are remembered, to be given out again. More than that are dropped at once by nobody
-/// but who clears the rope.
+/// How many numbers of dropped nodes are remembered, to be given out again. Others never are: there are four billion.
 const MAX_FREE: usize = 64;
 
 /// Nodes by number.
@@ -26,7 +25,7 @@ pub(super) struct Part<N> {
     changed: BTreeSet<u32>,
     missing: Mutex<BTreeSet<u32>>,
     blank: N,
-    pub(super) bounds: Bounds,
+    bounds: Bounds,
 }
 
 /// Which numbers are in use.
@@ -196,6 +195,15 @@ impl<N: Default> Pages<N> {
         }
     }
 
+    /// Notes as missing those of these that are not here.
+    pub(super) fn foresee(&self, numbers: impl Iterator<Item = u32>) {
+        if let Pages::Part(part) = self {
+            numbers.for_each(|number| {
+                part.look(number);
+            });
+        }
+    }
+
     /// A node as its record says.
     pub(super) fn arrive(&mut self, number: u32, node: N) {
         if let Pages::Part(part) = self {
@@ -204,22 +212,22 @@ impl<N: Default> Pages<N> {
         }
     }
 
-    /// Visits what is not as the records say: nodes that have changed, numbers of those that are gone (no node), and of
-    /// those that are missing.
-    pub(super) fn each_change(&self, mut visit: impl FnMut(u32, Change<'_, N>)) {
+    /// Visits what is not as the records say: nodes that have changed, and numbers of those that are gone.
+    pub(super) fn each_change(&self, mut visit: impl FnMut(u32, Option<&N>)) {
         match self {
             Pages::All { nodes, free } => {
                 let free: BTreeSet<u32> = free.iter().copied().collect();
                 let used = (0..).zip(nodes).filter(|(number, _)| !free.contains(number));
-                used.for_each(|(number, node)| visit(number, Change::Now(node)));
+                used.for_each(|(number, node)| visit(number, Some(node)));
             }
-            Pages::Part(part) => {
-                for number in &part.changed {
-                    visit(*number, part.here.get(number).map_or(Change::Gone, Change::Now));
-                }
-                let missing = part.missing.lock().unwrap_or_else(PoisonError::into_inner);
-                missing.iter().for_each(|number| visit(*number, Change::Missing));
-            }
+            Pages::Part(part) => part.changed.iter().for_each(|number| visit(*number, part.here.get(number))),
+        }
+    }
+
+    /// Visits the numbers of those that were looked for in vain.
+    pub(super) fn each_missing(&self, visit: impl FnMut(u32)) {
+        if let Pages::Part(part) = self {
+            part.missing.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().for_each(visit);
         }
     }
 
@@ -232,11 +240,4 @@ impl<N: Default> Pages<N> {
             Pages::Part(part) => part.bounds.clone(),
         }
     }
-}
-
-/// What has become of a node.
-pub(super) enum Change<'a, N> {
-    Now(&'a N),
-    Gone,
-    Missing,
 }

@@ -8,16 +8,18 @@
 //! 2 number:4     sum:4, parent, (node, weight, first item) ..                             a branch
 //! ```
 //!
-//! Nodes point at each other: so each has a checksum, over its number as well, and a damaged one is refused.
+//! Nodes point at each other: so each has a checksum, over its kind and number as well, and a damaged one is refused.
 
 use causal::{DecodeError, Reader, Reason};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::pages::{Bounds, Change, NONE, Pages};
+use super::pages::{Bounds, NONE, Pages};
 use super::{Branch, Child, Item, Leaf, MAX_FANOUT, Rope};
 use crate::Place;
-use crate::bytes::{Visit, put_varint};
+use crate::bytes::{Visit, Wanted, put_varint};
 
+/// The kinds of records of a tree.
+pub(crate) const HEAD: u8 = 0;
 const LEAF: u8 = 1;
 const BRANCH: u8 = 2;
 
@@ -31,35 +33,33 @@ pub(crate) trait PageItem: Item {
     fn read_key(from: &mut Reader<'_>) -> Result<Self::Key, DecodeError>;
 }
 
-/// A record that says whether it is whole: the checksum of what `write` writes, and that.
-pub(crate) fn checked(seed: u32, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut record = vec![0; 4];
-    write(&mut record);
-    let sum = checksum(seed, &record[4..]);
-    record[..4].copy_from_slice(&sum);
-    record
+/// A record that says whether it is whole: the checksum of what it is of, and of what is in it, and that.
+pub(crate) fn checked(kind: u8, number: u32, body: &[u8]) -> Vec<u8> {
+    [&checksum(kind, number, body), body].concat()
 }
 
 /// What is in a record that is whole.
-pub(crate) fn check(seed: u32, record: &[u8]) -> Result<Reader<'_>, DecodeError> {
+pub(crate) fn check(kind: u8, number: u32, record: &[u8]) -> Result<Reader<'_>, DecodeError> {
     let mut from = Reader::new(record);
     let sum: [u8; 4] = from.array()?;
-    if sum == checksum(seed, from.rest()) { Ok(from) } else { Err(from.refuse(Reason::Damaged)) }
+    if sum == checksum(kind, number, from.rest()) { Ok(from) } else { Err(from.refuse(Reason::Damaged)) }
 }
 
-fn checksum(seed: u32, body: &[u8]) -> [u8; 4] {
-    (xxh3_64_with_seed(body, seed.into()) as u32).to_be_bytes()
+fn checksum(kind: u8, number: u32, body: &[u8]) -> [u8; 4] {
+    (xxh3_64_with_seed(body, u64::from(kind) << 32 | u64::from(number)) as u32).to_be_bytes()
 }
 
 impl<T: PageItem> Rope<T> {
     /// The head, as a record.
     pub(crate) fn head_record(&self) -> Vec<u8> {
-        checked(NONE, |out| self.write_head(out))
+        let mut head = Vec::new();
+        self.write_head(&mut head);
+        checked(HEAD, 0, &head)
     }
 
     /// The rope with this head, of whose nodes none is here.
     pub(crate) fn from_head_record(record: &[u8]) -> Result<Self, DecodeError> {
-        Self::read_head(&mut check(NONE, record)?, MAX_FANOUT)
+        Self::read_head(&mut check(HEAD, 0, record)?, MAX_FANOUT)
     }
 
     /// Appends the head.
@@ -85,10 +85,19 @@ impl<T: PageItem> Rope<T> {
         Ok(Self { leaves, branches, root, height, first, weight, max_items })
     }
 
-    /// Visits the nodes whose records are not as the nodes are, and those that are missing here.
-    pub(crate) fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
-        self.leaves.each_change(|number, change| visit_node(path, LEAF, number, change, Self::write_leaf, visit));
-        self.branches.each_change(|number, change| visit_node(path, BRANCH, number, change, Self::write_branch, visit));
+    /// Visits the nodes whose records are not as the nodes are, or those that are missing here.
+    pub(crate) fn unload(&self, wanted: Wanted, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+        if wanted == Wanted::Missing {
+            self.leaves.each_missing(|number| visit_node(path, LEAF, number, Place::Missing, visit));
+            return self.branches.each_missing(|number| visit_node(path, BRANCH, number, Place::Missing, visit));
+        }
+        let node = |kind, number, record: Option<Vec<u8>>| Place::Node(record.map(|body| checked(kind, number, &body)));
+        self.leaves.each_change(|number, leaf| {
+            visit_node(path, LEAF, number, node(LEAF, number, leaf.map(Self::leaf_bytes)), visit);
+        });
+        self.branches.each_change(|number, branch| {
+            visit_node(path, BRANCH, number, node(BRANCH, number, branch.map(Self::branch_bytes)), visit);
+        });
     }
 
     /// Takes in the record of a node.
@@ -101,7 +110,7 @@ impl<T: PageItem> Rope<T> {
         if !path.rest().is_empty() {
             return Err(path.refuse(Reason::NotCanonical));
         }
-        let mut from = check(number, record)?;
+        let mut from = check(kind, number, record)?;
         match kind {
             LEAF => {
                 let mut leaf = Leaf {
@@ -128,18 +137,22 @@ impl<T: PageItem> Rope<T> {
         Ok(())
     }
 
-    fn write_leaf(leaf: &Leaf<T>, out: &mut Vec<u8>) {
-        [leaf.parent, leaf.before, leaf.after].into_iter().for_each(|number| put_link(number, out));
-        leaf.items.iter().for_each(|item| item.write(out));
+    fn leaf_bytes(leaf: &Leaf<T>) -> Vec<u8> {
+        let mut out = Vec::new();
+        [leaf.parent, leaf.before, leaf.after].into_iter().for_each(|number| put_link(number, &mut out));
+        leaf.items.iter().for_each(|item| item.write(&mut out));
+        out
     }
 
-    fn write_branch(branch: &Branch<T::Key>, out: &mut Vec<u8>) {
-        put_link(branch.parent, out);
+    fn branch_bytes(branch: &Branch<T::Key>) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_link(branch.parent, &mut out);
         for Child { node, weight, first } in &branch.children {
-            put_link(*node, out);
-            put_varint(*weight as u64, out);
-            T::write_key(first, out);
+            put_link(*node, &mut out);
+            put_varint(*weight as u64, &mut out);
+            T::write_key(first, &mut out);
         }
+        out
     }
 }
 
@@ -151,23 +164,11 @@ impl<T: Item> Rope<T> {
 
     /// An empty one for records.
     pub(crate) fn for_records(max_items: usize) -> Self {
-        Self { max_items: max_items.min(MAX_FANOUT), ..Self::default() }
+        Self { max_items, ..Self::default() }
     }
 }
 
-fn visit_node<N>(
-    path: &mut Vec<u8>,
-    kind: u8,
-    number: u32,
-    change: Change<'_, N>,
-    write: impl FnOnce(&N, &mut Vec<u8>),
-    visit: &mut Visit<'_>,
-) {
-    let place = match change {
-        Change::Missing => Place::Missing,
-        Change::Gone => Place::Page(None),
-        Change::Now(node) => Place::Page(Some(checked(number, |out| write(node, out)))),
-    };
+fn visit_node(path: &mut Vec<u8>, kind: u8, number: u32, place: Place, visit: &mut Visit<'_>) {
     let before = path.len();
     path.push(kind);
     path.extend_from_slice(&number.to_be_bytes());

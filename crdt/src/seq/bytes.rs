@@ -17,13 +17,13 @@ use smallvec::SmallVec;
 
 use super::Seq;
 use super::span::{Id, Span};
-use crate::{ItemBytes, StoreBytes, StoreReader, StoreWriter, Visit};
+use crate::{ItemBytes, StoreBytes, StoreReader, StoreWriter, Visit, Wanted};
 
 const ALIVE: u8 = 1;
 const GOES_ON: u8 = 2;
 
 impl<A: ActorBytes, T: ItemBytes + Clone + PartialEq> StoreBytes for Seq<A, T> {
-    const HAS_PAGES: bool = true;
+    const HAS_TREES: bool = true;
 
     fn name(out: &mut String) {
         out.push_str("seq(");
@@ -68,8 +68,8 @@ impl<A: ActorBytes, T: ItemBytes + Clone + PartialEq> StoreBytes for Seq<A, T> {
         Ok(seq)
     }
 
-    fn unload(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
-        self.unload_records(path, visit);
+    fn unload(&self, wanted: Wanted, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+        self.unload_records(wanted, path, visit);
     }
 
     fn load(&mut self, path: &mut Reader<'_>, record: &[u8]) -> Result<(), DecodeError> {

@@ -130,6 +130,28 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
         self.placed.is_short() || self.starts.is_short()
     }
 
+    /// Looks for all that taking in a span may need, so that what is missing of it is missed at once, and not one after
+    /// the other.
+    pub(crate) fn foresee(&self, span: &Span<T>) {
+        let anchors = [span.left, span.right].into_iter().flatten().map(|id| (id, id));
+        for (first, last) in anchors.chain([(span.id, span.last())]) {
+            self.starts.foresee_between(|start| start.id < first, |start| start.id > last);
+            let after = self.starts.search(|start| start.id <= first);
+            let from = self.starts.before(after).or(after);
+            for start in self.starts.iter_from(from).take_while(|start| start.id <= last) {
+                // It may be put before what comes next, which may be in the next leaf.
+                let next = self.placed.foresee_change(start.leaf);
+                next.map(|leaf| self.placed.foresee_change(leaf));
+                for moved in next.into_iter().chain([start.leaf]).flat_map(|leaf| self.placed.items(leaf)) {
+                    if let Some(place) = self.starts.search(|start| start.id < moved.id) {
+                        self.starts.foresee_change(place.leaf);
+                    }
+                }
+            }
+            from.map(|place| self.starts.foresee_change(place.leaf));
+        }
+    }
+
     /// What is not placed, by actor and counter: in the same order in every state.
     pub(crate) fn loose_by_name(&self) -> impl Iterator<Item = &Span<T>> + '_ {
         let mut loose: Vec<&Span<T>> = self.loose.values().collect();
@@ -146,9 +168,11 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
 
     /// Where a placed element is: its span's place, and which of the span it is. O(log n).
     pub(crate) fn locate(&self, id: Id) -> Option<(Place, usize)> {
-        let hint = self.hint.place();
-        if let Some(offset) = self.placed.try_get(hint).and_then(|span| span.offset_of(id)) {
-            return Some((hint, offset));
+        // In records, what is needed must not depend on what was looked at before: it is tried out first.
+        let hint = Some(self.hint.place()).filter(|_| !self.placed.is_in_records());
+        let hinted = hint.and_then(|hint| Some((hint, self.placed.try_get(hint)?.offset_of(id)?)));
+        if hinted.is_some() {
+            return hinted;
         }
         let after = self.starts.search(|start| start.id <= id);
         let start = self.starts.get(self.starts.before(after)?);
@@ -264,9 +288,8 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
     /// Places a span, and whatever has waited for it; or lets it wait.
     pub(crate) fn settle(&mut self, span: Span<T>) {
         self.note_end(&span);
-        let mut ready = vec![span];
-        while let Some(mut span) = ready.pop() {
-            ready.extend(self.cut(&mut span));
+        let mut ready: Vec<Span<T>> = self.cut(span).into_iter().rev().collect();
+        while let Some(span) = ready.pop() {
             let (first, last) = (span.id, span.last());
             match self.place(span) {
                 Ok(()) if self.loose.is_empty() => {}
@@ -361,14 +384,25 @@ impl<A: Actor, T: Clone + PartialEq> Ordered<A, T> {
         }
     }
 
-    /// Cuts off what does not fit into a record.
-    pub(super) fn cut(&self, span: &mut Span<T>) -> Option<Span<T>> {
-        let (size, mut bytes) = (self.size?, 0);
-        let at = span.values.iter().position(|value| {
-            bytes += size(value);
-            bytes > MAX_RUN_BYTES
-        })?;
-        (span.len > 1).then(|| span.split_off(at.max(1)))
+    /// The same in parts that fit into records.
+    pub(super) fn cut(&self, mut span: Span<T>) -> SmallVec<[Span<T>; 1]> {
+        let Some(size) = self.size.filter(|_| span.values.len() > 1) else { return SmallVec::from_iter([span]) };
+        let (mut parts, mut bytes) = (SmallVec::new(), 0);
+        let mut part = Span { len: 0, values: SmallVec::new(), ..span.clone_names() };
+        for value in std::mem::take(&mut span.values) {
+            let more = size(&value);
+            if part.len > 0 && bytes + more > MAX_RUN_BYTES {
+                let (id, left) = (part.id.plus(part.len), Some(part.last()));
+                let next = Span { id, len: 0, left, right: part.right, values: SmallVec::new() };
+                parts.push(std::mem::replace(&mut part, next));
+                bytes = 0;
+            }
+            bytes += more;
+            part.len += 1;
+            part.values.push(value);
+        }
+        parts.push(part);
+        parts
     }
 
     /// Do both fit into a record?

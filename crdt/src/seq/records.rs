@@ -20,8 +20,8 @@ use super::Seq;
 use super::order::{Ordered, Start};
 use super::span::{Id, Span};
 use crate::bytes::put_varint;
-use crate::rope::{PageItem, Rope, check, checked};
-use crate::{ItemBytes, Place, Visit};
+use crate::rope::{HEAD, PageItem, Rope, check, checked};
+use crate::{ItemBytes, Place, Visit, Wanted};
 
 /// The most runs in a leaf, and starts.
 const MAX_RUNS: usize = 8;
@@ -32,24 +32,28 @@ const STARTS: u8 = 2;
 
 impl<A: ActorBytes, T: ItemBytes + Clone + PartialEq> Seq<A, T> {
     /// Visits the records it needs, as far as they are not there already. (One that was never in records needs them all.)
-    pub(super) fn unload_records(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+    pub(super) fn unload_records(&self, wanted: Wanted, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
         if self.is_listed {
             visit(path, Place::Listed);
         }
-        if !self.order.placed.is_empty() && !self.order.placed.is_in_records() {
-            return self.in_short_runs().unload_pages(path, visit);
+        let is_new = !self.order.placed.is_empty() && !self.order.placed.is_in_records();
+        match (wanted, is_new) {
+            (Wanted::Places, true) => self.in_short_runs().unload_tree(wanted, path, visit),
+            (Wanted::Missing, true) => {}
+            (_, false) => self.unload_tree(wanted, path, visit),
         }
-        self.unload_pages(path, visit);
     }
 
-    fn unload_pages(&self, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
-        let is_empty = self.order.placed.is_empty() && self.order.loose.is_empty();
-        visit(path, if is_empty { Place::Empty } else { Place::Lives(self.write_head()) });
+    fn unload_tree(&self, wanted: Wanted, path: &mut Vec<u8>, visit: &mut Visit<'_>) {
+        if wanted == Wanted::Places {
+            let is_empty = self.order.placed.is_empty() && self.order.loose.is_empty();
+            visit(path, Place::Head((!is_empty).then(|| self.write_head())));
+        }
         path.push(PLACED);
-        self.order.placed.unload(path, visit);
+        self.order.placed.unload(wanted, path, visit);
         path.pop();
         path.push(STARTS);
-        self.order.starts.unload(path, visit);
+        self.order.starts.unload(wanted, path, visit);
         path.pop();
     }
 
@@ -79,9 +83,7 @@ impl<A: ActorBytes, T: ItemBytes + Clone + PartialEq> Seq<A, T> {
             ..Ordered::default()
         };
         for span in self.order.placed.iter() {
-            let mut rest = Some(span.clone());
-            while let Some(mut span) = rest.take() {
-                rest = order.cut(&mut span);
+            for span in order.cut(span.clone()) {
                 order.insert(None, span);
             }
         }
@@ -90,28 +92,28 @@ impl<A: ActorBytes, T: ItemBytes + Clone + PartialEq> Seq<A, T> {
 
     fn write_head(&self) -> Vec<u8> {
         let Ordered { names, ends, loose, waiting_for, placed, starts, .. } = &self.order;
-        checked(0, |out| {
-            put_varint(names.len() as u64, out);
-            for number in 0..names.len() {
-                names.name(number as u32).write(out);
-                put_varint(ends.get(number).copied().unwrap_or(0), out);
+        let mut out = Vec::new();
+        put_varint(names.len() as u64, &mut out);
+        for number in 0..names.len() {
+            names.name(number as u32).write(&mut out);
+            put_varint(ends.get(number).copied().unwrap_or(0), &mut out);
+        }
+        put_varint(loose.len() as u64, &mut out);
+        loose.values().for_each(|span| span.write(&mut out));
+        put_varint(waiting_for.values().map(|waiting| waiting.len() as u64).sum(), &mut out);
+        for (missing, waiting) in waiting_for {
+            for id in waiting {
+                put_id(Some(*missing), &mut out);
+                put_id(Some(*id), &mut out);
             }
-            put_varint(loose.len() as u64, out);
-            loose.values().for_each(|span| span.write(out));
-            put_varint(waiting_for.values().map(|waiting| waiting.len() as u64).sum(), out);
-            for (missing, waiting) in waiting_for {
-                for id in waiting {
-                    put_id(Some(*missing), out);
-                    put_id(Some(*id), out);
-                }
-            }
-            placed.write_head(out);
-            starts.write_head(out);
-        })
+        }
+        placed.write_head(&mut out);
+        starts.write_head(&mut out);
+        checked(HEAD, 0, &out)
     }
 
     fn read_head(record: &[u8]) -> Result<Self, DecodeError> {
-        let mut from = check(0, record)?;
+        let mut from = check(HEAD, 0, record)?;
         let mut order = Ordered { size: Some(size), ..Ordered::default() };
         for _ in 0..from.varint()? {
             let name = A::read(&mut from)?;

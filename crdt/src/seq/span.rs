@@ -86,6 +86,13 @@ impl<T> Span<T> {
     }
 }
 
+impl<T> Span<T> {
+    /// The same without its values.
+    pub(crate) fn clone_names(&self) -> Self {
+        Self { id: self.id, len: self.len, left: self.left, right: self.right, values: SmallVec::new() }
+    }
+}
+
 impl<T: Clone> Span<T> {
     /// A part of it.
     pub(crate) fn part(&self, from: usize, to: usize) -> Self {
