@@ -23,7 +23,7 @@ pub enum Gossip {
     /// I am there, and my list has this digest.
     Beat(u64),
     /// This is my list.
-    List(Members),
+    List(Box<Members>),
 }
 
 /// What the membership machine wants done.
@@ -78,14 +78,14 @@ impl Cluster {
 
     /// There is a connection to a node now, which perhaps has never heard of this one.
     pub fn linked(&mut self, node: NodeId, out: &mut Vec<ClusterAction>) {
-        out.push(ClusterAction::Send(node, Gossip::List(self.members.clone())));
+        out.push(ClusterAction::Send(node, Gossip::List(Box::new(self.members.clone()))));
     }
 
     /// A node was heard, by whatever message.
     pub fn heard(&mut self, from: NodeId, now_ms: u64, out: &mut Vec<ClusterAction>) {
         let known = self.heard_at_ms.insert(from, now_ms).is_some();
         if !known || !self.view.alive.contains(&from) {
-            out.push(ClusterAction::Send(from, Gossip::List(self.members.clone())));
+            out.push(ClusterAction::Send(from, Gossip::List(Box::new(self.members.clone()))));
             self.publish(now_ms, out);
         }
     }
@@ -101,10 +101,10 @@ impl Cluster {
         self.heard(from, now_ms, out);
         match gossip {
             Gossip::Beat(digest) if digest != self.members.digest() => {
-                out.push(ClusterAction::Send(from, Gossip::List(self.members.clone())));
+                out.push(ClusterAction::Send(from, Gossip::List(Box::new(self.members.clone()))));
             }
             Gossip::Beat(_) => {}
-            Gossip::List(list) => self.merge(list, now_ms, out),
+            Gossip::List(list) => self.merge(*list, now_ms, out),
         }
     }
 
@@ -225,7 +225,7 @@ impl Cluster {
 
     fn tell_all(&self, out: &mut Vec<ClusterAction>) {
         for node in self.view.alive.iter().filter(|node| **node != self.me) {
-            out.push(ClusterAction::Send(*node, Gossip::List(self.members.clone())));
+            out.push(ClusterAction::Send(*node, Gossip::List(Box::new(self.members.clone()))));
         }
     }
 

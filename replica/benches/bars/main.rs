@@ -2,6 +2,8 @@
 //!
 //! The ratio is ours to the bar; at most 1 is as wanted, but for rates, where it is at least 1.
 
+mod replication;
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -64,4 +66,6 @@ fn main() {
     moved();
     plan_ms("plan-24-nodes-ms", 24, 4, 50.0);
     plan_ms("plan-200-nodes-ms", 200, 8, 1_000.0);
+    replication::sync();
+    replication::durable_puts();
 }
