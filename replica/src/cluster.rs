@@ -84,7 +84,9 @@ impl Cluster {
     /// A node was heard, by whatever message.
     pub fn heard(&mut self, from: NodeId, now_ms: u64, out: &mut Vec<ClusterAction>) {
         let known = self.heard_at_ms.insert(from, now_ms).is_some();
-        if !known || !self.view.alive.contains(&from) {
+        // One that does not count any more is told when it says that its list is another one, and not at every word of it.
+        let counts = || self.members.current().any(|(node, _)| *node == from);
+        if !known || (!self.view.alive.contains(&from) && counts()) {
             out.push(ClusterAction::Send(from, Gossip::List(Box::new(self.members.clone()))));
             self.publish(now_ms, out);
         }
@@ -185,8 +187,10 @@ impl Cluster {
     /// What committing would do: who owns what then, and what moves. Changes nothing.
     ///
     /// # Errors
-    /// [`Refused::NobodyLeft`].
+    /// [`Refused`] if it cannot be done.
     pub fn propose(&self) -> Result<Proposal, Refused> {
+        // What could be staged then may not be committed now: a node may be back.
+        self.staged.iter().try_for_each(|change| check(change, &self.members, &self.view.alive))?;
         propose(&self.members, &self.staged)
     }
 
@@ -199,8 +203,8 @@ impl Cluster {
         if proposal.id != id {
             return Err(Refused::OtherPlan { now: proposal.id });
         }
-        let Some(own) = self.members.nodes.get(&self.me) else { return Err(Refused::NobodyLeft) };
-        let actor = Actor { node: self.me, incarnation: own.incarnation };
+        let incarnation = self.members.nodes.get(&self.me).map_or(Incarnation(0), |own| own.incarnation);
+        let actor = Actor { node: self.me, incarnation };
         self.members.commit(actor, proposal.layout);
         self.staged.clear();
         self.changed = true;

@@ -158,6 +158,8 @@ pub struct Core {
     ticks: u64,
     round_due: bool,
     amnesia: bool,
+    /// Partitions that it owns again after it did not, and has not said yet that it has to be filled.
+    returning: BTreeSet<PartitionId>,
 }
 
 impl Core {
@@ -191,6 +193,7 @@ impl Core {
             hlc: HybridClock::new(MAX_DRIFT_MS),
             ticks: 0,
             round_due: true,
+            returning: BTreeSet::new(),
             amnesia: false,
         })
     }
@@ -259,7 +262,22 @@ impl Core {
             partition.set_others(replicas.all().filter(|node| *node != me).collect(), former);
         }
         self.round_due = true;
-        self.view = Some(view);
+        let before = self.view.replace(Arc::clone(&view));
+        for partition in self.share().collect::<Vec<_>>() {
+            let replicas = view.replicas(partition);
+            let serves = replicas.serving.contains(&me);
+            let is_wanted = replicas.is_target(me);
+            let had_lost = before.as_ref().is_some_and(|before| !before.replicas(partition).contains(me));
+            let others = replicas.serving.len() > 1 || !replicas.former.is_empty();
+            if serves && is_wanted && had_lost && others {
+                // It was not told of writes meanwhile, and may have dropped what it had: it is filled like one that joins.
+                self.returning.insert(partition);
+                step.out.push(Action::Dropped(partition));
+            } else if !serves {
+                self.returning.remove(&partition);
+            }
+        }
+        self.finish_reached(step);
         self.fail_hopeless(step);
     }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{hash_of, mix};
 use crate::id::{Actor, Incarnation, NodeId, PARTITIONS, PartitionId};
-use crate::placement::{Owners, score};
+use crate::placement::{Owners, Role, score};
 pub use decided::{Change as LayoutChange, Layout, Layouts, MAX_REPLICAS, Proposal, Refused};
 pub(crate) use decided::{check, propose};
 
@@ -114,6 +114,24 @@ impl Members {
         self.nodes.iter().filter(move |(node, _)| !replaced.contains(node) && !is_removed(node))
     }
 
+    /// The node itself, or the one that has taken its place (that one's, and so on); nobody if there is no such member.
+    pub(crate) fn successor(&self, node: NodeId) -> Option<NodeId> {
+        let mut at = node;
+        for _ in 0..=self.nodes.len() {
+            match self.nodes.iter().find(|(_, member)| member.replaces.contains(&at)) {
+                Some((next, _)) if *next != at => at = *next,
+                _ => break,
+            }
+        }
+        self.nodes.contains_key(&at).then_some(at)
+    }
+
+    /// What each node bears, as far as operators have decided: of several layouts, the last word on each node.
+    #[must_use]
+    pub fn decided(&self) -> BTreeMap<NodeId, Role> {
+        decided::together(self).roles
+    }
+
     /// How many replicas each partition has, if there are that many nodes.
     #[must_use]
     pub fn replicas(&self) -> u8 {
@@ -167,7 +185,7 @@ impl Members {
         })
     }
 
-    /// The node people call by this name, or whose id begins so.
+    /// The node people call by this name, or that has this id.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<NodeId> {
         let named = self.current().find(|(_, member)| member.name == name);
@@ -193,15 +211,18 @@ pub struct Replicas {
     pub former: Vec<NodeId>,
     /// Those of `serving` of which a quorum is needed: all of them, or, as long as several layouts hold, those of each.
     quorums: Vec<Vec<NodeId>>,
+    /// Those that are to own it.
+    targets: BTreeSet<NodeId>,
 }
 
 impl Replicas {
-    /// Computes them, from the targets by each layout and from those that are filled, each in order.
-    fn new(layouts: &[Vec<NodeId>], filled: &[NodeId]) -> Self {
-        let of = |targets: &Vec<NodeId>| -> Vec<NodeId> {
+    /// Computes them, from the targets by each layout (and how many there should be) and from those that are filled, each in
+    /// order.
+    fn new(layouts: &[(Vec<NodeId>, usize)], filled: &[NodeId]) -> Self {
+        let of = |(targets, wanted): &(Vec<NodeId>, usize)| -> Vec<NodeId> {
             let targets_filled = targets.iter().filter(|node| filled.contains(node));
             let others = filled.iter().filter(|node| !targets.contains(node));
-            targets_filled.chain(others).take(targets.len()).copied().collect()
+            targets_filled.chain(others).take(*wanted).copied().collect()
         };
         let mut quorums: Vec<Vec<NodeId>> = layouts.iter().map(of).collect();
         let mut serving: Vec<NodeId> = Vec::new();
@@ -209,11 +230,12 @@ impl Replicas {
         let mut seen = BTreeSet::new();
         serving.retain(|node| seen.insert(*node));
         quorums.dedup();
-        let mut filling: Vec<NodeId> = layouts.iter().flatten().filter(|node| !seen.contains(node)).copied().collect();
+        let targets = layouts.iter().flat_map(|(targets, _)| targets);
+        let mut filling: Vec<NodeId> = targets.clone().filter(|node| !seen.contains(node)).copied().collect();
         let mut asked = BTreeSet::new();
         filling.retain(|node| asked.insert(*node));
         let former = filled.iter().filter(|node| !seen.contains(node)).copied().collect();
-        Self { serving, filling, former, quorums }
+        Self { serving, filling, former, quorums, targets: targets.copied().collect() }
     }
 
     /// All that get every write.
@@ -225,6 +247,12 @@ impl Replicas {
     #[must_use]
     pub fn contains(&self, node: NodeId) -> bool {
         self.all().any(|replica| replica == node)
+    }
+
+    /// Is it to own the partition, now or once it is filled?
+    #[must_use]
+    pub fn is_target(&self, node: NodeId) -> bool {
+        self.targets.contains(&node)
     }
 
     /// How many serving replicas there are by one layout.
@@ -255,7 +283,7 @@ pub struct View {
     pub me: NodeId,
     /// The member list it follows from.
     pub members: Members,
-    /// Who answers, this node among them.
+    /// Who answers, this node among them (unless it was removed).
     pub alive: BTreeSet<NodeId>,
     replicas: Vec<Replicas>,
 }
@@ -270,11 +298,20 @@ impl View {
             let ranked = ranked(&current, partition);
             let is_filled = |node: &NodeId| members.nodes.get(node).is_some_and(|m| m.filled.contains(partition));
             let filled: Vec<NodeId> = ranked.iter().filter(|node| is_filled(node)).copied().collect();
-            let of = |owners: Vec<NodeId>| owners.into_iter().filter(|node| current.contains(node)).collect();
-            let mut targets: Vec<Vec<NodeId>> =
+            let of = |owners: Vec<NodeId>| {
+                let wanted = owners.len().min(current.len());
+                let mut successors: Vec<NodeId> =
+                    owners.into_iter().filter_map(|node| members.successor(node)).collect();
+                let mut seen = BTreeSet::new();
+                successors.retain(|node| current.contains(node) && seen.insert(*node));
+                (successors, wanted)
+            };
+            let mut targets: Vec<(Vec<NodeId>, usize)> =
                 members.layouts.iter().map(|(_, layout)| of(layout.owners.of(partition))).collect();
             if targets.is_empty() {
-                targets.push(ranked.into_iter().take(n).collect());
+                let first: Vec<NodeId> = ranked.into_iter().take(n).collect();
+                let wanted = first.len();
+                targets.push((first, wanted));
             }
             Replicas::new(&targets, &filled)
         };
@@ -309,7 +346,7 @@ impl View {
 
 #[cfg(test)]
 mod tests {
-    use super::{LayoutChange, Member, Members, PartitionSet, Presence, View};
+    use super::{LayoutChange, Member, Members, PartitionSet, Presence, Refused, View};
     use crate::id::{Actor, Incarnation, NodeId, PARTITIONS, PartitionId};
     use crate::placement::Role;
     use std::collections::BTreeSet;
@@ -404,6 +441,39 @@ mod tests {
         let (_, only) = other.layouts.iter().next().unwrap();
         assert_eq!(other.layouts.iter().len(), 1);
         assert_eq!(only.roles.keys().copied().collect::<BTreeSet<_>>(), BTreeSet::from([node(3), node(4)]));
+    }
+
+    #[test]
+    fn whoever_takes_a_place_takes_what_was_decided_for_it() {
+        let mut members = members(4, 4);
+        let role = Role { zone: "attic".to_owned(), capacity: 3 };
+        committed(&mut members, 1, &[LayoutChange::Role(node(4), role.clone())]);
+        let before = View::new(node(1), members.clone(), BTreeSet::new());
+        let newcomer = Member {
+            replaces: BTreeSet::from([node(4)]),
+            filled: PartitionSet::none(),
+            ..members.nodes[&node(4)].clone()
+        };
+        members.nodes.insert(node(9), newcomer);
+        assert_eq!((members.decided().get(&node(9)), members.decided().get(&node(4))), (Some(&role), None));
+        let view = View::new(node(1), members.clone(), BTreeSet::new());
+        for partition in PartitionId::all().filter(|p| before.replicas(*p).serving.contains(&node(4))) {
+            let replicas = view.replicas(partition);
+            assert_eq!(replicas.filling, [node(9)]);
+            assert_eq!(replicas.owners(), 3, "another one that holds it serves until then");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_decided_is_refused() {
+        let mut members = members(3, 3);
+        let refused = |members: &Members, change| super::propose(members, &[change]).map(|it| it.id);
+        for n in [1, 2] {
+            members.nodes.get_mut(&node(n)).unwrap().filled = PartitionSet::none();
+        }
+        assert_eq!(refused(&members, LayoutChange::Remove(node(3))), Err(Refused::NobodyHolds(1_024)));
+        assert_eq!(refused(&members, LayoutChange::Replicas(0)), Err(Refused::Replicas(0)));
+        assert!(refused(&members, LayoutChange::Leave(node(3))).is_ok());
     }
 
     #[test]

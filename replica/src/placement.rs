@@ -71,6 +71,7 @@ impl Owners {
         let mut owners: Vec<NodeId> =
             slots.iter().filter_map(|number| self.nodes.get(usize::from(*number)).copied()).collect();
         owners.sort_by_key(|node| std::cmp::Reverse((score(*node, partition), *node)));
+        owners.dedup(); // whoever sent it may have said anything
         owners
     }
 

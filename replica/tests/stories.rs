@@ -275,3 +275,25 @@ fn an_increment_at_a_former_owner_brings_back_no_more_than_itself() {
         );
     }
 }
+
+/// An owner that had ceased to be one was not told of writes, or had dropped what it had; when it came to own the partition
+/// again it counted at once, and an increment was gone.
+#[test]
+fn an_owner_that_comes_back_counts_only_when_it_has_been_filled_again() {
+    let outside = |n: &u128| {
+        let four = [1, 3, 8, *n];
+        !view(node(2), &four, &four).replicas(partition()).contains(node(*n))
+    };
+    let n = (10..200).find(outside).expect("some node is not among the first three");
+    let (with, without) = ([1, 3, n], [1, 3, 8, n]);
+    let mut returning = Replica::new(n, &with, &with, 1 << 20);
+    returning.handle(Event::View(view(node(n), &without, &without)));
+    let (now, mut out) = (Now { mono_ms: 0, wall_ms: 1 }, Vec::new());
+    returning.core.handle(now, Event::View(view(node(n), &with, &with)), &returning.store, &mut out);
+    assert!(out.contains(&Action::Dropped(partition())), "{out:?}");
+    let fetch = Message::Fetch(Ticket(3), partition(), b"k".to_vec().into(), Read::All, 0);
+    assert!(matches!(returning.receive(node(1), fetch)[..], [Message::FetchedNothing(..)]));
+    // Now it has said that it lacks what the others have, and is filled.
+    returning.handle(Event::View(view(node(n), &[1, 3], &with)));
+    assert_eq!(view(node(n), &[1, 3], &with).replicas(partition()).filling, [node(n)]);
+}

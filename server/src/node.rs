@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use fjall::PersistMode;
 use replica::{
-    BEAT_MS, Cluster, ClusterAction, Incarnation, Member, MergeReport, NodeId, PartitionId, PartitionSet, Presence,
-    View,
+    BEAT_MS, Cluster, ClusterAction, Incarnation, Member, Members, MergeReport, NodeId, PartitionId, PartitionSet,
+    Presence, View,
 };
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -136,7 +136,8 @@ impl Node {
 
     /// Returns when the member list, with the layouts in it, is on disk.
     pub(crate) fn keep_members(&self) {
-        self.disk.put_and_wait(MEMBERS, identity::encode(&self.view().members));
+        // Under the lock: an older list must not come after a newer one.
+        self.cluster(|cluster| self.disk.put_and_wait(MEMBERS, identity::encode(&cluster.view().members)));
     }
 
     fn publish_view(&self, view: Arc<View>) {
@@ -203,6 +204,8 @@ impl Node {
         let version = own.map_or(1, |own| own.version + 1);
         let member =
             Member { version, ..Member::starting(name, peer_address, client_address, identity.incarnation, filled) };
+        // What a node decided while it was alone is nothing to those it joins.
+        let members = members.map(|kept| if joins_afresh { Members::new(kept.replicas, kept.nodes) } else { kept });
         let cluster = Cluster::new(identity.node, member, members, options.replicas);
         let (links, wanted) = unbounded_channel();
         let node = Arc::new(Node {

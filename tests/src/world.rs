@@ -479,7 +479,8 @@ impl World {
         if self.now_ms >= self.plan.troubled_ms {
             let running = (0..self.nodes.len()).find(|n| self.nodes[*n].running.is_some());
             match running {
-                Some(n) => self.commit(n, &[]),
+                // Each side may have made all the others leave: somebody has to stay.
+                Some(n) => self.commit(n, &[0, 1].map(|n| LayoutChange::Role(id(n), Role::default()))),
                 None => self.at(self.now_ms + 100, What::Layout),
             }
             return;

@@ -78,8 +78,11 @@ impl Core {
         }
     }
 
-    fn can_be_read(&self, partition: PartitionId) -> bool {
-        self.partitions[usize::from(partition.number())].as_ref().is_some_and(|partition| !partition.is_filling())
+    pub(super) fn can_be_read(&self, partition: PartitionId) -> bool {
+        !self.returning.contains(&partition)
+            && self.partitions[usize::from(partition.number())]
+                .as_ref()
+                .is_some_and(|partition| !partition.is_filling())
     }
 
     fn forward(&mut self, step: &mut Step<'_>, origin: Origin, to: NodeId, request: Request) {
@@ -399,6 +402,21 @@ impl Core {
         for ticket in late.map(|(ticket, _)| *ticket).collect::<Vec<_>>() {
             if let Some(pending) = self.pending.remove(&ticket) {
                 self.give_up(step, pending);
+            }
+        }
+    }
+
+    /// Answers the writes that are held by enough owners as they are now.
+    pub(super) fn finish_reached(&mut self, step: &mut Step<'_>) {
+        let Some(view) = self.view.clone() else { return };
+        let is_reached = |pending: &Pending| {
+            matches!(pending.what, Awaited::Write(_))
+                && view.replicas(pending.partition).reached(&pending.answered, pending.needed)
+        };
+        let reached = self.pending.iter().filter(|(_, pending)| is_reached(pending));
+        for ticket in reached.map(|(ticket, _)| *ticket).collect::<Vec<_>>() {
+            if let Some(Pending { origin, what: Awaited::Write(written), .. }) = self.pending.remove(&ticket) {
+                step.out.push(origin.answer(Answer::Written(written)));
             }
         }
     }

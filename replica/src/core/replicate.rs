@@ -41,8 +41,9 @@ impl Core {
     ) {
         let me = self.me.node;
         let serves = self.view.as_ref().is_some_and(|view| view.replicas(partition).serving.contains(&me));
+        let serves = serves && self.can_be_read(partition);
         let looked = self.quietly(step, partition, |p, txn| {
-            if p.is_filling() || !serves {
+            if !serves {
                 return Ok(None);
             }
             if p.read_digest(txn, key, read)? == digest {

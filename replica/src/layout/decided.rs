@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::hash_of;
 use crate::id::{Actor, Context, Dot, NodeId, PartitionId};
-use crate::layout::Members;
+use crate::layout::{Members, PartitionSet};
 use crate::placement::{MAX_CAPACITY, MAX_ZONE_BYTES, Owners, Plan, Role, plan};
 
 /// The most replicas of a partition.
-pub const MAX_REPLICAS: u8 = 16;
+pub const MAX_REPLICAS: u8 = 9;
 
 /// What was decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,13 +49,13 @@ impl Layouts {
     /// How many commits are known.
     #[must_use]
     pub fn commits(&self) -> u64 {
-        self.0.context().iter().map(|(_, counters)| counters.len()).sum()
+        self.0.context().iter().fold(0, |sum: u64, (_, counters)| sum.saturating_add(counters.len()))
     }
 
     /// Puts a layout in place of those that are here.
     pub(super) fn commit(&mut self, actor: Actor, layout: Layout) {
         let mut context: Context = self.0.context().clone();
-        let dot = Dot { actor, counter: context.max(&actor) + 1 };
+        let dot = Dot { actor, counter: context.max(&actor).saturating_add(1) };
         context.insert(dot);
         self.0 = Siblings::from_parts(DotFun::from_iter([(dot, layout)]), context);
     }
@@ -101,6 +101,8 @@ pub enum Refused {
     StillThere(NodeId),
     /// Nobody would own anything.
     NobodyLeft,
+    /// So many partitions would be held by nobody any more: what was in them would be gone.
+    NobodyHolds(usize),
     /// The plan is not what was shown: the cluster has changed since, or it never was.
     OtherPlan {
         /// What it would be now.
@@ -117,6 +119,9 @@ impl fmt::Display for Refused {
             Refused::Removed(node) => write!(f, "{node} was removed: it can join again with an empty directory"),
             Refused::StillThere(node) => write!(f, "{node} answers: stage LEAVE, so that it hands over what it has"),
             Refused::NobodyLeft => f.write_str("no node would own anything"),
+            Refused::NobodyHolds(partitions) => {
+                write!(f, "nobody else holds {partitions} of the partitions: what was in them would be gone")
+            }
             Refused::OtherPlan { now } => {
                 write!(f, "that is not the plan as it is now ({now:016x}): look at it again, and commit that")
             }
@@ -141,9 +146,9 @@ pub struct Proposal {
 
 /// What would be committed if `staged` was done to what holds now.
 pub(crate) fn propose(members: &Members, staged: &[Change]) -> Result<Proposal, Refused> {
-    let layouts: Vec<&Layout> = members.layouts.iter().map(|(_, layout)| layout).collect();
-    let mut decided = together(&layouts, members);
-    let round = 1 + decided.said_in.values().copied().max().unwrap_or(0).max(decided.replicas_said_in);
+    let mut decided = together(members);
+    let last = decided.said_in.values().copied().max().unwrap_or(0).max(decided.replicas_said_in);
+    let round = last.saturating_add(1);
     for change in staged {
         match change {
             Change::Role(node, role) => drop(decided.roles.insert(*node, role.clone())),
@@ -159,10 +164,20 @@ pub(crate) fn propose(members: &Members, staged: &[Change]) -> Result<Proposal, 
         }
     }
     let current: BTreeSet<NodeId> = members.current().map(|(node, _)| *node).collect();
+    if !(1..=MAX_REPLICAS).contains(&decided.replicas) {
+        return Err(Refused::Replicas(decided.replicas));
+    }
     let Layout { roles, removed, .. } = &mut decided;
     roles.retain(|node, _| current.contains(node) && !removed.contains(node));
     if roles.is_empty() {
         return Err(Refused::NobodyLeft);
+    }
+    let stays = members.current().filter(|(node, _)| !removed.contains(node));
+    let holders: Vec<&PartitionSet> = stays.map(|(_, member)| &member.filled).collect();
+    let is_held = |partition: &PartitionId| holders.iter().any(|filled| filled.contains(*partition));
+    let lost = PartitionId::all().filter(|partition| !is_held(partition)).count();
+    if lost > 0 && staged.iter().any(|change| matches!(change, Change::Remove(_))) {
+        return Err(Refused::NobodyHolds(lost));
     }
     let before = members.targets();
     let load_before = before.load();
@@ -172,8 +187,10 @@ pub(crate) fn propose(members: &Members, staged: &[Change]) -> Result<Proposal, 
     Ok(Proposal { id, layout, plan, load_before })
 }
 
-/// What several layouts say together; without any, that every member bears the same.
-fn together(layouts: &[&Layout], members: &Members) -> Layout {
+/// What several layouts say together; without any, that every member bears the same. Whoever has taken another's place has
+/// its role.
+pub(super) fn together(members: &Members) -> Layout {
+    let layouts: Vec<&Layout> = members.layouts.iter().map(|(_, layout)| layout).collect();
     let Some((first, others)) = layouts.split_first() else {
         let roles = members.current().map(|(node, _)| (*node, Role::default())).collect();
         return Layout {
@@ -205,6 +222,8 @@ fn together(layouts: &[&Layout], members: &Members) -> Layout {
         }
         all.removed.extend(&other.removed);
     }
+    let of_successor = |(node, role)| (members.successor(node).unwrap_or(node), role);
+    all.roles = all.roles.into_iter().map(of_successor).collect();
     all
 }
 
@@ -212,6 +231,12 @@ impl Layout {
     /// What makes it this one.
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![self.replicas];
+        bytes.extend_from_slice(&self.replicas_said_in.to_be_bytes());
+        for (node, round) in &self.said_in {
+            bytes.extend_from_slice(node.0.as_bytes());
+            bytes.extend_from_slice(&round.to_be_bytes());
+        }
+        bytes.extend_from_slice(&(self.said_in.len() as u64).to_be_bytes());
         for (node, role) in &self.roles {
             bytes.extend_from_slice(node.0.as_bytes());
             bytes.extend_from_slice(&role.capacity.to_be_bytes());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use replica::{Layout, LayoutChange, NodeId, PartitionId, Proposal, Refused, Role, View};
+use replica::{Layout, LayoutChange, MAX_CAPACITY, NodeId, PartitionId, Proposal, Refused, Role, View};
 
 use crate::command::{Arguments, Command, NO_KEYS};
 use crate::gather::Step;
@@ -61,14 +61,13 @@ fn role_of(node: NodeId, staged: &[LayoutChange], view: &View) -> Role {
         LayoutChange::Role(other, role) if *other == node => Some(role.clone()),
         _ => None,
     });
-    let committed = || view.members.layouts.iter().filter_map(|(_, layout)| layout.roles.get(&node).cloned()).last();
-    wanted.or_else(committed).unwrap_or_default()
+    wanted.or_else(|| view.members.decided().remove(&node)).unwrap_or_default()
 }
 
 fn stage(arguments: &Arguments<'_>, node: &Arc<Node>) -> Result<Reply, Reply> {
     let change = if arguments.is(2, "REPLICAS") && arguments.len() == 4 {
         let replicas = parse_integer(arguments.get(3)).and_then(|n| u8::try_from(n).ok());
-        LayoutChange::Replicas(replicas.ok_or_else(|| Reply::error("ERR REPLICAS takes a number, 1 to 16"))?)
+        LayoutChange::Replicas(replicas.ok_or_else(|| Reply::error("ERR REPLICAS takes a number, 1 to 9"))?)
     } else {
         let view = node.view();
         let name = arguments.text(2);
@@ -85,8 +84,9 @@ fn stage(arguments: &Arguments<'_>, node: &Arc<Node>) -> Result<Reply, Reply> {
                         role.zone = value;
                     } else if arguments.is(at, "CAPACITY") && at + 1 < arguments.len() {
                         let capacity = parse_integer(value.as_bytes()).and_then(|n| u32::try_from(n).ok());
-                        role.capacity = capacity
-                            .ok_or_else(|| Reply::error(format!("ERR a capacity of '{value}': not a number")))?;
+                        role.capacity = capacity.ok_or_else(|| {
+                            Reply::error(format!("ERR a capacity of '{value}': it has to be 1 to {MAX_CAPACITY}"))
+                        })?;
                     } else {
                         return Err(Reply::error(USAGE));
                     }
@@ -134,20 +134,19 @@ fn show(node: &Node) -> Reply {
             ("nodes", Reply::count(layout.roles.len())),
         ])
     });
+    let roles = members.decided();
     let loads: Vec<BTreeMap<NodeId, u32>> = layouts.iter().map(|(_, layout)| layout.owners.load()).collect();
     let nodes = members.current().map(|(id, member)| {
         let count = |of: fn(&replica::Replicas) -> &Vec<NodeId>| {
             Reply::count(PartitionId::all().filter(|it| of(view.replicas(*it)).contains(id)).count())
         };
-        let has_role = layouts.is_empty() || layouts.iter().any(|(_, layout)| layout.roles.contains_key(id));
-        let role = role_of(*id, &[], &view);
-        let capacity = if has_role { role.capacity } else { 0 };
+        let role = roles.get(id);
         named([
             ("node", text(member.name.as_str())),
             ("id", text(id.to_string())),
             ("alive", Reply::Integer(view.alive.contains(id).into())),
-            ("zone", text(if has_role { role.zone } else { String::new() })),
-            ("capacity", Reply::Integer(capacity.into())),
+            ("zone", text(role.map_or("", |role| role.zone.as_str()))),
+            ("capacity", Reply::Integer(role.map_or(0, |role| role.capacity).into())),
             (
                 "owns",
                 match loads.as_slice() {
