@@ -489,6 +489,11 @@ pub(crate) fn records_header<S: StoreBytes>() -> Vec<u8> {
     header(RECORD, &name_of::<S>())
 }
 
+/// The same of a lattice.
+pub(crate) fn lattice_records_header<L: LatticeBytes>() -> Vec<u8> {
+    header(RECORD, &L::name())
+}
+
 /// Gives a struct of dot stores bytes, field by field: the companion of [`dot_store!`](crate::dot_store). The name is part of
 /// the format: a type with other fields needs another one.
 ///

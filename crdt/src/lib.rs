@@ -6,7 +6,7 @@
 //! live dots become a value).
 //!
 //! Two forms share this code: an object in memory, which a [`Replica`] edits, and one that is kept place by place in
-//! records ([`Stored`]). The nodes of a cluster keep cells of one kind for all types ([`Entry`]), which [`reading`]
+//! records ([`Stored`], [`StoredLattice`]). The nodes of a cluster keep cells of one kind for all types ([`Entry`]), which [`reading`]
 //! interprets.
 //!
 //! ```
@@ -75,6 +75,7 @@ mod set;
 mod state;
 mod store;
 mod stored;
+mod stored_lattice;
 mod tally;
 #[cfg(feature = "token")]
 mod token;
@@ -105,5 +106,6 @@ pub use set::{AwSet, LwwSet, RwSet};
 pub use state::{Delta, Digest, State};
 pub use store::{DotMap, DotSet, DotStore, Payload};
 pub use stored::{Batch, Records, Stored};
+pub use stored_lattice::StoredLattice;
 pub use tally::{Mark, Seen, Tallies, Tally};
 pub use zset::ZSet;

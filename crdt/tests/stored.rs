@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use causal::{Hlc, Lease, Leased, Minter, NoSuccessor};
-use crdt::laws::{Mode, Nested, Site, Specified, Subject, Visible, check};
+use crdt::laws::{Mode, Nested, Owned, Site, Specified, SpecifiedLattice, Subject, Visible, check};
 use crdt::{
-    AwMap, AwSet, Counter, Delta, Document, DwFlag, Error, EwFlag, Expiring, Log, LwwRegister, LwwSet, MaxRegister,
-    MinRegister, MvRegister, Num, Records, Replica, RwSet, Seq, State, StoreBytes, Stored, Text, ZSet,
+    AwMap, AwSet, BoundedCounter, Counter, Delta, Document, DwFlag, Error, EwFlag, Expiring, GCounter, GSet, Hll,
+    LatticeBytes, Log, LwwRegister, LwwSet, MaxRegister, MinRegister, MvRegister, Num, PnCounter, Records, Replica,
+    RwSet, Seq, State, StoreBytes, Stored, StoredLattice, Text, ZSet,
 };
 
 /// The context of the object `x`.
@@ -160,6 +161,94 @@ each! {
     numbers_read_alike_in_memory_and_in_records: Counter<Site>, Num<Site>, ZSet<Site, u8>;
     sequences_read_alike_in_memory_and_in_records: Log<Site, u8>, Seq<Site, u8>;
     documents_read_alike_in_memory_and_in_records: Document<Site>;
+}
+
+/// A lattice in both forms.
+#[derive(Clone)]
+struct BothGrow<L> {
+    owned: Owned<L>,
+    records: Memory,
+}
+
+impl<L: SpecifiedLattice + LatticeBytes> BothGrow<L> {
+    fn keep(&mut self, delta: &L) {
+        let mut stored = StoredLattice::<L, _>::open(self.records.clone(), b"x").unwrap();
+        stored.apply(delta).unwrap();
+        self.records = stored.records().clone();
+    }
+}
+
+impl<L: SpecifiedLattice + LatticeBytes> Subject for BothGrow<L> {
+    type Command = L::Command;
+    type Value = L::Value;
+    type Delta = L;
+
+    fn start(site: Site) -> Self {
+        Self { owned: Owned::start(site), records: Memory::new() }
+    }
+
+    fn run(&mut self, wall_ms: u64, command: &L::Command) -> Option<(L, Hlc)> {
+        let (delta, at) = self.owned.run(wall_ms, command)?;
+        self.keep(&delta);
+        Some((delta, at))
+    }
+
+    fn apply(&mut self, delta: &L) {
+        self.owned.apply(delta);
+        self.keep(delta);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.owned.merge(&other.owned);
+        self.keep(&StoredLattice::<L, _>::open(other.records.clone(), b"x").unwrap().load_all().unwrap());
+    }
+
+    fn value(&self) -> L::Value {
+        StoredLattice::<L, _>::open(self.records.clone(), b"x").unwrap().load_all().unwrap().read()
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self.owned.same(&other.owned) && self.records == other.records
+    }
+
+    fn renew(&mut self, site: Site) {
+        self.owned.renew(site);
+    }
+
+    fn spec(visible: &Visible<'_, L::Command>) -> Option<L::Value> {
+        L::spec(visible)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.value() == self.owned.value() { Ok(()) } else { Err("both forms read the same".to_owned()) }
+    }
+}
+
+#[test]
+fn what_only_grows_reads_alike_in_memory_and_in_records() {
+    fn grows<L: SpecifiedLattice + LatticeBytes>() {
+        Mode::ALL.into_iter().for_each(|mode| check::<BothGrow<L>>(mode, 40));
+    }
+    grows::<GCounter<Site>>();
+    grows::<PnCounter<Site>>();
+    grows::<GSet<u8>>();
+    grows::<BoundedCounter<Site>>();
+    grows::<Hll>();
+}
+
+#[test]
+fn a_part_more_of_what_only_grows_costs_a_look_up_and_a_record() {
+    let mut set = StoredLattice::<GSet<u64>, _>::open(Counting::default(), b"").unwrap();
+    set.apply(&(0..20_000).collect()).unwrap();
+    let (reads, written) = (set.records().reads.get(), set.records().written);
+    set.apply(&GSet::from_iter([7, 30_000])).unwrap();
+    assert_eq!((set.records().reads.get() - reads, set.records().written - written), (2, 2));
+    let mut records = set.records().records.clone();
+    assert!(StoredLattice::<Hll, _>::open(records.clone(), b"").is_err());
+    let part = records.keys().next_back().unwrap().clone();
+    records.get_mut(&part).unwrap().push(1);
+    let damaged = StoredLattice::<GSet<u64>, _>::open(records, b"").unwrap();
+    assert!(matches!(damaged.load_all(), Err(Error::Records(_))));
 }
 
 /// Counts what is asked of it.

@@ -26,6 +26,9 @@ pub trait LatticeBytes: Lattice {
     /// [`DecodeError`] if the bytes are none's.
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError>;
 
+    /// Of a part: appends where it stands. Parts that stand at one place join to one part.
+    fn place(&self, out: &mut Vec<u8>);
+
     /// The canonical bytes: equal states, equal bytes. O(n).
     #[must_use]
     fn to_bytes(&self) -> Vec<u8> {
@@ -60,6 +63,10 @@ impl<A: ActorBytes> LatticeBytes for GCounter<A> {
         let bytes = from.counted()?;
         VersionVector::from_bytes(bytes).map(Self::of).map_err(|why| from.refuse(why.reason))
     }
+
+    fn place(&self, out: &mut Vec<u8>) {
+        self.totals().iter().for_each(|(actor, _)| actor.write(out));
+    }
 }
 
 /// What was added, what was taken away.
@@ -76,6 +83,13 @@ impl<A: ActorBytes> LatticeBytes for PnCounter<A> {
 
     fn read(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self::of(GCounter::read(from)?, GCounter::read(from)?))
+    }
+
+    fn place(&self, out: &mut Vec<u8>) {
+        let (added, taken) = self.sides();
+        out.push(u8::from(added.totals().is_empty()));
+        added.place(out);
+        taken.place(out);
     }
 }
 
@@ -100,6 +114,10 @@ impl<T: ItemBytes + Ord + Clone> LatticeBytes for GSet<T> {
             elements.push(T::read_item(elements.last(), from)?);
         }
         Ok(elements.into_iter().collect())
+    }
+
+    fn place(&self, out: &mut Vec<u8>) {
+        self.iter().for_each(|element| element.write_item(None, out));
     }
 }
 
@@ -129,6 +147,16 @@ impl<A: ActorBytes> LatticeBytes for BoundedCounter<A> {
         let given = given.collect::<Result<_, DecodeError>>()?;
         let taken = (0..from.varint()?).map(|_| Ok((A::read(from)?, from.varint()?)));
         Ok(Self::of(given, taken.collect::<Result<_, DecodeError>>()?))
+    }
+
+    fn place(&self, out: &mut Vec<u8>) {
+        let (given, taken) = self.rights();
+        out.push(u8::from(given.is_empty()));
+        for (from, to) in given.keys() {
+            from.write(out);
+            to.write(out);
+        }
+        taken.keys().for_each(|actor| actor.write(out));
     }
 }
 
@@ -160,5 +188,9 @@ impl LatticeBytes for Hll {
             before = Some(register);
         }
         Ok(state)
+    }
+
+    fn place(&self, out: &mut Vec<u8>) {
+        self.iter().for_each(|(register, _)| out.extend_from_slice(&register.to_be_bytes()));
     }
 }
