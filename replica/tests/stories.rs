@@ -277,7 +277,7 @@ fn an_increment_at_a_former_owner_brings_back_no_more_than_itself() {
 }
 
 /// An owner that had ceased to be one was not told of writes, or had dropped what it had; when it came to own the partition
-/// again it counted at once, and an increment was gone.
+/// again it counted at once.
 #[test]
 fn an_owner_that_comes_back_counts_only_when_it_has_been_filled_again() {
     let outside = |n: &u128| {
