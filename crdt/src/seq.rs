@@ -191,14 +191,14 @@ impl<A: Actor, T: Clone + PartialEq> DotStore for Seq<A, T> {
         let numbers: Vec<Option<u32>> =
             (0..other.order.names.len() as u32).map(|at| self.order.names.number(other.order.names.name(at))).collect();
         let here = |id: Id| numbers[id.actor as usize].map(|actor| Id { actor, ..id });
-        let foreseen = |id: Option<Id>| id.and_then(here);
         // A few are missed one by one: looking for all that they could need would bring more than they do.
-        let is_large = other.order.spans().map(|span| 1 + span.len / 64).sum::<usize>() > 8;
-        for theirs in other.order.spans().filter(|_| is_large && self.order.placed.is_in_records()) {
-            // What is new here comes after what is known of its actor: where, is looked for as well.
-            let Some(id) = here(theirs.id) else { continue };
-            let (left, right) = (foreseen(theirs.left), foreseen(theirs.right));
-            self.order.foresee(&Span { id, left, right, ..theirs.clone_names() });
+        let pieces = other.order.spans().map(|span| 1 + span.len / 64);
+        if self.order.placed.is_in_records() && pieces.fold(0, usize::saturating_add) > 8 {
+            for theirs in other.order.spans() {
+                let Some(id) = here(theirs.id) else { continue };
+                let (left, right) = (theirs.left.and_then(here), theirs.right.and_then(here));
+                self.order.foresee(&Span { id, left, right, ..theirs.clone_names() });
+            }
         }
         for theirs in other.order.spans() {
             let mut at = 0;
