@@ -264,13 +264,14 @@ fn is_wanted(names: &str) -> bool {
 }
 
 fn main() {
-    let groups: [(&str, fn()); 12] = [
+    let groups: [(&str, fn()); 13] = [
         ("awset-add/1", || set_adds(1)),
         ("awset-add/100", || set_adds(100)),
         ("awset-heap-per-element", set_heap),
         ("join-one-into-1M", join_one),
         ("merge-diverged-10k", merge_diverged),
         ("stored-add-1M", stored::stored_add),
+        ("stored-map-1M", stored::stored_map),
         ("stored-list-1M stored-text-1M stored-score-1M", stored::stored_trees),
         ("gcounter-inc gcounter-merge-100", counters),
         ("map-update map-merge-10k", maps),

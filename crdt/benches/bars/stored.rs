@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use causal::Minter;
-use crdt::{AwSet, Batch, Edit, Error, Records, Replica, Seq, State, StoreBytes, Stored, Text, ZSet};
+use crdt::{
+    AwMap, AwSet, Batch, Edit, Error, MvRegister, Records, Replica, Seq, State, StoreBytes, Stored, Text, ZSet,
+};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 
 use crate::texts::positions;
@@ -166,6 +168,15 @@ pub(crate) fn stored_trees() {
     }
     let score = |n: usize| (element(n as u64 * 7) >> 33) as i64;
     print_both("stored-score-1M", board.state(), |board, n| board.set(element(n as u64), score(n)));
+}
+
+/// One value more in a stored map of 1,000,000.
+pub(crate) fn stored_map() {
+    let mut map = Replica::<AwMap<u64, MvRegister<u64, u64>>>::new(Minter::once(1));
+    for n in 0..ELEMENTS {
+        let _ = map.edit(|map| map.at(element(n)).write(n)).expect("there is a dot");
+    }
+    print_both("stored-map-1M", map.state(), |map, n| map.at(element(n as u64 * 7)).write(7u64));
 }
 
 /// The bytes of 100,000 elements, 0 and up.
