@@ -13,8 +13,9 @@ use crate::id::{Actor, Context, Incarnation, NodeId, PARTITIONS, PartitionId};
 use crate::layout::View;
 use crate::message::{Message, Ticket};
 use crate::operation::{Answer, Failure, Request};
-use crate::partition::{Joined, MergeNote, Partition};
+use crate::partition::{Joined, MergeNote, Partition, Picture, Roster};
 use crate::place::CellId;
+use crate::quorum::Medium;
 use crate::record::CellState;
 use crate::store::{Batch, BatchSeq, Edits, Store, StoreError, Txn};
 use coordinate::Pending;
@@ -57,11 +58,18 @@ pub struct Settings {
     pub timeout_ms: u64,
     /// About how much one anti-entropy answer carries; a single cell is never cut.
     pub answer_bytes: usize,
+    /// About how much this core keeps for owners that do not answer; beyond that it does not stand in.
+    pub stand_in_bytes: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { durability: Durability::Flushed, timeout_ms: 2_000, answer_bytes: 256 * 1024 }
+        Self {
+            durability: Durability::Flushed,
+            timeout_ms: 2_000,
+            answer_bytes: 256 * 1024,
+            stand_in_bytes: 256 * 1024 * 1024,
+        }
     }
 }
 
@@ -130,7 +138,7 @@ pub struct Contents {
 enum Held {
     Action(Action),
     /// This node holds the write, too.
-    OwnWrite(Ticket),
+    OwnWrite(Ticket, Medium),
 }
 
 /// What something has to wait for.
@@ -249,17 +257,24 @@ impl Core {
         for held in std::mem::replace(&mut self.held, later).into_values().flatten() {
             match held {
                 Held::Action(action) => step.out.push(action),
-                Held::OwnWrite(ticket) => self.on_held(step, self.me.node, ticket),
+                Held::OwnWrite(ticket, medium) => self.on_held(step, self.me.node, ticket, medium),
             }
         }
     }
 
     fn on_view(&mut self, step: &mut Step<'_>, view: Arc<View>) {
         let me = self.me.node;
+        let runs: BTreeMap<_, _> = view.members.current().map(|(node, member)| (*node, member.incarnation)).collect();
+        let gone = view.members.nodes.keys().filter(|node| !runs.contains_key(node)).copied().collect();
+        let roster = Arc::new(Roster { runs, gone });
         for partition in self.partitions.iter_mut().flatten() {
             let replicas = view.replicas(partition.id);
-            let former = replicas.former.iter().copied().filter(|node| *node != me).collect();
-            partition.set_others(replicas.all().filter(|node| *node != me).collect(), former);
+            partition.set_picture(Picture {
+                others: replicas.all().filter(|node| *node != me).collect(),
+                former: replicas.former.iter().copied().filter(|node| *node != me).collect(),
+                is_replica: replicas.contains(me),
+                roster: Arc::clone(&roster),
+            });
         }
         self.round_due = true;
         let before = self.view.replace(Arc::clone(&view));
@@ -277,16 +292,18 @@ impl Core {
                 self.returning.remove(&partition);
             }
         }
-        self.finish_reached(step);
-        self.fail_hopeless(step);
+        self.settle_pending(step);
     }
 
     fn on_peer(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) {
         match message {
             Message::Forward(ticket, request) => self.on_forward(step, from, ticket, request),
             Message::Forwarded(ticket, _, answer) => self.on_forwarded(step, ticket, answer),
-            Message::Delta(ticket, partition, changes) => self.on_delta(step, from, ticket, partition, &changes),
-            Message::DeltaHeld(ticket, _) => self.on_held(step, from, ticket),
+            Message::Delta(ticket, partition, medium, changes) => {
+                self.on_delta(step, from, ticket, partition, medium, &changes);
+            }
+            Message::DeltaHeld(ticket, _, medium) => self.on_held(step, from, ticket, medium),
+            Message::DeltaRefused(ticket, _) => self.on_nothing(step, from, ticket),
             Message::Fetch(ticket, partition, key, read, digest) => {
                 self.on_fetch(step, from, ticket, partition, &key.0, &read, digest);
             }
@@ -294,11 +311,17 @@ impl Core {
             Message::FetchedState(ticket, _, state, clock) => {
                 self.on_fetched(step, from, ticket, Some((*state, clock)))
             }
-            Message::FetchedNothing(ticket, _) => self.on_fetched_nothing(step, from, ticket),
+            Message::FetchedNothing(ticket, _) => self.on_nothing(step, from, ticket),
             Message::Repair(partition, state, clock) => self.on_repair(step, from, partition, &state, &clock),
             Message::Inspect(ticket, partition, key) => self.on_inspect(step, from, ticket, partition, &key.0),
             Message::Inspected(ticket, _, report) => self.on_inspected(step, from, ticket, *report),
             Message::Clock(partition, note, clock) => self.on_clock(step, from, partition, note, clock),
+            Message::Close(partition, actor) => self.on_close(step, from, partition, actor),
+            Message::Closed(partition, actor, dots) => {
+                if let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() {
+                    slot.hear_closed(from, &actor, dots);
+                }
+            }
             Message::Pull(partition, clock) => self.on_pull(step, from, partition, &clock),
             Message::Missing(partition, missing) => self.on_missing(step, from, partition, *missing),
             Message::MustStream(partition) => self.on_must_stream(step, from, partition),
@@ -418,9 +441,28 @@ impl Core {
         let _too_far_ahead = self.hlc.observe(at, wall_ms);
     }
 
-    fn serving_alive(&self, partition: PartitionId) -> BTreeSet<NodeId> {
-        let Some(view) = &self.view else { return BTreeSet::new() };
-        view.replicas(partition).serving.iter().copied().filter(|node| view.alive.contains(node)).collect()
+    /// What a promise to hold something is worth here, of all that is not asked to be on disk.
+    fn promised(&self) -> Medium {
+        match self.settings.durability {
+            Durability::Flushed => Medium::Disk,
+            Durability::Applied => Medium::Memory,
+        }
+    }
+
+    /// When this node may say that it holds a batch there.
+    fn held_until(&self, medium: Medium, seq: BatchSeq) -> Until {
+        if medium == Medium::Disk { Until::OnDisk(seq) } else { Until::Promised(seq) }
+    }
+
+    /// Is this node a replica of the partition, or will it be once it is filled?
+    fn is_replica(&self, partition: PartitionId) -> bool {
+        self.view.as_ref().is_some_and(|view| view.replicas(partition).contains(self.me.node))
+    }
+
+    /// Does this node keep as much for absent owners as it may?
+    fn is_full(&self) -> bool {
+        let standing: u64 = self.partitions.iter().flatten().map(|partition| partition.standing_bytes()).sum();
+        standing >= self.settings.stand_in_bytes
     }
 }
 

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{hash_of, mix};
 use crate::id::{Actor, Incarnation, NodeId, PARTITIONS, PartitionId};
 use crate::placement::{Owners, Role, score};
+use crate::quorum::{Need, Receipt, Verdict};
 pub use decided::{Change as LayoutChange, Layout, Layouts, MAX_REPLICAS, Proposal, Refused};
 pub(crate) use decided::{check, propose};
 
@@ -274,6 +275,30 @@ impl Replicas {
         !self.quorums.is_empty()
             && self.quorums.iter().all(|quorum| count(&quorum) >= usize::from(needed).min(quorum.len()).max(1))
     }
+
+    /// How a request stands of which these nodes have done their part, and at most `possible` will have.
+    pub(crate) fn verdict(&self, need: Need, receipt: &Receipt, possible: &[NodeId]) -> Verdict {
+        let done = receipt.all();
+        let on_disk = usize::from(need.on_disk);
+        if self.is_enough(need, &done, possible) && receipt.on_disk() >= on_disk {
+            Verdict::Reached
+        } else if self.is_enough(need, possible, possible) && possible.len() >= on_disk {
+            Verdict::Open
+        } else {
+            Verdict::Hopeless
+        }
+    }
+
+    /// Are these enough by every layout that holds, given that no others than `possible` can do it?
+    fn is_enough(&self, need: Need, nodes: &[NodeId], possible: &[NodeId]) -> bool {
+        let stand_ins = |of: &[NodeId]| of.iter().filter(|node| !self.serving.contains(node)).count();
+        let by_layout = |quorum: &Vec<NodeId>| {
+            let owners = |of: &[NodeId]| quorum.iter().filter(|node| of.contains(node)).count();
+            let wanted = usize::from(need.nodes).min(quorum.len()).min(owners(possible) + stand_ins(possible));
+            owners(nodes) + stand_ins(nodes) >= wanted && owners(nodes) >= usize::from(need.owners).min(quorum.len())
+        };
+        !nodes.is_empty() && !self.quorums.is_empty() && self.quorums.iter().all(by_layout)
+    }
 }
 
 /// One node's picture of the cluster: members, owners, and who answers. Advisory where it speaks of liveness.
@@ -335,6 +360,20 @@ impl View {
     #[must_use]
     pub fn coordinator(&self, partition: PartitionId) -> Option<NodeId> {
         self.replicas(partition).serving.iter().copied().find(|node| self.alive.contains(node))
+    }
+
+    /// Who stands in for the owners that do not answer: as many others that do, by their rank for the partition.
+    #[must_use]
+    pub fn stand_ins(&self, partition: PartitionId) -> Vec<NodeId> {
+        let replicas = self.replicas(partition);
+        let absent = replicas.serving.iter().filter(|node| !self.alive.contains(node)).count();
+        if absent == 0 {
+            return Vec::new();
+        }
+        let others = self.members.current().map(|(node, _)| *node);
+        let others: Vec<NodeId> =
+            others.filter(|node| self.alive.contains(node) && !replicas.contains(*node)).collect();
+        ranked(&others, partition).into_iter().take(absent).collect()
     }
 
     /// What people call a node.

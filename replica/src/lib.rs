@@ -23,7 +23,7 @@
 //!
 //! let partition = PartitionId::of_slot(4180);
 //! let operation = Operation::Write(Write::Set(b"milk".to_vec()));
-//! let request = Request { partition, key: b"cart".to_vec(), operation, r: None, w: None };
+//! let request = Request { partition, key: b"cart".to_vec(), operation, quorum: Quorum::default(), timeout_ms: None };
 //! core.handle(now, Event::Client(RequestId(7), request), &store, &mut actions);
 //! let [Action::Write(batch)] = &actions[..] else { panic!("written, and not answered yet: {actions:?}") };
 //! store.apply(batch);
@@ -45,6 +45,7 @@ mod operation;
 mod partition;
 mod place;
 mod placement;
+mod quorum;
 mod record;
 mod store;
 
@@ -62,5 +63,6 @@ pub use operation::{
 pub use partition::MergeNote;
 pub use place::{CellId, CellKind, Place};
 pub use placement::{MAX_CAPACITY, MAX_ZONE_BYTES, Move, Owners, Plan, Role, plan};
+pub use quorum::{Holder, Medium, Part, Quorum, QuorumKind, Receipt};
 pub use record::{CellState, KeyHash};
 pub use store::{Batch, BatchSeq, MemoryStore, Store, StoreError, Visit};

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Context, Dot, Entry, PartitionId};
+use crate::id::{Actor, Context, Dot, Entry, PartitionId};
 use crate::operation::{Answer, ByteString, OwnerReport, Read, Request};
 use crate::place::{CellId, Place};
+use crate::quorum::Medium;
 use crate::record::CellState;
 
 /// A number by which a node finds what an answer belongs to.
@@ -58,17 +59,19 @@ pub enum Message {
     Forward(Ticket, Request),
     /// What came of it.
     Forwarded(Ticket, PartitionId, Answer),
-    /// Events of one command: apply all or none.
-    Delta(Ticket, PartitionId, Vec<Change>),
-    /// The delta is applied, and as durable as this node promises.
-    DeltaHeld(Ticket, PartitionId),
+    /// Events of one command: apply all or none, and say so when they are held there (at least).
+    Delta(Ticket, PartitionId, Medium, Vec<Change>),
+    /// The delta is applied, and held there.
+    DeltaHeld(Ticket, PartitionId, Medium),
+    /// This node stands in for too much already.
+    DeltaRefused(Ticket, PartitionId),
     /// What have you of this key? The digest is that of the asker's own.
     Fetch(Ticket, PartitionId, ByteString, Read, u64),
     /// The same as you.
     FetchedSame(Ticket, PartitionId),
     /// This, under this clock.
     FetchedState(Ticket, PartitionId, Box<KeyState>, Context),
-    /// Nothing that may count: this node is being filled, or cannot say.
+    /// Nothing that may count: this node is being filled, has nothing of it for an owner it stands in for, or cannot say.
     FetchedNothing(Ticket, PartitionId),
     /// This is what the owners that answered know together: join it.
     Repair(PartitionId, Box<KeyState>, Context),
@@ -78,6 +81,10 @@ pub enum Message {
     Inspected(Ticket, PartitionId, Box<OwnerReport>),
     /// What I have, durably.
     Clock(PartitionId, ClockNote, Context),
+    /// This actor has started again: what have you of it?
+    Close(PartitionId, Actor),
+    /// This, durably; and I take nothing directly from it any more.
+    Closed(PartitionId, Actor, Context),
     /// Send me what I miss.
     Pull(PartitionId, Context),
     /// Some of it.
@@ -129,6 +136,9 @@ pub struct ClockNote {
     pub ask: bool,
     /// Does the sender count the receiver among the replicas, and so send it every delta from here on?
     pub counts_you: bool,
+    /// If the sender holds nothing of the partition: how many events it has minted there in this run. All of them are at
+    /// the owners.
+    pub retired: Option<u64>,
 }
 
 impl Message {
@@ -138,8 +148,9 @@ impl Message {
         match self {
             Message::Forward(_, request) => request.partition,
             Message::Forwarded(_, partition, _)
-            | Message::Delta(_, partition, _)
-            | Message::DeltaHeld(_, partition)
+            | Message::Delta(_, partition, ..)
+            | Message::DeltaHeld(_, partition, _)
+            | Message::DeltaRefused(_, partition)
             | Message::Fetch(_, partition, ..)
             | Message::FetchedSame(_, partition)
             | Message::FetchedState(_, partition, ..)
@@ -148,6 +159,8 @@ impl Message {
             | Message::Inspect(_, partition, _)
             | Message::Inspected(_, partition, _)
             | Message::Clock(partition, ..)
+            | Message::Close(partition, _)
+            | Message::Closed(partition, ..)
             | Message::Pull(partition, _)
             | Message::Missing(partition, _)
             | Message::MustStream(partition)

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Context, Dot, NodeId, PartitionId, Seen};
 use crate::place::{CellId, CellKind};
+use crate::quorum::{Part, Quorum, Receipt};
 use crate::record::{CellState, KeyHash};
 use crate::store::StoreError;
 
@@ -20,10 +21,10 @@ pub struct Request {
     pub key: Vec<u8>,
     /// What to do.
     pub operation: Operation,
-    /// How many owners must answer a read; the majority if not given.
-    pub r: Option<u8>,
-    /// How many owners must hold a write; the majority if not given.
-    pub w: Option<u8>,
+    /// How many must take part.
+    pub quorum: Quorum,
+    /// After how long it fails; as the coordinator is set if not given.
+    pub timeout_ms: Option<u32>,
 }
 
 /// What to do.
@@ -107,13 +108,15 @@ pub enum Read {
 
 /// What comes back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "answers are moved, not kept; a box would cost each write an allocation")]
 pub enum Answer {
     /// To a write.
     Written(Written),
     /// To a read.
     Found(Found),
-    /// To [`Operation::Explain`]: a report per owner, in the order of the preference list.
-    Explained(Vec<(NodeId, Option<OwnerReport>)>),
+    /// To [`Operation::Explain`]: a report per owner, in the order of the preference list, and then of those that stand in
+    /// for owners.
+    Explained(Vec<(NodeId, Part, Option<OwnerReport>)>),
     /// To [`Operation::Scan`]: keys with their types, and where to go on, if anywhere.
     Page(Vec<(ByteString, CellKind)>, Option<KeyHash>),
     /// To [`Operation::Count`].
@@ -133,6 +136,8 @@ pub struct Written {
     pub own: Observed,
     /// How many siblings the written cell has now.
     pub siblings: u64,
+    /// Who holds it.
+    pub receipt: Receipt,
 }
 
 /// What a read found, merged over the owners that answered.
@@ -148,6 +153,8 @@ pub struct Found {
     pub fields: u64,
     /// The cells that were asked for and have anything.
     pub cells: Vec<(CellId, CellState)>,
+    /// Who was asked and had an answer.
+    pub receipt: Receipt,
 }
 
 impl Found {
@@ -201,6 +208,11 @@ pub enum Failure {
     TooManyOwners {
         /// How many it has.
         owners: u8,
+    },
+    /// The node keeps as much for absent owners as it may.
+    StandInFull {
+        /// How much that is.
+        limit_bytes: u64,
     },
     /// The node asked does not own the partition (the layout is changing): ask again.
     NotAnOwner,

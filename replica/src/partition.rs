@@ -22,11 +22,12 @@ pub use incorporate::MergeNote;
 pub(crate) use inspect::KeyView;
 pub(crate) use sync::Backlog;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::digest;
-use crate::id::{Actor, Context, Dot, NodeId, PartitionId};
+use crate::id::{Actor, Context, Dot, Incarnation, NodeId, PartitionId};
 use crate::message::ClockNote;
 use crate::place::{CellId, CellKind, Place};
 use crate::record::{self, CellState, DotTable, KeyRecord, Meta};
@@ -43,6 +44,36 @@ pub(crate) struct Peer {
     pub(crate) counts_me: bool,
     /// The last clock it was told.
     pub(crate) told: Option<Context>,
+    /// If it held nothing by then: how many events it had minted here in that run.
+    retired: Option<u64>,
+}
+
+/// What the picture of the cluster says of a partition.
+pub(crate) struct Picture {
+    /// The other replicas.
+    pub(crate) others: Vec<NodeId>,
+    /// Former owners, this node not among them.
+    pub(crate) former: Vec<NodeId>,
+    /// Is this node a replica?
+    pub(crate) is_replica: bool,
+    /// Who there is.
+    pub(crate) roster: Arc<Roster>,
+}
+
+/// Who there is in the cluster, as far as is known here.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    /// Every node that counts, this one among them, with its run.
+    pub(crate) runs: BTreeMap<NodeId, Incarnation>,
+    /// Those that were replaced or removed.
+    pub(crate) gone: BTreeSet<NodeId>,
+}
+
+impl Roster {
+    /// Has the actor started again, or gone for good? Then nothing is taken from it directly any more.
+    pub(crate) fn has_fenced(&self, actor: &Actor) -> bool {
+        self.gone.contains(&actor.node) || self.runs.get(&actor.node).is_some_and(|run| *run > actor.incarnation)
+    }
 }
 
 #[derive(Debug)]
@@ -56,6 +87,9 @@ pub(crate) struct Partition {
     others: Vec<NodeId>,
     /// Former owners that have not dropped their data yet, and may still bring events.
     former: Vec<NodeId>,
+    /// Is this node a replica? Otherwise what it has it keeps for those that are.
+    is_replica: bool,
+    pub(crate) roster: Arc<Roster>,
     pub(crate) peers: BTreeMap<NodeId, Peer>,
     stability: Stability,
     inbound: Option<Inbound>,
@@ -105,6 +139,8 @@ impl Partition {
             asked: None,
             incomplete: false,
             former: Vec::new(),
+            is_replica: true,
+            roster: Arc::default(),
             strip_due: true,
             debris: true,
             last_batch: BatchSeq::default(),
@@ -123,9 +159,32 @@ impl Partition {
         self.meta.minted = 0;
     }
 
-    pub(crate) fn set_others(&mut self, others: Vec<NodeId>, former: Vec<NodeId>) {
-        self.peers.retain(|node, _| others.contains(node) || former.contains(node));
-        (self.others, self.former) = (others, former);
+    pub(crate) fn set_picture(&mut self, picture: Picture) {
+        let Picture { others, former, is_replica, roster } = picture;
+        self.peers.retain(|node, _| roster.runs.contains_key(node));
+        (self.others, self.former, self.is_replica, self.roster) = (others, former, is_replica, roster);
+    }
+
+    /// Notes that it holds so much for owners that did not answer.
+    pub(crate) fn count_standing(&mut self, bytes: u64) {
+        self.meta.standing_bytes += bytes;
+        self.dirty = true;
+    }
+
+    /// How much it holds, about, for owners that did not answer.
+    pub(crate) fn standing_bytes(&self) -> u64 {
+        if self.is_replica { 0 } else { self.meta.standing_bytes }
+    }
+
+    /// Nodes that are no replicas, and by their last word hold something for those that are.
+    pub(crate) fn visitors(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let holds = |(node, peer): &(&NodeId, &Peer)| !self.others.contains(node) && !peer.clock.is_empty();
+        self.peers.iter().filter(holds).map(|(node, _)| *node)
+    }
+
+    /// What it tells with its clock if it holds nothing.
+    pub(crate) fn retired(&self) -> Option<u64> {
+        (!self.holds_anything()).then(|| self.minted())
     }
 
     pub(crate) fn clock(&self) -> &Context {
@@ -138,7 +197,7 @@ impl Partition {
 
     /// Nobody else has or will have this data: no event can arrive from elsewhere.
     fn is_alone(&self) -> bool {
-        self.others.is_empty()
+        self.others.is_empty() && self.roster.runs.len() < 2
     }
 
     pub(crate) fn is_filling(&self) -> bool {
@@ -167,7 +226,7 @@ impl Partition {
     pub(crate) fn hear(&mut self, from: NodeId, clock: Context, note: ClockNote) {
         let peer = self.peers.entry(from).or_default();
         peer.clock = clock;
-        peer.counts_me = note.counts_you;
+        (peer.counts_me, peer.retired) = (note.counts_you, note.retired);
     }
 
     /// Is there something to drop when this node is no replica?

@@ -33,6 +33,8 @@ pub(crate) struct Meta {
     pub(crate) minted: u64,
     /// Keys with anything present.
     pub(crate) live_keys: u64,
+    /// About how much came in while this node was no replica, since the partition was last dropped here.
+    pub(crate) standing_bytes: u64,
 }
 
 /// A stored cell: live dots, and what is known to be removed here beyond the clock.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crdt::{Content, Hlc, reading};
 use replica::{
     Action, Actor, Answer, CellId, Change, ClockNote, Contents, Context, Core, Dot, Entry, Event, Failure, Incarnation,
-    Member, Members, MemoryStore, Message, NodeId, Now, Operation, PartitionId, PartitionSet, Place, Read, Request,
-    Settings, TICK_MS, Ticket, View, Write,
+    Medium, Member, Members, MemoryStore, Message, NodeId, Now, Operation, PartitionId, PartitionSet, Place, Quorum,
+    Read, Request, Settings, TICK_MS, Ticket, View, Write,
 };
 
 fn node(n: u128) -> NodeId {
@@ -79,7 +79,7 @@ impl Replica {
     }
 
     fn receive_delta(&mut self, change: Change) {
-        self.receive(change.dot.actor.node, Message::Delta(Ticket(1), partition(), vec![change]));
+        self.receive(change.dot.actor.node, Message::Delta(Ticket(1), partition(), Medium::Memory, vec![change]));
     }
 
     fn contents(&self) -> Contents {
@@ -103,8 +103,8 @@ fn request(key: &str, write: Write) -> Request {
         partition: partition(),
         key: key.as_bytes().to_vec(),
         operation: Operation::Write(write),
-        r: None,
-        w: None,
+        quorum: Quorum::default(),
+        timeout_ms: None,
     }
 }
 
@@ -157,7 +157,7 @@ fn a_late_answer_to_a_node_that_has_dropped_the_partition_changes_nothing() {
     owner.receive_delta(old.clone());
     late.receive_delta(old);
     owner.receive_delta(set("k", dot(8, 1), &[dot(3, 1)]));
-    let note = ClockNote { ask: false, counts_you: true };
+    let note = ClockNote { ask: false, counts_you: true, retired: None };
     let asked = late.receive(owner.id, Message::Clock(partition(), note, owner.contents().clock));
     let pull = asked.into_iter().find(|message| matches!(message, Message::Pull(..))).expect("it is behind");
     let answer = owner.receive(late.id, pull);
@@ -192,10 +192,10 @@ fn a_refused_command_neither_ends_a_stream_nor_lets_an_incomplete_owner_count() 
 #[test]
 fn a_node_that_hears_of_its_own_unknown_writes_mints_nothing_until_it_is_reborn() {
     let all = [1, 2, 3];
-    let note = ClockNote { ask: false, counts_you: true };
+    let note = ClockNote { ask: false, counts_you: true, retired: None };
     let news = [
         Message::Clock(partition(), note, [dot(1, 7)].into_iter().collect()),
-        Message::Delta(Ticket(1), partition(), vec![set("k", dot(1, 7), &[])]),
+        Message::Delta(Ticket(1), partition(), Medium::Memory, vec![set("k", dot(1, 7), &[])]),
     ];
     for message in news {
         let mut copy = Replica::new(1, &all, &all, 100_000);
@@ -208,7 +208,7 @@ fn a_node_that_hears_of_its_own_unknown_writes_mints_nothing_until_it_is_reborn(
         copy.handle(Event::Reincarnate(Incarnation(2)));
         let sent = copy.receive(node(2), write());
         let minted = sent.iter().find_map(|message| match message {
-            Message::Delta(_, _, changes) => changes.first().map(|change| change.dot),
+            Message::Delta(.., changes) => changes.first().map(|change| change.dot),
             _ => None,
         });
         let reborn = Actor { node: node(1), incarnation: Incarnation(2) };

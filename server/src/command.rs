@@ -19,9 +19,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use replica::{
-    Answer, ByteString, CellId, CellKind, Failure, Found, Operation, PartitionId, Read, Request, Write, Written,
+    Answer, ByteString, CellId, CellKind, Failure, Found, Operation, PartitionId, Quorum, QuorumKind, Read, Request,
+    Write, Written,
 };
 
+use crate::config::Setting;
 use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::{Reply, Scanner};
@@ -168,13 +170,22 @@ fn unknown(arguments: &Arguments<'_>) -> Reply {
 // Requests
 
 fn request(session: &Session, node: &Node, key: &[u8], operation: Operation) -> Request {
-    let chosen = |own: Option<u8>, setting: u64| own.or(u8::try_from(setting).ok().filter(|n| *n > 0));
+    let (chosen, config) = (session.quorums, &node.config);
+    let or = |own: Option<u8>, setting: &Setting| own.or(u8::try_from(setting.get()).ok().filter(|n| *n > 0));
+    let strict = if config.strict_quorum.get() > 0 { QuorumKind::Strict } else { QuorumKind::Sloppy };
+    let kind = chosen.kind.unwrap_or(strict);
+    let quorum = match operation {
+        Operation::Write(_) => {
+            Quorum { nodes: or(chosen.w, &config.write_quorum), owners: chosen.pw, on_disk: chosen.dw, kind }
+        }
+        _ => Quorum { nodes: or(chosen.r, &config.read_quorum), owners: chosen.pr, on_disk: None, kind },
+    };
     Request {
         partition: PartitionId::of_slot(redis_protocol::redis_keyslot(key)),
         key: key.to_vec(),
         operation,
-        r: chosen(session.r, node.config.read_quorum.get()),
-        w: chosen(session.w, node.config.write_quorum.get()),
+        quorum,
+        timeout_ms: chosen.timeout_ms,
     }
 }
 
@@ -280,6 +291,9 @@ fn refusal(answer: &Answer, node: &Node) -> Reply {
         Failure::NotCurrent => Reply::Null,
         Failure::TooLarge { limit_bytes } => Reply::error(format!(
             "ERR the siblings of this cell would be more than {limit_bytes} bytes together: replace some with their context"
+        )),
+        Failure::StandInFull { limit_bytes } => Reply::error(format!(
+            "BUSY no owner of the key answers, and this node keeps {limit_bytes} bytes for absent owners already (CONFIG SET stand-in-bytes)"
         )),
         Failure::NoQuorum { needed, answered, silent, may_take_effect } => Reply::error(format!(
             "NOQUORUM {}/{needed} owners answered: {}; not: {}; {}",

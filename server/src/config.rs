@@ -88,10 +88,14 @@ impl Setting {
 
 /// What can be changed while the node runs.
 pub struct Config {
-    /// Owners that must answer a read; 0 for the majority.
+    /// Nodes that must answer a read; 0 for the majority of the owners.
     pub read_quorum: Setting,
-    /// Owners that must hold a write; 0 for the majority.
+    /// Nodes that must hold a write; 0 for the majority of the owners.
     pub write_quorum: Setting,
+    /// 1: only owners count, whoever stands in for them.
+    pub strict_quorum: Setting,
+    /// What this node keeps for owners that do not answer.
+    pub stand_in_bytes: Setting,
     /// When a request fails for want of owners.
     pub timeout_ms: Setting,
     /// The greatest value.
@@ -106,6 +110,8 @@ impl Config {
         Self {
             read_quorum: setting("read-quorum", 0, 0, 9),
             write_quorum: setting("write-quorum", 0, 0, 9),
+            strict_quorum: setting("strict-quorum", 0, 0, 1),
+            stand_in_bytes: setting("stand-in-bytes", 256 * 1024 * 1024, 0, 1 << 40),
             timeout_ms: setting("timeout-ms", 2_000, 10, 600_000),
             max_value_bytes: setting("max-value-bytes", options.max_value_bytes, 1, MAX_VALUE_BYTES),
             max_key_bytes: setting("max-key-bytes", options.max_key_bytes, 1, MAX_NAME_BYTES),
@@ -113,7 +119,15 @@ impl Config {
     }
 
     /// Everything that can be changed.
-    pub fn settings(&self) -> [&Setting; 5] {
-        [&self.read_quorum, &self.write_quorum, &self.timeout_ms, &self.max_value_bytes, &self.max_key_bytes]
+    pub fn settings(&self) -> [&Setting; 7] {
+        [
+            &self.read_quorum,
+            &self.write_quorum,
+            &self.strict_quorum,
+            &self.stand_in_bytes,
+            &self.timeout_ms,
+            &self.max_value_bytes,
+            &self.max_key_bytes,
+        ]
     }
 }

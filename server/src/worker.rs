@@ -155,7 +155,8 @@ fn settings(node: &Node) -> Settings {
         Durability::Always => replica::Durability::Flushed,
         Durability::Interval | Durability::None => replica::Durability::Applied,
     };
-    Settings { durability, timeout_ms: node.config.timeout_ms.get(), ..Settings::default() }
+    let stand_in_bytes = node.config.stand_in_bytes.get() / node.workers() as u64;
+    Settings { durability, timeout_ms: node.config.timeout_ms.get(), stand_in_bytes, ..Settings::default() }
 }
 
 impl WorkerRef {

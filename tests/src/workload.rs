@@ -1,7 +1,9 @@
 //! Clients: random operations on a few keys of every type, with what they have read before.
 
 use crdt::reading;
-use replica::{ByteString, CellId, CellKind, Found, Observed, Operation, PartitionId, Read, Request, Write};
+use replica::{
+    ByteString, CellId, CellKind, Found, Observed, Operation, PartitionId, Quorum, QuorumKind, Read, Request, Write,
+};
 
 use crate::dice::Dice;
 
@@ -42,9 +44,12 @@ impl Workload {
             18 if dice.percent(20) => ("", Operation::Write(Write::Clear)),
             _ => ("user", Operation::Read(Read::All)),
         };
-        let quorum = |dice: &mut Dice| [Some(1), Some(2), None][dice.below(3)];
-        let (r, w) = (quorum(dice), quorum(dice));
-        Request { partition, key: key.as_bytes().to_vec(), operation, r, w }
+        let number = |dice: &mut Dice| [Some(1), Some(2), None][dice.below(3)];
+        let kind = if dice.percent(30) { QuorumKind::Strict } else { QuorumKind::Sloppy };
+        let owners = if dice.percent(20) { number(dice) } else { None };
+        let on_disk = if dice.percent(20) { number(dice) } else { None };
+        let quorum = Quorum { nodes: number(dice), owners, on_disk, kind };
+        Request { partition, key: key.as_bytes().to_vec(), operation, quorum, timeout_ms: None }
     }
 
     fn fresh(&mut self) -> Vec<u8> {

@@ -5,8 +5,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use replica::{
     Action, Actor, Answer, BEAT_MS, BatchSeq, Cluster, ClusterAction, Context, Core, DEFAULT_REPLICAS, Durability,
-    Event, Gossip, Incarnation, LayoutChange, Member, Members, MemoryStore, Message, NodeId, Now, PartitionId,
-    PartitionSet, Presence, RequestId, Role, Settings, TICK_MS,
+    Event, Gossip, Holder, Incarnation, LayoutChange, Medium, Member, Members, MemoryStore, Message, NodeId, Now, Part,
+    PartitionId, PartitionSet, Presence, RequestId, Role, Settings, TICK_MS, Written,
 };
 use uuid::Uuid;
 
@@ -60,6 +60,8 @@ pub struct Outcome {
     pub violation: Option<String>,
     /// Writes that clients were told to hold.
     pub acknowledged: u64,
+    /// How often a node held a write for an owner when it was answered.
+    pub stood_in: u64,
     /// Messages that arrived.
     pub delivered: u64,
     /// Crashes, cuts, restores.
@@ -100,6 +102,8 @@ struct Node {
     kept: Members,
     disk: Disk,
     backup: Option<MemoryStore>,
+    /// Has it ever come back with an old copy of its disk?
+    restored: bool,
     wall_offset_ms: i64,
 }
 
@@ -148,7 +152,7 @@ impl World {
             workload: Workload::default(),
             oracle: Oracle::default(),
             alarm: None,
-            outcome: Outcome { violation: None, acknowledged: 0, delivered: 0, faults: 0, trace: 0 },
+            outcome: Outcome { violation: None, acknowledged: 0, stood_in: 0, delivered: 0, faults: 0, trace: 0 },
             trace: DefaultHasher::new(),
             plan,
         };
@@ -179,6 +183,7 @@ impl World {
             kept,
             disk: Disk::default(),
             backup: None,
+            restored: false,
             wall_offset_ms: self.dice.between(0, 2_000) as i64 - 1_000,
         });
         self.start(n);
@@ -247,7 +252,9 @@ impl World {
             _ => Durability::Flushed,
         };
         let answer_bytes = [150, 600, 256 * 1024][node.life as usize % 3];
-        let settings = Settings { durability, timeout_ms: 1_000, answer_bytes };
+        // Some nodes hardly stand in for others.
+        let stand_in_bytes = if n % 5 == 4 { 1_000 } else { u64::MAX };
+        let settings = Settings { durability, timeout_ms: 1_000, answer_bytes, stand_in_bytes };
         let core = Core::new(actor, settings, [partition()].into_iter(), &node.disk.visible);
         let core = core.expect("the simulated disk reads");
         let filled = node.kept.nodes.get(&node.id).map_or(PartitionSet::none(), |own| own.filled.clone());
@@ -365,7 +372,7 @@ impl World {
 
     fn overhear(&mut self, message: &mut Message) {
         match message {
-            Message::Delta(_, _, changes) => {
+            Message::Delta(.., changes) => {
                 changes.iter().for_each(|change| self.oracle.minted(change));
                 if self.plan.sabotage == Some(Sabotage::DeltaWithoutPast) {
                     changes.iter_mut().for_each(|change| change.seen = Context::new());
@@ -417,6 +424,7 @@ impl World {
         match answer {
             Answer::Written(written) => {
                 self.outcome.acknowledged += written.own.context.len();
+                self.check_receipt(&written);
                 self.oracle.acknowledged(&written.own.context);
             }
             Answer::Found(found) => {
@@ -424,6 +432,27 @@ impl World {
                 self.workload.remember(&mut self.dice, &key, &found);
             }
             _ => {}
+        }
+    }
+
+    /// Who is said to hold a write on disk does - or has dropped all of it, because every owner has it. Where owners change,
+    /// one may have dropped it and hold later things by the time the answer arrives.
+    fn check_receipt(&mut self, written: &Written) {
+        self.outcome.stood_in += written.receipt.nodes(Part::StandIn).count() as u64;
+        if self.plan.join || self.plan.layouts {
+            return;
+        }
+        let untruthful = |holder: &&Holder| {
+            let node = self.nodes.iter().position(|node| node.id == holder.node);
+            node.is_some_and(|n| {
+                let clock = self.durable_clock(n);
+                let is_old_copy = self.nodes[n].restored;
+                !is_old_copy && !clock.is_empty() && !clock.covers(&written.own.context)
+            })
+        };
+        let on_disk = written.receipt.holders.iter().filter(|holder| holder.medium == Medium::Disk);
+        if let Some(holder) = on_disk.clone().find(untruthful) {
+            self.alarm = Some(format!("by its receipt {:?} holds {:?} on disk", holder, written.own.context));
         }
     }
 
@@ -463,6 +492,7 @@ impl World {
         self.crash(n);
         let copy = self.nodes[n].backup.take().unwrap_or_default();
         self.nodes[n].disk.restore(copy);
+        self.nodes[n].restored = true;
     }
 
     fn durable_clock(&self, n: usize) -> Context {

@@ -1,4 +1,4 @@
-//! Two hundred seeds of the simulator, and the proof that its oracle sees what it should: with a guard taken out
+//! Some hundred seeds of the simulator, and the proof that its oracle sees what it should: with a guard taken out
 //! some seed must fail. More seeds: `cargo run --release -p dotted-tests --bin simulate -- --seeds 10000`.
 
 use simulator::{Plan, Sabotage, run, run_last_writer_wins};
@@ -8,8 +8,12 @@ fn assert_safe(plan: &Plan, seeds: std::ops::Range<u64>) {
     for seed in seeds {
         let outcome = run(seed, plan);
         let join = if plan.join { " --join" } else { "" };
-        let layouts = if plan.layouts { format!(" --layouts --nodes {}", plan.nodes) } else { String::new() };
-        assert_eq!(outcome.violation, None, "seed {seed}; replay: simulate --seeds 1 --from {seed}{join}{layouts}");
+        let layouts = if plan.layouts { " --layouts" } else { "" };
+        let nodes = plan.nodes;
+        assert_eq!(
+            outcome.violation, None,
+            "seed {seed}; replay: simulate --seeds 1 --from {seed} --nodes {nodes}{join}{layouts}"
+        );
         acknowledged += outcome.acknowledged;
     }
     assert!(acknowledged > 1_000, "a run in which nothing was acknowledged proves nothing");
@@ -28,6 +32,13 @@ fn nothing_acknowledged_is_lost_and_nothing_removed_comes_back_with_three_nodes(
 #[test]
 fn nothing_is_lost_while_a_fourth_node_joins_and_an_old_owner_drops_out() {
     assert_safe(&Plan { join: true, ..Plan::default() }, 0..100);
+}
+
+#[test]
+fn nothing_is_lost_that_only_stand_ins_hold_and_nothing_is_left_with_them() {
+    let plan = Plan { nodes: 5, ..Plan::default() };
+    assert_safe(&plan, 0..100);
+    assert!((0..20).map(|seed| run(seed, &plan).stood_in).sum::<u64>() > 20, "nobody stood in for anybody");
 }
 
 #[test]

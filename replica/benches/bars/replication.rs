@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use replica::{
     Action, Actor, BatchSeq, Core, Event, Incarnation, Member, Members, MemoryStore, Message, NodeId, Now, Operation,
-    PartitionId, PartitionSet, Request, RequestId, Settings, Store, TICK_MS, View, Write,
+    PartitionId, PartitionSet, Quorum, Request, RequestId, Settings, Store, TICK_MS, View, Write,
 };
 use server::disk::{Disk, Durability, Progress};
 
@@ -59,7 +59,8 @@ impl Node {
 
     fn set(&mut self, n: u64) -> Vec<(NodeId, Message)> {
         let operation = Operation::Write(Write::Set(value(n)));
-        let request = Request { partition: partition(), key: key(n), operation, r: None, w: Some(1) };
+        let request =
+            Request { partition: partition(), key: key(n), operation, quorum: Quorum::of(1), timeout_ms: None };
         self.handle(Event::Client(RequestId(n), request))
     }
 }
@@ -175,7 +176,8 @@ pub(crate) fn durable_puts() {
             asked += 1;
             let n = asked * 7_919 % 100_000;
             let operation = Operation::Write(Write::Set(value(n)));
-            let request = Request { partition: partition(), key: key(n), operation, r: None, w: Some(1) };
+            let request =
+                Request { partition: partition(), key: key(n), operation, quorum: Quorum::of(1), timeout_ms: None };
             core.handle(now(), Event::Client(RequestId(asked), request), &store, &mut actions);
             free += take(&mut actions, &mut store);
         }

@@ -2,7 +2,7 @@
 //! others have. Once all clocks are equal and everybody knows, nothing is sent any more.
 
 use crate::core::{Action, Core, Step, Until};
-use crate::id::{Context, NodeId, PARTITIONS, PartitionId};
+use crate::id::{Actor, Context, NodeId, PARTITIONS, PartitionId};
 use crate::layout::View;
 use crate::message::{ClockNote, Cursor, Message, MissingKeys, StreamedRange};
 use crate::partition::Backlog;
@@ -41,6 +41,14 @@ impl Core {
             self.quietly(step, partition, |p, txn| p.strip(txn));
         }
         self.watch_stream(step, &view, partition);
+        let asked_of = self.partitions[usize::from(number)].iter().flat_map(|slot| slot.asked_of());
+        for node in asked_of.filter(|node| view.alive.contains(node)).collect::<Vec<_>>() {
+            self.tell(step, &view, partition, node, true);
+        }
+        let to_close = self.partitions[usize::from(number)].iter().flat_map(|slot| slot.to_close());
+        for (node, actor) in to_close.filter(|(node, _)| view.alive.contains(node)).collect::<Vec<_>>() {
+            step.out.push(Action::Send(node, Message::Close(partition, actor)));
+        }
         for node in replicas.all().filter(|node| *node != me && view.alive.contains(node)) {
             let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
             let peer = slot.peers.get(&node);
@@ -58,7 +66,7 @@ impl Core {
         let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
         let clock = slot.clock().clone();
         slot.peers.entry(to).or_default().told = Some(clock.clone());
-        let note = ClockNote { ask, counts_you: view.replicas(partition).contains(to) };
+        let note = ClockNote { ask, counts_you: view.replicas(partition).contains(to), retired: slot.retired() };
         self.release(
             step,
             Until::OnDisk(self.batch_of(partition)),
@@ -90,6 +98,18 @@ impl Core {
         }
         self.quietly(step, partition, |p, txn| p.advance_stability(txn));
         self.settle_ownership(step, partition);
+    }
+
+    /// Somebody wants to know whether anything of an actor can still come from here.
+    pub(super) fn on_close(&mut self, step: &mut Step<'_>, from: NodeId, partition: PartitionId, actor: Actor) {
+        let Some(slot) = self.partitions[usize::from(partition.number())].as_ref() else { return };
+        if slot.roster.has_fenced(&actor) {
+            let runs = slot.clock().runs().filter(|(known, _)| **known == actor);
+            let mut dots = Context::new();
+            runs.for_each(|(actor, run)| dots.insert_run(*actor, run));
+            let closed = Action::Send(from, Message::Closed(partition, actor, dots));
+            self.release(step, Until::OnDisk(self.batch_of(partition)), closed);
+        }
     }
 
     /// Does somebody know more of this node's writes than it does? Then its disk is an old copy.
@@ -239,6 +259,9 @@ impl Core {
             let holds_all = |node: &NodeId| slot.peers.get(node).is_some_and(|peer| peer.clock.covers(slot.clock()));
             if !replicas.serving.is_empty() && replicas.serving.iter().all(holds_all) {
                 self.quietly(step, partition, |p, txn| p.drop_all(txn));
+                for node in replicas.serving.iter().filter(|node| view.alive.contains(node)) {
+                    self.tell(step, &view, partition, *node, false);
+                }
             }
         }
     }

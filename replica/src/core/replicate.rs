@@ -4,6 +4,8 @@ use crate::core::{Action, Core, Step, Until};
 use crate::id::{Context, NodeId, PartitionId};
 use crate::message::{Change, KeyState, Message, Ticket};
 use crate::operation::Read;
+use crate::place::Place;
+use crate::quorum::Medium;
 
 impl Core {
     pub(super) fn on_delta(
@@ -12,6 +14,7 @@ impl Core {
         from: NodeId,
         ticket: Ticket,
         partition: PartitionId,
+        medium: Medium,
         changes: &[Change],
     ) {
         // Nobody else mints under this node's name: who knows such a dot has met a copy of it, or its past.
@@ -19,13 +22,29 @@ impl Core {
         if self.is_amnesia(step, partition, &dots) {
             return;
         }
+        // What an earlier run of a node wrote last is taken from those that hold it: by then it can be closed.
+        let slot = self.partitions[usize::from(partition.number())].as_ref();
+        if slot.is_some_and(|slot| changes.iter().any(|change| slot.roster.has_fenced(&change.dot.actor))) {
+            return;
+        }
+        let standing_bytes = if self.is_replica(partition) { 0 } else { bytes_of(changes) };
+        if standing_bytes > 0 && self.is_full() {
+            return step.out.push(Action::Send(from, Message::DeltaRefused(ticket, partition)));
+        }
         for entry in changes.iter().filter_map(|change| change.entry.as_ref()) {
             self.follow(entry.at, step.now.wall_ms);
         }
-        let Some(joined) = self.quietly(step, partition, |p, txn| p.incorporate(txn, changes)) else { return };
+        let taken = self.quietly(step, partition, |p, txn| {
+            if standing_bytes > 0 {
+                p.count_standing(standing_bytes);
+            }
+            p.incorporate(txn, changes)
+        });
+        let Some(joined) = taken else { return };
         self.report(step, from, joined);
-        let held = Action::Send(from, Message::DeltaHeld(ticket, partition));
-        self.release(step, Until::Promised(self.batch_of(partition)), held);
+        let medium = medium.max(self.promised());
+        let held = Action::Send(from, Message::DeltaHeld(ticket, partition, medium));
+        self.release(step, self.held_until(medium, self.batch_of(partition)), held);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of the message")]
@@ -41,15 +60,19 @@ impl Core {
     ) {
         let me = self.me.node;
         let serves = self.view.as_ref().is_some_and(|view| view.replicas(partition).serving.contains(&me));
-        let serves = serves && self.can_be_read(partition);
+        let counts = serves && self.can_be_read(partition);
+        // One that stands in for an owner tells what it has, and nothing of what it has not.
+        let tells = counts || !self.is_replica(partition);
         let looked = self.quietly(step, partition, |p, txn| {
-            if !serves {
+            if !tells {
                 return Ok(None);
             }
-            if p.read_digest(txn, key, read)? == digest {
-                return Ok(Some(None));
+            let own = p.read_digest(txn, key, read)?;
+            match own == digest {
+                _ if own == 0 && !counts => Ok(None),
+                true => Ok(Some(None)),
+                false => Ok(p.view(txn, key, read)?.map(Some)),
             }
-            Ok(p.view(txn, key, read)?.map(Some))
         });
         let reply = match looked.flatten() {
             None => Message::FetchedNothing(ticket, partition),
@@ -68,7 +91,7 @@ impl Core {
         clock: &Context,
     ) {
         // A late repair must not leave cells, without a clock, where the partition was dropped.
-        if self.view.as_ref().is_none_or(|view| !view.replicas(partition).contains(self.me.node)) {
+        if !self.is_replica(partition) {
             return;
         }
         if let Some(joined) = self.quietly(step, partition, |p, txn| p.repair(txn, state, clock)) {
@@ -88,4 +111,21 @@ impl Core {
             step.out.push(Action::Send(from, Message::Inspected(ticket, partition, Box::new(report))));
         }
     }
+}
+
+/// About what the events will take here.
+pub(super) fn bytes_of(changes: &[Change]) -> u64 {
+    let size = |change: &Change| {
+        let place = match &change.place {
+            Place::Partition => 0,
+            Place::Key(key) => key.len(),
+            Place::Cell(key, cell) => key.len() + cell.name.len(),
+        };
+        let payload = match change.entry.as_ref().map(|entry| &entry.content) {
+            Some(crdt::Content::Value { bytes, .. }) => bytes.len(),
+            _ => 0,
+        };
+        (64 + 2 * place + payload) as u64
+    };
+    changes.iter().map(size).sum()
 }

@@ -10,6 +10,7 @@ use crate::message::KeyState;
 use crate::operation::{ByteString, Found, OwnerReport, Read};
 use crate::partition::Partition;
 use crate::place::{CellId, CellKind};
+use crate::quorum::Receipt;
 use crate::record::{self, CellState, DotTable, KeyHash, KeyRecord};
 use crate::store::{StoreError, Txn};
 
@@ -67,6 +68,7 @@ impl KeyView {
             members,
             fields,
             cells: self.state.cells,
+            receipt: Receipt::default(),
         }
     }
 }
@@ -112,6 +114,7 @@ impl Partition {
             members,
             fields,
             cells,
+            receipt: Receipt::default(),
         })
     }
 

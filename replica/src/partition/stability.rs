@@ -2,13 +2,19 @@
 //!
 //! *Stable*: in the durable clock of every replica. Log entries of stable dots go.
 //! *Settled*: stable, and so is everything that was minted before its minter knew. Only then can no increment
-//! arrive any more that has not seen a settled reset.
+//! of a replica arrive any more that has not seen a settled reset.
+//! *Over*: of a run of increments that a reset has seen, no more can arrive either. As long as its author runs, it must have
+//! said that it knows the reset (or that it holds nothing here any more), and all it had minted by then must be stable.
+//! Once it has started again, what it wrote last may be held by nobody but one that stood in for an owner: then its earlier
+//! self must be *closed*. Every node says that it takes nothing directly from that self any more (the later one *fences* it) and
+//! what it has of it; when all of that is stable, there is nothing left to arrive.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use crdt::Content;
 
-use crate::id::{Context, Dot};
+use crate::id::{Actor, Context, Dot, NodeId, Seen};
 use crate::partition::Partition;
 use crate::place::{CellId, Place};
 use crate::record::{self, DotTable};
@@ -23,6 +29,18 @@ pub(crate) struct Stability {
     settled: Context,
     /// What was stable when the wait began, and what must be stable for it to be settled.
     settling: Option<(Context, Context)>,
+    /// Whose word is wanted on runs of increments that settled resets have seen.
+    asked_of: BTreeSet<NodeId>,
+    /// Who wrote such runs and has started again since, with what each node has said to hold of it.
+    closing: BTreeMap<Actor, BTreeMap<NodeId, Context>>,
+}
+
+/// What has to be known before a run of increments is over.
+enum Awaited {
+    /// A word of its author.
+    Author(NodeId),
+    /// A word of every node on an author that has started again.
+    Closing(Actor),
 }
 
 impl Partition {
@@ -30,9 +48,71 @@ impl Partition {
         self.is_alone() || self.stability.settled.contains(dot)
     }
 
+    /// Has the reset done its work on this run: can no increment of it arrive any more that has not seen the reset?
+    pub(crate) fn is_done(&self, reset: &Dot, mark: &Seen) -> bool {
+        self.is_settled(reset) && self.may_go_on(reset, mark).is_none()
+    }
+
+    /// What has to be known before the run can count as over by this reset.
+    fn may_go_on(&self, reset: &Dot, mark: &Seen) -> Option<Awaited> {
+        let (author, first) = (mark.run.actor, mark.run.counter);
+        if author == self.me || self.is_alone() {
+            return None;
+        }
+        if self.roster.has_fenced(&author) {
+            return (!self.is_closed(&author)).then_some(Awaited::Closing(author));
+        }
+        let says_so = self.peers.get(&author.node).is_some_and(|peer| {
+            let knows = peer.clock.contains(reset) && self.is_stable(&author, &peer.clock);
+            knows || peer.retired.is_some_and(|minted| minted >= first)
+        });
+        (!says_so).then_some(Awaited::Author(author.node))
+    }
+
+    /// Is everything of the actor in this context stable?
+    fn is_stable(&self, actor: &Actor, context: &Context) -> bool {
+        let stable = self.stability.stable.of(actor);
+        context.of(actor).is_none_or(|dots| stable.is_some_and(|stable| stable.covers(dots)))
+    }
+
+    fn is_closed(&self, actor: &Actor) -> bool {
+        let words = self.stability.closing.get(actor);
+        let has_all = |node: &NodeId| match words.and_then(|words| words.get(node)) {
+            _ if *node == self.me.node => self.is_stable(actor, &self.meta.clock),
+            Some(word) => self.is_stable(actor, word),
+            None => false,
+        };
+        self.roster.runs.keys().all(has_all)
+    }
+
+    /// A node takes nothing directly from the actor any more, and has this of it.
+    pub(crate) fn hear_closed(&mut self, from: NodeId, actor: &Actor, dots: Context) {
+        if let Some(words) = self.stability.closing.get_mut(actor) {
+            words.insert(from, dots);
+        }
+    }
+
+    /// Whom to ask to close which actors.
+    pub(crate) fn to_close(&self) -> Vec<(NodeId, Actor)> {
+        let silent = |(actor, words): (&Actor, &BTreeMap<NodeId, Context>)| {
+            let nodes = self.roster.runs.keys().filter(|node| **node != self.me.node && !words.contains_key(node));
+            nodes.map(|node| (*node, *actor)).collect::<Vec<_>>()
+        };
+        self.stability.closing.iter().flat_map(silent).collect()
+    }
+
+    /// Those who could say that a run of increments is over, and have not.
+    pub(crate) fn asked_of(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.stability.asked_of.iter().copied()
+    }
+
+    fn awaits_words(&self) -> bool {
+        !self.stability.asked_of.is_empty() || !self.stability.closing.is_empty()
+    }
+
     /// Is anything logged, or waiting to settle, that may have become stable?
     pub(crate) fn awaits_stability(&self) -> bool {
-        self.stability.settling.is_some() || self.stability.stable != self.meta.clock
+        self.stability.settling.is_some() || self.awaits_words() || self.stability.stable != self.meta.clock
     }
 
     /// Recomputes the stable cut from what the other replicas have told, and forgets what is below it.
@@ -66,6 +146,7 @@ impl Partition {
             }
             Some(waiting) => self.stability.settling = Some(waiting),
             None if *stable != self.stability.settled => self.stability.settling = Some((stable.clone(), known)),
+            None if self.awaits_words() => self.drop_settled_resets(txn)?,
             None => {}
         }
         Ok(())
@@ -148,6 +229,8 @@ impl Partition {
             waiting.push((path.to_vec(), place.to_vec()));
             ControlFlow::Continue(())
         })?;
+        self.stability.asked_of.clear();
+        let mut closing = BTreeSet::new();
         for (path, place) in waiting {
             let dot = DotTable::dot_in(&path)?;
             let place: Place = record::decode(&place)?;
@@ -155,16 +238,28 @@ impl Partition {
             let mut open = self.open(txn, &key)?;
             let mut cell = self.load_cell(txn, &open, id)?;
             let tallies = crdt::reading::tallies(&cell.state.live);
-            let needed = match cell.state.live.get(&dot).map(|entry| &entry.content) {
-                Some(Content::Reset { seen }) => seen.iter().any(|mark| tallies.needs(mark)),
-                _ => false,
+            let seen = match cell.state.live.get(&dot).map(|entry| &entry.content) {
+                Some(Content::Reset { seen }) => seen.as_slice(),
+                _ => &[],
             };
+            let mut needed = seen.iter().any(|mark| tallies.needs(mark));
+            for awaited in seen.iter().filter_map(|mark| self.may_go_on(&dot, mark)).collect::<Vec<_>>() {
+                needed = true;
+                match awaited {
+                    Awaited::Author(node) => drop(self.stability.asked_of.insert(node)),
+                    Awaited::Closing(actor) => drop(closing.insert(actor)),
+                }
+            }
             if !needed {
                 cell.state.live.retain(|live, _| *live != dot);
                 self.store_cell(txn, &mut open, cell);
                 txn.remove(path);
             }
             self.close(txn, open);
+        }
+        self.stability.closing.retain(|actor, _| closing.contains(actor));
+        for actor in closing {
+            self.stability.closing.entry(actor).or_default();
         }
         Ok(())
     }

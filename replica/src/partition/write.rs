@@ -287,8 +287,8 @@ impl Partition {
             _ => None,
         };
         let gone: Vec<_> = replaced().filter_map(tallies_of).collect();
-        let open_marks =
-            replaced().filter(|(dot, _)| !self.is_settled(dot)).flat_map(|(_, entry)| entry.content.seen());
+        let open_marks = replaced()
+            .flat_map(|(dot, entry)| entry.content.seen().iter().filter(move |mark| !self.is_done(dot, mark)));
         let wanted = Tallies::new(gone.iter().map(|(dot, tally)| (dot, tally)), open_marks.chain(noted)).reset();
         let rest: Vec<_> = live.iter().filter(|(dot, _)| !seen.contains(dot)).filter_map(tallies_of).collect();
         let rest = Tallies::new(rest.iter().map(|(dot, tally)| (dot, tally)), []);

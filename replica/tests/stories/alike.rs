@@ -51,7 +51,7 @@ impl Nodes {
         self.wall_ms += 1;
         self.cells.iter_mut().for_each(|cells| cells.wall_ms = self.wall_ms);
         let mut asked = request(key, write);
-        asked.w = Some(1);
+        asked.quorum = replica::Quorum::of(1);
         let sent = self.cells[at].handle(Event::Peer(node(99), Message::Forward(Ticket(7), asked)));
         exchange(&mut self.cells, up, at, sent);
         let delta = object(&mut self.memory[at]).edit_at(self.wall_ms, change).expect("there is a dot");

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crdt::reading;
-use replica::{Answer, ByteString, CellId, CellKind, Observed, Operation, Read, Write};
+use replica::{
+    Answer, ByteString, CellId, CellKind, Medium, Observed, Operation, Part, QuorumKind, Read, Receipt, View, Write,
+};
 
 use crate::command::keys::Walk;
 use crate::command::{
@@ -15,7 +17,7 @@ use crate::merges::dot_name;
 use crate::node::Node;
 use crate::peer;
 use crate::resp::{Reply, parse_integer};
-use crate::session::Session;
+use crate::session::{Quorums, Session};
 use crate::token;
 
 pub(super) static COMMANDS: &[Command] = &[
@@ -70,7 +72,7 @@ pub(super) static COMMANDS: &[Command] = &[
         flags: &["movablekeys"],
         keys: NO_KEYS,
         group: "dot",
-        summary: "[R n] [W n] command ..: with so many owners; without a command, for this connection.",
+        summary: "[R n] [W n] [PR n] [PW n] [DW n] [STRICT|SLOPPY] [TIMEOUT ms] [RECEIPT] command ..: with so many nodes; without a command, for this connection.",
         run: with,
     },
     Command {
@@ -222,27 +224,50 @@ fn conflicts(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>)
     }
 }
 
-/// The options of DOT.WITH, and where the inner command begins.
-fn quorums(arguments: &Arguments<'_>) -> Result<(Option<u8>, Option<u8>, usize), Reply> {
-    let (mut r, mut w, mut at) = (None, None, 1);
+/// What DOT.WITH was told, and where the inner command begins.
+struct With {
+    quorums: Quorums,
+    receipt: bool,
+    inner: usize,
+}
+
+fn with_options(arguments: &Arguments<'_>) -> Result<With, Reply> {
+    let (mut quorums, mut receipt, mut at) = (Quorums::default(), false, 1);
     while at < arguments.len() {
-        let number = parse_integer(arguments.get(at + 1)).and_then(|n| u8::try_from(n).ok());
-        let number = number.filter(|n| (1..=9).contains(n));
-        if arguments.is(at, "R") {
-            r = Some(number.ok_or_else(|| Reply::error("ERR R takes a number of owners, 1 to 9"))?);
+        let number = parse_integer(arguments.get(at + 1));
+        let nodes = || {
+            let number = number.and_then(|n| u8::try_from(n).ok()).filter(|n| (1..=replica::MAX_REPLICAS).contains(n));
+            let word = arguments.text(at).to_ascii_uppercase();
+            number.map(Some).ok_or_else(|| Reply::error(format!("ERR {word} takes a number of nodes, 1 to 9")))
+        };
+        if arguments.is(at, "STRICT") {
+            (quorums.kind, at) = (Some(QuorumKind::Strict), at + 1);
+            continue;
+        } else if arguments.is(at, "SLOPPY") {
+            (quorums.kind, at) = (Some(QuorumKind::Sloppy), at + 1);
+            continue;
+        } else if arguments.is(at, "RECEIPT") {
+            (receipt, at) = (true, at + 1);
+            continue;
+        } else if arguments.is(at, "R") {
+            quorums.r = nodes()?;
         } else if arguments.is(at, "W") {
-            w = Some(number.ok_or_else(|| Reply::error("ERR W takes a number of owners, 1 to 9"))?);
-        } else if ["PR", "PW", "DW", "STRICT", "TIMEOUT", "RECEIPT"].iter().any(|word| arguments.is(at, word)) {
-            return Err(Reply::error(format!(
-                "ERR DOT.WITH's option {} is not there yet",
-                arguments.text(at).to_ascii_uppercase()
-            )));
+            quorums.w = nodes()?;
+        } else if arguments.is(at, "PR") {
+            quorums.pr = nodes()?;
+        } else if arguments.is(at, "PW") {
+            quorums.pw = nodes()?;
+        } else if arguments.is(at, "DW") {
+            quorums.dw = nodes()?;
+        } else if arguments.is(at, "TIMEOUT") {
+            let ms = number.and_then(|n| u32::try_from(n).ok()).filter(|ms| (1..=600_000).contains(ms));
+            quorums.timeout_ms = Some(ms.ok_or_else(|| Reply::error("ERR TIMEOUT takes milliseconds, 1 to 600000"))?);
         } else {
             break;
         }
         at += 2;
     }
-    Ok((r, w, at))
+    Ok(With { quorums, receipt, inner: at })
 }
 
 /// The command within a DOT.WITH.
@@ -250,26 +275,68 @@ pub(super) fn inner<'a>(arguments: &Arguments<'a>) -> Option<Arguments<'a>> {
     if !arguments.is(0, "DOT.WITH") {
         return None;
     }
-    quorums(arguments).ok().map(|(_, _, at)| arguments.after(at))
+    with_options(arguments).ok().map(|with| arguments.after(with.inner))
 }
 
 fn with(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    let (r, w, at) = match quorums(arguments) {
-        Ok(found) => found,
+    let With { quorums, receipt, inner } = match with_options(arguments) {
+        Ok(with) => with,
         Err(refused) => return refused.into(),
     };
-    if at >= arguments.len() {
-        (session.r, session.w) = (r.or(session.r), w.or(session.w));
+    if inner >= arguments.len() {
+        if receipt {
+            return Reply::error("ERR RECEIPT is of one command: DOT.WITH RECEIPT command ..").into();
+        }
+        session.quorums = quorums.or(session.quorums);
         return Reply::ok().into();
     }
-    if arguments.is(at, "DOT.WITH") {
+    if arguments.is(inner, "DOT.WITH") {
         return Reply::error("ERR DOT.WITH does not nest").into();
     }
-    let before = (session.r, session.w);
-    (session.r, session.w) = (r.or(before.0), w.or(before.1));
-    let step = run(&arguments.after(at), session, node);
-    (session.r, session.w) = before;
-    step
+    let before = session.quorums;
+    session.quorums = quorums.or(before);
+    let step = run(&arguments.after(inner), session, node);
+    session.quorums = before;
+    if receipt { with_receipt(step, Vec::new()) } else { step }
+}
+
+/// The same step, with a second reply that says who took part in each request that was made on the way.
+fn with_receipt(step: Step, mut receipts: Vec<Receipt>) -> Step {
+    match step {
+        Step::Ask(requests, finish) => Step::Ask(
+            requests,
+            Box::new(move |answers, node| {
+                receipts.extend(answers.iter().filter_map(|answer| match answer {
+                    Answer::Written(written) => Some(written.receipt.clone()),
+                    Answer::Found(found) => Some(found.receipt.clone()),
+                    _ => None,
+                }));
+                let next = finish(answers, node);
+                match next {
+                    Step::Reply(reply) => {
+                        let view = node.view();
+                        let receipts = receipts.iter().map(|receipt| describe_receipt(receipt, &view)).collect();
+                        Reply::Array(vec![reply, Reply::Array(receipts)]).into()
+                    }
+                    other => with_receipt(other, receipts),
+                }
+            }),
+        ),
+        Step::Reply(reply) => Reply::Array(vec![reply, Reply::Array(Vec::new())]).into(),
+        other => other,
+    }
+}
+
+fn describe_receipt(receipt: &Receipt, view: &View) -> Reply {
+    let names = |nodes: &mut dyn Iterator<Item = replica::NodeId>| {
+        Reply::Array(nodes.map(|node| Reply::bulk(view.name(node))).collect())
+    };
+    let on_disk = receipt.holders.iter().filter(|holder| holder.medium == Medium::Disk).map(|holder| holder.node);
+    Reply::map([
+        (Reply::copied(b"owners"), names(&mut receipt.nodes(Part::Owner))),
+        (Reply::copied(b"stand-ins"), names(&mut receipt.nodes(Part::StandIn))),
+        (Reply::copied(b"on-disk"), names(&mut on_disk.into_iter())),
+    ])
 }
 
 fn fault(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {

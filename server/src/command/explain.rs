@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use replica::{Answer, CellId, CellKind, Context, NodeId, Operation, OwnerReport, PartitionId, View};
+use replica::{Answer, CellId, CellKind, Context, NodeId, Operation, OwnerReport, Part, PartitionId, View};
 
 use crate::command::{Arguments, check_name, refusal, request};
 use crate::gather::Step;
@@ -27,20 +27,23 @@ fn text(value: impl Into<String>) -> Reply {
     Reply::bulk(value.into())
 }
 
-fn describe(slot: u16, reports: &[(NodeId, Option<OwnerReport>)], view: &View) -> Reply {
+fn describe(slot: u16, reports: &[(NodeId, Part, Option<OwnerReport>)], view: &View) -> Reply {
     let partition = PartitionId::of_slot(slot);
     let serving = &view.replicas(partition).serving;
-    let known = reports.iter().filter_map(|(_, report)| report.as_ref()).fold(Context::new(), |mut all, report| {
+    let known = reports.iter().filter_map(|(_, _, report)| report.as_ref()).fold(Context::new(), |mut all, report| {
         all.union(&report.clock);
         all
     });
-    let owners = reports.iter().map(|(node, report)| owner(*node, report.as_ref(), &known, view)).collect();
+    let of = |wanted: Part| {
+        let reports = reports.iter().filter(move |(_, part, _)| *part == wanted);
+        Reply::Array(reports.map(|(node, _, report)| owner(*node, report.as_ref(), &known, view)).collect())
+    };
     Reply::map([
         (text("slot"), Reply::Integer(slot.into())),
         (text("partition"), Reply::Integer(partition.number().into())),
         (text("preference-list"), Reply::Array(serving.iter().map(|node| text(view.name(*node))).collect())),
-        (text("stand-ins"), Reply::Array(Vec::new())),
-        (text("owners"), Reply::Array(owners)),
+        (text("stand-ins"), of(Part::StandIn)),
+        (text("owners"), of(Part::Owner)),
     ])
 }
 

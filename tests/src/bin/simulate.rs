@@ -28,10 +28,12 @@ struct Arguments {
 fn main() -> ExitCode {
     let Arguments { seeds, from, nodes, join, layouts } = Arguments::parse();
     let plan = Plan { nodes, join, layouts, ..Plan::default() };
-    let (mut failed, mut acknowledged, mut delivered) = (0, 0, 0);
+    let (mut failed, mut acknowledged, mut delivered, mut stood_in) = (0, 0, 0, 0);
     for seed in from..from + seeds {
         let outcome = run(seed, &plan);
-        (acknowledged, delivered) = (acknowledged + outcome.acknowledged, delivered + outcome.delivered);
+        acknowledged += outcome.acknowledged;
+        delivered += outcome.delivered;
+        stood_in += outcome.stood_in;
         if let Some(violation) = outcome.violation {
             failed += 1;
             println!("seed {seed}: {violation}");
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
             eprintln!("{} of {seeds} seeds, {failed} failed", seed - from + 1);
         }
     }
-    println!("{seeds} seeds, {acknowledged} acknowledged events, {delivered} messages, {failed} violations");
+    println!(
+        "{seeds} seeds, {acknowledged} acknowledged events, {stood_in} times held by a stand-in, {delivered} messages, {failed} violations"
+    );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

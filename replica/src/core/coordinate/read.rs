@@ -1,0 +1,142 @@
+//! Coordinating reads: enough nodes are asked, what they have is joined, and those that knew less are told (read repair).
+
+use std::collections::BTreeMap;
+
+use crate::core::coordinate::{Awaited, Pending, Task};
+use crate::core::{Action, Core, Step, Until};
+use crate::id::{Context, NodeId};
+use crate::message::{KeyState, Message, Ticket};
+use crate::operation::{Answer, ByteString, Failure, Found, Read};
+use crate::partition::KeyView;
+use crate::quorum::{Holder, Medium, Need, Part, Receipt, Verdict};
+use crate::store::Txn;
+
+/// A read that waits for other nodes.
+#[derive(Debug)]
+pub(super) struct Reading {
+    key: Vec<u8>,
+    read: Read,
+    /// What this node alone would answer, as of the arrival of the read.
+    found: Found,
+    own_digest: u64,
+    differing: BTreeMap<NodeId, u64>,
+    /// What is known together, once somebody differs.
+    view: Option<Box<KeyView>>,
+}
+
+impl Core {
+    pub(super) fn coordinate_read(&mut self, step: &mut Step<'_>, task: Task, key: Vec<u8>, read: Read) {
+        let Task { origin, partition, .. } = task;
+        let me = self.me.node;
+        let owns = self.part_of(me, partition) == Part::Owner;
+        let own = Holder { node: me, part: self.part_of(me, partition), medium: Medium::Memory };
+        if owns && self.can_be_read(partition) && self.is_enough_alone(task, own) {
+            let found = self.on_partition(step, partition, |p, txn| p.read(txn, &key, &read));
+            let receipt = Receipt { holders: vec![own] };
+            let answer = match found {
+                Ok(found) => Answer::Found(Found { receipt, ..found }),
+                Err(error) => Answer::Failed(Failure::Store(error)),
+            };
+            return self.release(step, Until::Promised(self.batch_of(partition)), origin.answer(answer));
+        }
+        let looked = self.on_partition(step, partition, |p, txn| {
+            // One cell or a few are cheap to keep for a merge; of a whole key, the merge takes what is there by then.
+            let view = if matches!(read, Read::Cells(_)) { p.view(txn, &key, &read)?.map(Box::new) } else { None };
+            Ok((p.read_digest(txn, &key, &read)?, p.read(txn, &key, &read)?, view))
+        });
+        let (own_digest, found, view) = match looked {
+            Ok(looked) => looked,
+            Err(error) => return step.out.push(origin.fail(Failure::Store(error))),
+        };
+        let ticket = self.ticket();
+        for node in self.candidates(partition).into_iter().filter(|node| *node != me) {
+            let fetch = Message::Fetch(ticket, partition, ByteString(key.clone()), read.clone(), own_digest);
+            step.out.push(Action::Send(node, fetch));
+        }
+        // What one that stands in has not says nothing.
+        let counts = if owns { self.can_be_read(partition) } else { own_digest != 0 };
+        let reading = Reading { key, read, found, own_digest, differing: BTreeMap::new(), view };
+        self.pending.insert(ticket, task.pending(step, Awaited::Read(Box::new(reading))));
+        if counts {
+            self.took_part(step, me, ticket, Medium::Memory);
+        } else {
+            self.on_nothing(step, me, ticket);
+        }
+    }
+
+    fn is_enough_alone(&self, task: Task, own: Holder) -> bool {
+        let Task { need: Need { nodes, owners, .. }, partition, .. } = task;
+        let receipt = Receipt { holders: vec![own] };
+        nodes == 1
+            && owners <= 1
+            && self.view.as_ref().is_some_and(|view| {
+                let need = Need { nodes, owners, on_disk: 0 };
+                view.replicas(partition).verdict(need, &receipt, &self.candidates(partition)) == Verdict::Reached
+            })
+    }
+
+    pub(in crate::core) fn on_fetched(
+        &mut self,
+        step: &mut Step<'_>,
+        from: NodeId,
+        ticket: Ticket,
+        state: Option<(KeyState, Context)>,
+    ) {
+        let Some(pending) = self.pending.get_mut(&ticket) else { return };
+        let Awaited::Read(reading) = &mut pending.what else { return };
+        if pending.receipt.contains(from) || pending.barren.contains(&from) {
+            return;
+        }
+        let Reading { key, read, own_digest, differing, view, .. } = &mut **reading;
+        let mut theirs_digest = *own_digest;
+        if let Some((state, clock)) = state {
+            if view.is_none() {
+                let slot = self.partitions[usize::from(pending.partition.number())].as_ref();
+                let own =
+                    slot.and_then(|p| p.view(&Txn::new(step.store, step.edits.clone()), key, read).ok().flatten());
+                let Some(own) = own else { return };
+                *view = Some(Box::new(own));
+            }
+            let theirs = KeyView { state, clock };
+            theirs_digest = theirs.digest();
+            differing.insert(from, theirs_digest);
+            if let Some(view) = view {
+                view.join(&theirs.state, &theirs.clock);
+            }
+        }
+        let partition = pending.partition;
+        if theirs_digest == 0 && self.part_of(from, partition) == Part::StandIn {
+            self.on_nothing(step, from, ticket);
+        } else {
+            self.took_part(step, from, ticket, Medium::Memory);
+        }
+    }
+
+    /// Enough have answered: answer with what they know together, and tell those who knew less.
+    pub(super) fn finish_read(&mut self, step: &mut Step<'_>, pending: Pending) {
+        let Pending { origin, partition, receipt, what, .. } = pending;
+        let Awaited::Read(reading) = what else { return };
+        let Reading { read, found, own_digest, differing, view, .. } = *reading;
+        let Some(view) = view.filter(|_| !differing.is_empty()) else {
+            let answer = origin.answer(Answer::Found(Found { receipt, ..found }));
+            return self.release(step, Until::Promised(self.batch_of(partition)), answer);
+        };
+        let together = view.digest();
+        for node in receipt.nodes(Part::Owner).filter(|node| *node != self.me.node) {
+            if *differing.get(&node).unwrap_or(&own_digest) != together {
+                let repair = Message::Repair(partition, Box::new(view.state.clone()), view.clock.clone());
+                step.out.push(Action::Send(node, repair));
+            }
+        }
+        if self.is_replica(partition) {
+            let joined = self.quietly(step, partition, |p, txn| p.repair(txn, &view.state, &view.clock));
+            if let (Some(joined), Some(from)) = (joined, differing.keys().next()) {
+                self.report(step, *from, joined);
+            }
+        }
+        let found = view.found();
+        let cells = if matches!(read, Read::Summary) { Vec::new() } else { found.cells };
+        let answer = Answer::Found(Found { cells, receipt, ..found });
+        self.release(step, Until::Promised(self.batch_of(partition)), origin.answer(answer));
+    }
+}

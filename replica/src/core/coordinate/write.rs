@@ -1,0 +1,69 @@
+//! Coordinating writes: applied here, sent to every owner and to those that stand in, answered when enough hold it.
+
+use crate::core::coordinate::{Awaited, Task};
+use crate::core::replicate::bytes_of;
+use crate::core::{Action, Core, Held, Step};
+use crate::id::NodeId;
+use crate::message::{Message, Ticket};
+use crate::operation::{Answer, Failure, Write};
+use crate::quorum::{Holder, Medium, Receipt};
+
+impl Core {
+    pub(super) fn coordinate_write(&mut self, step: &mut Step<'_>, task: Task, key: &[u8], write: &Write) {
+        let Task { origin, partition, need, .. } = task;
+        if self.amnesia {
+            return step.out.push(origin.fail(Failure::NotAnOwner));
+        }
+        let stands_in = !self.is_replica(partition);
+        if stands_in && self.is_full() {
+            let limit_bytes = self.settings.stand_in_bytes;
+            return step.out.push(origin.fail(Failure::StandInFull { limit_bytes }));
+        }
+        let at = self.hlc.tick(step.now.wall_ms);
+        let done = self.on_partition(step, partition, |p, txn| {
+            let (written, changes) = p.write(txn, key, write, at)?;
+            if stands_in && !changes.is_empty() {
+                p.count_standing(bytes_of(&changes));
+            }
+            Ok((written, changes))
+        });
+        let (mut written, changes) = match done {
+            Ok(done) => done,
+            Err(failure) => return step.out.push(origin.fail(failure)),
+        };
+        let seq = self.batch_of(partition);
+        let medium = if need.on_disk > 0 { Medium::Disk } else { self.promised() };
+        let until = self.held_until(medium, seq);
+        let others = self.told(task);
+        if changes.is_empty() || (need.greatest() == 1 && others.is_empty()) {
+            let part = self.part_of(self.me.node, partition);
+            written.receipt = Receipt { holders: vec![Holder { node: self.me.node, part, medium }] };
+            return self.release(step, until, origin.answer(Answer::Written(written)));
+        }
+        let ticket = self.ticket();
+        // Leaves in parallel with the own flush.
+        let asked = if need.on_disk > 0 { Medium::Disk } else { Medium::Memory };
+        for node in others {
+            step.out.push(Action::Send(node, Message::Delta(ticket, partition, asked, changes.clone())));
+        }
+        self.pending.insert(ticket, task.pending(step, Awaited::Write(written)));
+        match self.waits_for(until) {
+            Some(seq) => self.held.entry(seq).or_default().push(Held::OwnWrite(ticket, medium)),
+            None => self.took_part(step, self.me.node, ticket, medium),
+        }
+    }
+
+    /// Who is told of a write: every replica, whether it seems to answer or not, and those that stand in.
+    fn told(&self, task: Task) -> Vec<NodeId> {
+        let Some(view) = &self.view else { return Vec::new() };
+        let all = view.replicas(task.partition).all().chain(view.stand_ins(task.partition));
+        all.filter(|node| *node != self.me.node).collect()
+    }
+
+    /// A node (perhaps this one) holds a write.
+    pub(in crate::core) fn on_held(&mut self, step: &mut Step<'_>, by: NodeId, ticket: Ticket, medium: Medium) {
+        if self.pending.get(&ticket).is_some_and(|pending| matches!(pending.what, Awaited::Write(_))) {
+            self.took_part(step, by, ticket, medium);
+        }
+    }
+}

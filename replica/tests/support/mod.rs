@@ -1,0 +1,185 @@
+//! Nodes driven by hand: messages are delivered in order among those that are up, until nobody has anything to say.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use replica::{
+    Action, Actor, Answer, BatchSeq, Contents, Core, Event, Incarnation, Member, Members, MemoryStore, Message, NodeId,
+    Now, Operation, PartitionId, PartitionSet, Quorum, Request, RequestId, Settings, TICK_MS, View,
+};
+
+pub(crate) fn partition() -> PartitionId {
+    PartitionId::of_slot(48)
+}
+
+pub(crate) fn request(key: &str, operation: Operation) -> Request {
+    let (key, quorum) = (key.as_bytes().to_vec(), Quorum::default());
+    Request { partition: partition(), key, operation, quorum, timeout_ms: None }
+}
+
+struct Node {
+    id: NodeId,
+    core: Core,
+    store: MemoryStore,
+    written: BatchSeq,
+    flushed: BatchSeq,
+}
+
+pub(crate) struct Nodes {
+    nodes: Vec<Node>,
+    up: Vec<usize>,
+    now_ms: u64,
+    asked: u64,
+    holds_flushes: bool,
+    runs: BTreeMap<NodeId, Incarnation>,
+    answers: Vec<(RequestId, Answer)>,
+}
+
+impl Nodes {
+    /// So many nodes, in the order of their rank for the partition: the owners first.
+    pub(crate) fn new(count: u128, settings: Settings) -> Self {
+        let all: Vec<NodeId> = (1..=count).map(|n| NodeId(uuid::Uuid::from_u128(n << 64 | 7))).collect();
+        let mut order = picture(all[0], &all, &all, &all, &BTreeMap::new()).replicas(partition()).serving.clone();
+        order.extend(all.iter().filter(|node| !order.contains(node)).copied().collect::<Vec<_>>());
+        let node = |id: &NodeId| {
+            let (store, actor) = (MemoryStore::new(), Actor { node: *id, incarnation: Incarnation(1) });
+            let core = Core::new(actor, settings, [partition()].into_iter(), &store).expect("an empty store reads");
+            Node { id: *id, core, store, written: BatchSeq(0), flushed: BatchSeq(0) }
+        };
+        let nodes = order.iter().map(node).collect();
+        let up = (0..order.len()).collect::<Vec<_>>();
+        let mut nodes = Self {
+            nodes,
+            up: Vec::new(),
+            now_ms: 0,
+            asked: 0,
+            holds_flushes: false,
+            runs: BTreeMap::new(),
+            answers: Vec::new(),
+        };
+        nodes.up(&up);
+        nodes.pass_time(20);
+        nodes
+    }
+
+    pub(crate) fn id(&self, at: usize) -> NodeId {
+        self.nodes[at].id
+    }
+
+    /// Only these are up, and hear each other; they know it.
+    pub(crate) fn up(&mut self, up: &[usize]) {
+        self.up = up.to_vec();
+        let (all, alive) = (self.ids(&(0..self.nodes.len()).collect::<Vec<_>>()), self.ids(up));
+        for at in up {
+            let view = picture(self.nodes[*at].id, &all, &all[..3.min(all.len())], &alive, &self.runs);
+            let sent = self.handle(*at, Event::View(view));
+            self.deliver(*at, sent);
+        }
+    }
+
+    /// A node has started again, and everybody who is up knows.
+    pub(crate) fn restart(&mut self, at: usize) {
+        let run = self.runs.entry(self.nodes[at].id).or_insert(Incarnation(1));
+        run.0 += 1;
+        let reincarnated = Event::Reincarnate(*run);
+        let sent = self.handle(at, reincarnated);
+        self.deliver(at, sent);
+        self.up(&self.up.clone());
+    }
+
+    fn ids(&self, of: &[usize]) -> Vec<NodeId> {
+        of.iter().map(|at| self.nodes[*at].id).collect()
+    }
+
+    /// From now on batches are flushed by [`Nodes::flush`] only.
+    pub(crate) fn hold_flushes(&mut self) {
+        self.holds_flushes = true;
+    }
+
+    /// Everything a node has written is on its disk.
+    pub(crate) fn flush(&mut self, at: usize) -> Vec<(RequestId, Answer)> {
+        self.answers.clear();
+        self.nodes[at].flushed = self.nodes[at].written;
+        let sent = self.handle(at, Event::Flushed(self.nodes[at].written));
+        self.deliver(at, sent);
+        std::mem::take(&mut self.answers)
+    }
+
+    /// What comes of a client's request, once nobody has anything to say any more.
+    pub(crate) fn ask(&mut self, at: usize, request: Request) -> Vec<(RequestId, Answer)> {
+        self.answers.clear();
+        self.asked += 1;
+        let sent = self.handle(at, Event::Client(RequestId(self.asked), request));
+        self.deliver(at, sent);
+        std::mem::take(&mut self.answers)
+    }
+
+    pub(crate) fn pass_time(&mut self, ticks: usize) {
+        let up = self.up.clone();
+        for at in (0..ticks).flat_map(|_| up.clone()) {
+            self.now_ms += TICK_MS / self.up.len() as u64;
+            let sent = self.handle(at, Event::Tick);
+            self.deliver(at, sent);
+        }
+    }
+
+    pub(crate) fn contents(&self, at: usize) -> Contents {
+        let node = &self.nodes[at];
+        node.core.contents(partition(), &node.store).expect("it reads")
+    }
+
+    /// What a node sends upon an event.
+    pub(crate) fn handle(&mut self, at: usize, event: Event) -> Vec<(NodeId, Message)> {
+        let now = Now { mono_ms: self.now_ms, wall_ms: 1_767_225_600_000 + self.now_ms };
+        let (mut events, mut sent) = (VecDeque::from([event]), Vec::new());
+        while let Some(event) = events.pop_front() {
+            let (node, mut out) = (&mut self.nodes[at], Vec::new());
+            node.core.handle(now, event, &node.store, &mut out);
+            for action in out {
+                match action {
+                    Action::Write(batch) => {
+                        node.store.apply(&batch);
+                        node.written = batch.seq;
+                        if !self.holds_flushes {
+                            events.push_back(Event::Flushed(batch.seq));
+                        }
+                    }
+                    Action::Send(to, message) => sent.push((to, message)),
+                    Action::Answer(id, answer) => self.answers.push((id, answer)),
+                    Action::Alarm(what) => panic!("{what}"),
+                    _ => {}
+                }
+            }
+        }
+        sent
+    }
+
+    fn deliver(&mut self, from: usize, sent: Vec<(NodeId, Message)>) {
+        let from = self.nodes[from].id;
+        let mut queue: VecDeque<_> = sent.into_iter().map(|(to, message)| (from, to, message)).collect();
+        while let Some((from, to, message)) = queue.pop_front() {
+            if let Some(at) = self.up.iter().copied().find(|at| self.nodes[*at].id == to) {
+                let replies = self.handle(at, Event::Peer(from, message));
+                queue.extend(replies.into_iter().map(|(next, message)| (to, next, message)));
+            }
+        }
+    }
+}
+
+/// The picture of a cluster of which some nodes hold the partition, and some answer.
+fn picture(
+    me: NodeId,
+    all: &[NodeId],
+    filled: &[NodeId],
+    alive: &[NodeId],
+    runs: &BTreeMap<NodeId, Incarnation>,
+) -> Arc<View> {
+    let address = ([127, 0, 0, 1], 1).into();
+    let member = |id: &NodeId| {
+        let holds = if filled.contains(id) { PartitionSet::all() } else { PartitionSet::none() };
+        let run = runs.get(id).copied().unwrap_or(Incarnation(1));
+        (*id, Member::starting("n".to_owned(), address, address, run, holds))
+    };
+    let nodes: BTreeMap<NodeId, Member> = all.iter().map(member).collect();
+    Arc::new(View::new(me, Members::new(3, nodes), alive.iter().copied().collect::<BTreeSet<_>>()))
+}
