@@ -42,6 +42,7 @@ mod id;
 mod layout;
 mod message;
 mod operation;
+mod pack;
 mod partition;
 mod place;
 mod placement;

@@ -98,7 +98,7 @@ pub enum Message {
 }
 
 /// Keys with all the events of theirs that the receiver lacks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingKeys {
     /// The keys.
     pub keys: Vec<KeyState>,
@@ -113,7 +113,7 @@ pub struct MissingKeys {
 }
 
 /// A range of a partition in key order: cells of the receiver in it that are not listed are empty at the sender.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamedRange {
     /// The end of the range before.
     pub after: Option<Cursor>,

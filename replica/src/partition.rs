@@ -29,6 +29,7 @@ use std::sync::Arc;
 use crate::digest;
 use crate::id::{Actor, Context, Dot, Incarnation, NodeId, PartitionId};
 use crate::message::ClockNote;
+use crate::pack::{Names, key as pack};
 use crate::place::{CellId, CellKind, Place};
 use crate::record::{self, CellState, DotTable, KeyRecord, Meta};
 use crate::store::{BatchSeq, Store, StoreError, Txn};
@@ -83,6 +84,8 @@ pub(crate) struct Partition {
     /// About how much one answer to a pull or a stream carries.
     pub(crate) answer_bytes: usize,
     meta: Meta,
+    /// Who the numbers in its records are.
+    names: Names,
     /// The other replicas: owners, and those that are being filled.
     others: Vec<NodeId>,
     /// Former owners that have not dropped their data yet, and may still bring events.
@@ -126,12 +129,13 @@ pub(crate) struct OpenCell {
 
 impl Partition {
     pub(crate) fn load(id: PartitionId, me: Actor, store: &dyn Store) -> Result<Self, StoreError> {
-        let meta = Self::load_meta(id, &Txn::new(store, BTreeMap::new()))?;
+        let (names, meta) = Self::load_meta(id, &Txn::new(store, BTreeMap::new()))?;
         Ok(Self {
             id,
             me,
             answer_bytes: usize::MAX,
             meta,
+            names,
             others: Vec::new(),
             peers: BTreeMap::new(),
             stability: Stability::default(),
@@ -149,8 +153,21 @@ impl Partition {
         })
     }
 
-    fn load_meta(id: PartitionId, txn: &Txn<'_>) -> Result<Meta, StoreError> {
-        txn.get(&record::meta(id))?.map_or(Ok(Meta::default()), |bytes| record::decode(&bytes))
+    fn load_meta(id: PartitionId, txn: &Txn<'_>) -> Result<(Names, Meta), StoreError> {
+        let (prefix, mut actors, mut damaged) = (record::names(id), Vec::new(), None);
+        txn.scan(&prefix, &prefix, &mut |path, actor| {
+            let expected = record::name(id, actors.len() as u32);
+            match record::decode::<Actor>(actor) {
+                Ok(actor) if path == expected => actors.push(actor),
+                Ok(_) => damaged = Some(StoreError(format!("partition {id}: actor {} is missing", actors.len()))),
+                Err(error) => damaged = Some(error),
+            }
+            if damaged.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        let names = damaged.map_or(Ok(Names::known(actors)), Err)?;
+        let meta = txn.get(&record::meta(id))?;
+        let meta = meta.map_or(Ok(Meta::default()), |bytes| pack::unpack_meta(&bytes, &names))?;
+        Ok((names, meta))
     }
 
     /// Mints under a new incarnation from now on.
@@ -276,7 +293,7 @@ impl Partition {
 
     /// Goes back to what the store has, after an event that failed half-way.
     pub(crate) fn forget_changes(&mut self, txn: &Txn<'_>) -> Result<(), StoreError> {
-        self.meta = Self::load_meta(self.id, txn)?;
+        (self.names, self.meta) = Self::load_meta(self.id, txn)?;
         (self.stability, self.inbound, self.asked, self.dirty) = (Stability::default(), None, None, false);
         Ok(())
     }
@@ -285,7 +302,7 @@ impl Partition {
 
     pub(crate) fn open(&self, txn: &Txn<'_>, key: &[u8]) -> Result<OpenKey, StoreError> {
         let stored = txn.get(&record::key_record(self.id, key))?;
-        let record = stored.as_deref().map(record::decode::<KeyRecord>).transpose()?;
+        let record = stored.map(|bytes| pack::unpack(&bytes, &self.names)).transpose()?;
         let (stored, record) = (record.is_some(), record.unwrap_or_default());
         Ok(OpenKey { key: key.to_vec(), was_present: record.is_present(), record, stored })
     }
@@ -302,7 +319,7 @@ impl Partition {
         }
         let path = record::key_record(self.id, &open.key);
         if !open.record.is_nothing() {
-            txn.put(path, record::encode(&open.record));
+            txn.put(path, pack::pack(&open.record, &mut self.names));
         } else if open.stored {
             txn.remove(path);
         }
@@ -314,7 +331,8 @@ impl Partition {
             (open.record.value.clone(), true)
         } else {
             let bytes = txn.get(&record::cell(self.id, &open.key, &id))?;
-            (bytes.as_deref().map(record::decode).transpose()?.unwrap_or_default(), bytes.is_some())
+            let state = bytes.as_deref().map(|bytes| pack::unpack_cell(bytes, &self.names)).transpose()?;
+            (state.unwrap_or_default(), bytes.is_some())
         };
         let (was_present, digest) = (crdt::reading::is_present(&state.live), digest::of_cell(&id, &state.live));
         Ok(OpenCell { id, state, stored, was_present, digest })
@@ -342,7 +360,7 @@ impl Partition {
         open.record.cells = (open.record.cells + u64::from(keep)).saturating_sub(u64::from(cell.stored));
         let path = record::cell(self.id, &open.key, &cell.id);
         match (keep, cell.stored) {
-            (true, _) => txn.put(path, record::encode(&cell.state)),
+            (true, _) => txn.put(path, pack::pack_cell(&cell.state, &mut self.names)),
             (false, true) => txn.remove(path),
             (false, false) => {}
         }
@@ -417,14 +435,18 @@ impl Partition {
     pub(crate) fn seal(&mut self, txn: &mut Txn<'_>) {
         if std::mem::take(&mut self.dirty) {
             self.meta.residual = self.meta.residual.minus(&self.meta.clock);
-            txn.put(record::meta(self.id), record::encode(&self.meta));
+            txn.put(record::meta(self.id), pack::pack_meta(&self.meta, &mut self.names));
+            for (number, actor) in self.names.take_fresh() {
+                txn.put(record::name(self.id, number), record::encode(&actor));
+            }
         }
     }
 
     /// Removes every record, keeping only how much was minted: a later life here goes on from there.
     pub(crate) fn drop_all(&mut self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
         let tables = [record::keys(self.id), record::cells_of_all(self.id), record::residuals(self.id)];
-        for prefix in tables.into_iter().chain([DotTable::Log.all(self.id), DotTable::Resets.all(self.id)]) {
+        let tables = tables.into_iter().chain([record::names(self.id)]);
+        for prefix in tables.chain([DotTable::Log.all(self.id), DotTable::Resets.all(self.id)]) {
             let mut paths = Vec::new();
             txn.scan(&prefix, &prefix, &mut |path, _| {
                 paths.push(path.to_vec());
@@ -434,7 +456,7 @@ impl Partition {
             paths.into_iter().for_each(|path| txn.remove(path));
         }
         self.dirty |= self.holds_anything();
-        self.meta = Meta { minted: self.minted(), ..Meta::default() };
+        (self.names, self.meta) = (Names::default(), Meta { minted: self.minted(), ..Meta::default() });
         (self.stability, self.inbound, self.asked) = (Stability::default(), None, None);
         (self.debris, self.incomplete) = (false, false);
         Ok(())

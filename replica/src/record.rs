@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! 'M' p:2                                         -> Meta       clock and residual of the partition
+//! 'A' p:2 number:4                                -> Actor      who the number is in the packed records of the partition
 //! 'K' p:2 h:6 len:4 key                           -> KeyRecord  what stands once per key; a string's one cell
 //! 'C' p:2 h:6 len:4 key kind:1 name               -> CellState  one member or field
 //! 'L' p:2 node:16 incarnation:4 counter:8         -> Place      what an event touched, until it is stable
@@ -9,7 +10,8 @@
 //! 'X' p:2 h:6 len:4 key [kind:1 name]             -> Place      where a residual waits for the clock
 //! ```
 //! Numbers in keys are big-endian; `h` is 48 bits of a hash of the key, so that a cursor over a partition fits a
-//! number; values are a version byte and then postcard. Keys, and the cells of a key, stand in one order.
+//! number; values are a version byte and then [packed bytes](crate::pack) (M, K, C) or postcard. Keys, and the cells of a key,
+//! stand in one order.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,10 +22,10 @@ use crate::id::{Cell, Context, Dot, PartitionId};
 use crate::place::{CellId, CellKind};
 use crate::store::StoreError;
 
-const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
 /// What stands once per partition.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Ser, De)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Meta {
     /// Every event whose whole effect is incorporated.
     pub(crate) clock: Context,
@@ -53,7 +55,7 @@ impl CellState {
 }
 
 /// What stands once per key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Ser, De)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeyRecord {
     /// Removed everywhere in the key without being incorporated.
     pub(crate) residual: Context,
@@ -108,6 +110,17 @@ fn start(table: u8, partition: PartitionId) -> Vec<u8> {
 
 pub(crate) fn meta(partition: PartitionId) -> Vec<u8> {
     start(b'M', partition)
+}
+
+/// Who the numbers in the packed records of the partition are.
+pub(crate) fn names(partition: PartitionId) -> Vec<u8> {
+    start(b'A', partition)
+}
+
+pub(crate) fn name(partition: PartitionId, number: u32) -> Vec<u8> {
+    let mut out = names(partition);
+    out.extend_from_slice(&number.to_be_bytes());
+    out
 }
 
 pub(crate) fn keys(partition: PartitionId) -> Vec<u8> {
@@ -231,10 +244,14 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 
 /// A record's value from its bytes.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    let rest = check_version(bytes)?;
+    postcard::from_bytes(rest).map_err(|why| StoreError(format!("a record does not decode: {why}")))
+}
+
+/// What follows the version.
+pub(crate) fn check_version(bytes: &[u8]) -> Result<&[u8], StoreError> {
     match bytes.split_first() {
-        Some((&VERSION, rest)) => {
-            postcard::from_bytes(rest).map_err(|why| StoreError(format!("a record does not decode: {why}")))
-        }
+        Some((&VERSION, rest)) => Ok(rest),
         Some((version, _)) => Err(StoreError(format!("a record has version {version}, this release knows {VERSION}"))),
         None => Err(StoreError("a record is empty".to_owned())),
     }

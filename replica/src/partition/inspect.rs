@@ -8,6 +8,7 @@ use crate::digest;
 use crate::id::Context;
 use crate::message::KeyState;
 use crate::operation::{ByteString, Found, OwnerReport, Read};
+use crate::pack::key as pack;
 use crate::partition::Partition;
 use crate::place::{CellId, CellKind};
 use crate::quorum::Receipt;
@@ -158,7 +159,7 @@ impl Partition {
                 return ControlFlow::Break(());
             }
             (looked_at, last) = (looked_at + 1, Some(hash));
-            match record::key_in(path).and_then(|key| Ok((key.to_vec(), record::decode::<KeyRecord>(value)?))) {
+            match record::key_in(path).and_then(|key| Ok((key.to_vec(), pack::unpack(value, &self.names)?))) {
                 Ok((key, record)) => candidates.extend(record.kind().map(|kind| (key, kind, record))),
                 Err(error) => damaged = Some(error),
             }
@@ -198,11 +199,11 @@ impl Partition {
             filling: self.is_filling(),
             ..OwnerReport::default()
         };
-        let mut metadata = record::encode(&open.record.residual).len() - 2;
+        let of_key = CellState { residual: open.record.residual.clone(), ..CellState::default() };
+        let mut metadata = pack::metadata_bytes(&of_key);
         for id in ids {
             let state = self.load_cell(txn, &open, id.clone())?.state;
-            metadata += record::encode(&state.residual).len() - 2;
-            metadata += state.live.dots().map(|dot| record::encode(dot).len() - 1).sum::<usize>();
+            metadata += pack::metadata_bytes(&state);
             if report.cells.len() < EXPLAINED_CELLS {
                 report.cells.push((id, state.live.dots().copied().collect()));
             }

@@ -12,6 +12,7 @@ use std::ops::ControlFlow;
 use crate::id::{Cell, Context, NodeId, PartitionId};
 use crate::message::{Cursor, KeyState, StreamedRange};
 use crate::operation::ByteString;
+use crate::pack::key as pack;
 use crate::partition::{Joined, Partition};
 use crate::place::{CellId, CellKind, Place};
 use crate::record;
@@ -154,13 +155,13 @@ impl Partition {
         let (mut cells, mut cut, mut damaged) = (Vec::new(), None, None);
         *bytes += 64 + key.len();
         if from.is_none() && !open.record.value.is_nothing() {
-            *bytes += record::encode(&open.record.value).len();
+            *bytes += pack::size_of(&open.record.value);
             cells.push((CellId::value(), open.record.value.clone()));
         }
         let prefix = record::cells(self.id, key);
         let start = from.map_or(prefix.clone(), |cell| record::cell(self.id, key, cell));
         txn.scan(&prefix, &start, &mut |path, value| {
-            let read = record::cell_in(path).and_then(|id| Ok((id, record::decode(value)?)));
+            let read = record::cell_in(path).and_then(|id| Ok((id, pack::unpack_cell(value, &self.names)?)));
             match read {
                 Ok((id, _)) if from == Some(&id) => {}
                 Ok((id, state)) => {

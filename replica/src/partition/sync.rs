@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use crate::id::{Context, Dot};
 use crate::message::{KeyState, MissingKeys};
 use crate::operation::ByteString;
+use crate::pack::key as pack;
 use crate::partition::{Joined, Partition};
 use crate::place::{CellId, Place};
 use crate::record::{self, CellState, DotTable};
@@ -47,8 +48,7 @@ impl Partition {
             }
             let whole = events.iter().any(|(_, place)| matches!(place, Place::Key(_)));
             let state = self.key_state(txn, key, events, whole)?;
-            let size: usize =
-                state.cells.iter().map(|(id, cell)| 64 + id.name.len() + record::encode(cell).len()).sum();
+            let size: usize = state.cells.iter().map(|(id, cell)| 64 + id.name.len() + pack::size_of(cell)).sum();
             if size > self.answer_bytes && state.cells.len() > 1 {
                 return Ok(Backlog::Stream);
             }
