@@ -3,6 +3,7 @@
 mod coordinate;
 mod entropy;
 mod replicate;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::quorum::Medium;
 use crate::record::CellState;
 use crate::store::{Batch, BatchSeq, Edits, Store, StoreError, Txn};
 use coordinate::Pending;
+use verify::Scrubbing;
 
 /// How often [`Event::Tick`] must come.
 pub const TICK_MS: u64 = 100;
@@ -60,6 +62,12 @@ pub struct Settings {
     pub answer_bytes: usize,
     /// About how much this core keeps for owners that do not answer; beyond that it does not stand in.
     pub stand_in_bytes: u64,
+    /// How much a scrub reads per second.
+    pub scrub_bytes_per_s: u64,
+    /// How long it rests when it has read everything.
+    pub scrub_every_ms: u64,
+    /// How often two replicas compare their sums, at most.
+    pub verify_every_ms: u64,
 }
 
 impl Default for Settings {
@@ -69,6 +77,9 @@ impl Default for Settings {
             timeout_ms: 2_000,
             answer_bytes: 256 * 1024,
             stand_in_bytes: 256 * 1024 * 1024,
+            scrub_bytes_per_s: 4 * 1024 * 1024,
+            scrub_every_ms: 24 * 60 * 60 * 1_000,
+            verify_every_ms: 10_000,
         }
     }
 }
@@ -88,6 +99,8 @@ pub enum Event {
     View(Arc<View>),
     /// Mint under this incarnation from now on; it is on disk.
     Reincarnate(Incarnation),
+    /// Read everything once, from now on, within the budget.
+    Scrub,
 }
 
 /// What a core wants done, in this order.
@@ -168,6 +181,7 @@ pub struct Core {
     amnesia: bool,
     /// Partitions that it owns again after it did not, and has not said yet that it has to be filled.
     returning: BTreeSet<PartitionId>,
+    scrubbing: Scrubbing,
 }
 
 impl Core {
@@ -202,6 +216,7 @@ impl Core {
             ticks: 0,
             round_due: true,
             returning: BTreeSet::new(),
+            scrubbing: Scrubbing::default(),
             amnesia: false,
         })
     }
@@ -221,6 +236,7 @@ impl Core {
             Event::Flushed(seq) => self.on_flushed(&mut step, seq),
             Event::Tick => self.on_tick(&mut step),
             Event::View(view) => self.on_view(&mut step, view),
+            Event::Scrub => self.scrub_now(),
             Event::Reincarnate(incarnation) => {
                 self.me.incarnation = incarnation;
                 self.amnesia = false;
@@ -316,6 +332,7 @@ impl Core {
             Message::Inspect(ticket, partition, key) => self.on_inspect(step, from, ticket, partition, &key.0),
             Message::Inspected(ticket, _, report) => self.on_inspected(step, from, ticket, *report),
             Message::Clock(partition, note, clock) => self.on_clock(step, from, partition, note, clock),
+            Message::Verify(partition, comparison) => self.on_verify(step, from, partition, *comparison),
             Message::Close(partition, actor) => self.on_close(step, from, partition, actor),
             Message::Closed(partition, actor, dots) => {
                 if let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() {
@@ -339,6 +356,7 @@ impl Core {
                 self.round(step, number);
             }
         }
+        self.scrub(step);
     }
 
     fn ticket(&mut self) -> Ticket {

@@ -1,5 +1,7 @@
 //! Sixty-four bits that tell states apart: FNV-1a with a final mix. Not against an adversary.
 
+use crdt::Content;
+
 use crate::id::Cell;
 use crate::place::CellId;
 
@@ -24,13 +26,15 @@ pub(crate) fn hash_of(bytes: &[u8]) -> u64 {
     mix(fold(OFFSET, bytes))
 }
 
-/// The digest of one cell's live dots; 0 for a cell with none, so that absent and empty cells agree.
+/// The digest of one cell's live dots; 0 for a cell with none, so that absent and empty cells agree. What a reset has to say is
+/// left out: each replica forgets it when it has done its work there.
 pub(crate) fn of_cell(id: &CellId, live: &Cell) -> u64 {
-    if live.is_empty() {
+    let mut said = live.iter().filter(|(_, entry)| !matches!(entry.content, Content::Reset { .. })).peekable();
+    if said.peek().is_none() {
         return 0;
     }
     let start = fold(fold(OFFSET, &[id.kind as u8]), &id.name);
-    mix(live.dots().fold(start, |hash, dot| {
+    mix(said.fold(start, |hash, (dot, _)| {
         let hash = fold(hash, dot.actor.node.0.as_bytes());
         fold(fold(hash, &dot.actor.incarnation.0.to_le_bytes()), &dot.counter.to_le_bytes())
     }))

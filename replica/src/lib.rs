@@ -38,6 +38,7 @@
 mod cluster;
 mod core;
 mod digest;
+mod hash_tree;
 mod id;
 mod layout;
 mod message;
@@ -52,14 +53,17 @@ mod store;
 
 pub use cluster::{BEAT_MS, Cluster, ClusterAction, Gossip, SILENCE_MS};
 pub use core::{Action, Contents, Core, Durability, Event, MergeReport, Now, RequestId, Settings, TICK_MS};
+pub use hash_tree::{FANOUT, HashTree, LEAVES};
 pub use id::{Actor, Cell, Context, Dot, Entry, Incarnation, NodeId, PARTITIONS, PartitionId, SLOTS, Seen};
 pub use layout::{
     DEFAULT_REPLICAS, Layout, LayoutChange, Layouts, MAX_REPLICAS, Member, Members, PartitionSet, Presence, Proposal,
     Refused, Replicas, View,
 };
-pub use message::{Change, ClockNote, Cursor, KeyState, Message, MissingKeys, StatedCell, StreamedRange, Ticket};
+pub use message::{
+    Change, ClockNote, Compared, Comparison, Cursor, KeyState, Message, MissingKeys, StatedCell, StreamedRange, Ticket,
+};
 pub use operation::{
-    Answer, ByteString, Failure, Found, Observed, Operation, OwnerReport, Read, Request, Write, Written,
+    Answer, ByteString, Failure, Found, Observed, Operation, OwnerReport, PeerEntropy, Read, Request, Write, Written,
 };
 pub use partition::MergeNote;
 pub use place::{CellId, CellKind, Place};

@@ -85,6 +85,8 @@ pub enum Message {
     Close(PartitionId, Actor),
     /// This, durably; and I take nothing directly from it any more.
     Closed(PartitionId, Actor, Context),
+    /// With the same clock: have we the same?
+    Verify(PartitionId, Box<Comparison>),
     /// Send me what I miss.
     Pull(PartitionId, Context),
     /// Some of it.
@@ -129,6 +131,34 @@ pub struct StreamedRange {
     pub noted: Vec<(Place, Context)>,
 }
 
+/// A step of the comparison of two replicas by sums; without meaning unless both have this clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The sender's clock.
+    pub clock: Context,
+    /// What it says.
+    pub what: Compared,
+}
+
+/// What is compared: from the root of the tree down to keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Compared {
+    /// My sum of everything is this.
+    Root(u64),
+    /// So is mine.
+    Same(u64),
+    /// Mine is another: these are my nodes.
+    Nodes(Vec<u64>),
+    /// These nodes differ: these are their leaves here.
+    Leaves(Vec<(u16, Vec<u64>)>),
+    /// These leaves differ: these are their keys here, with digests.
+    Digests(Vec<(u16, Vec<(ByteString, u64)>)>),
+    /// What have you of these keys?
+    Want(Vec<ByteString>),
+    /// This.
+    States(Vec<KeyState>),
+}
+
 /// What goes with a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockNote {
@@ -161,6 +191,7 @@ impl Message {
             | Message::Clock(partition, ..)
             | Message::Close(partition, _)
             | Message::Closed(partition, ..)
+            | Message::Verify(partition, _)
             | Message::Pull(partition, _)
             | Message::Missing(partition, _)
             | Message::MustStream(partition)

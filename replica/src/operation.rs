@@ -47,6 +47,8 @@ pub enum Operation {
     },
     /// How many keys the partition has.
     Count,
+    /// What the node asked and the other replicas lack of each other, by their last words.
+    Entropy,
 }
 
 /// What a client has seen of one cell: the dots of its values, and the counter runs among them.
@@ -121,6 +123,8 @@ pub enum Answer {
     Page(Vec<(ByteString, CellKind)>, Option<KeyHash>),
     /// To [`Operation::Count`].
     Count(u64),
+    /// To [`Operation::Entropy`].
+    Entropy(Vec<PeerEntropy>),
     /// It could not be done.
     Failed(Failure),
 }
@@ -180,6 +184,17 @@ pub struct OwnerReport {
     pub log_entries: u64,
     /// Is it being filled, and so not counted in reads?
     pub filling: bool,
+}
+
+/// How far another node's replica of a partition is from this one's, in events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerEntropy {
+    /// The other node.
+    pub node: NodeId,
+    /// Events that are here and, by its last word, not there.
+    pub missing_there: u64,
+    /// Events that are there and not here.
+    pub missing_here: u64,
 }
 
 /// Why something could not be done.

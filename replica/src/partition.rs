@@ -15,6 +15,7 @@ mod inspect;
 mod stability;
 mod stream;
 mod sync;
+mod verify;
 mod write;
 
 pub(crate) use incorporate::Joined;
@@ -35,6 +36,7 @@ use crate::record::{self, CellState, DotTable, KeyRecord, Meta};
 use crate::store::{BatchSeq, Store, StoreError, Txn};
 use stability::Stability;
 use stream::Inbound;
+use verify::Sums;
 
 /// What another replica has said of itself.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +97,7 @@ pub(crate) struct Partition {
     pub(crate) roster: Arc<Roster>,
     pub(crate) peers: BTreeMap<NodeId, Peer>,
     stability: Stability,
+    sums: Sums,
     inbound: Option<Inbound>,
     /// Has a stream begun since it was last known to be complete? Then it must not count in reads.
     incomplete: bool,
@@ -116,6 +119,17 @@ pub(crate) struct OpenKey {
     record: KeyRecord,
     stored: bool,
     was_present: bool,
+    /// Its digest when it was opened.
+    digest: u64,
+}
+
+impl OpenKey {
+    /// One whose record cannot be read.
+    fn damaged(key: &[u8]) -> Self {
+        let record = KeyRecord::default();
+        // That it was present is as good a guess as any: the count of keys is one too high or one too low.
+        Self { key: key.to_vec(), record, stored: true, was_present: true, digest: 0 }
+    }
 }
 
 /// A cell being changed.
@@ -139,6 +153,7 @@ impl Partition {
             others: Vec::new(),
             peers: BTreeMap::new(),
             stability: Stability::default(),
+            sums: Sums::default(),
             inbound: None,
             asked: None,
             incomplete: false,
@@ -295,6 +310,8 @@ impl Partition {
     pub(crate) fn forget_changes(&mut self, txn: &Txn<'_>) -> Result<(), StoreError> {
         (self.names, self.meta) = Self::load_meta(self.id, txn)?;
         (self.stability, self.inbound, self.asked, self.dirty) = (Stability::default(), None, None, false);
+        // They may have what did not come to be: the next scrub finds out.
+        self.sums = Sums::default();
         Ok(())
     }
 
@@ -304,7 +321,7 @@ impl Partition {
         let stored = txn.get(&record::key_record(self.id, key))?;
         let record = stored.map(|bytes| pack::unpack(&bytes, &self.names)).transpose()?;
         let (stored, record) = (record.is_some(), record.unwrap_or_default());
-        Ok(OpenKey { key: key.to_vec(), was_present: record.is_present(), record, stored })
+        Ok(OpenKey { key: key.to_vec(), was_present: record.is_present(), digest: record.digest, record, stored })
     }
 
     pub(crate) fn close(&mut self, txn: &mut Txn<'_>, mut open: OpenKey) {
@@ -318,6 +335,8 @@ impl Partition {
             _ => {}
         }
         let path = record::key_record(self.id, &open.key);
+        let present = (open.was_present, open.record.is_present());
+        self.sums.replace(&path, &open.key, (open.digest, open.record.digest), present);
         if !open.record.is_nothing() {
             txn.put(path, pack::pack(&open.record, &mut self.names));
         } else if open.stored {
@@ -458,6 +477,7 @@ impl Partition {
         self.dirty |= self.holds_anything();
         (self.names, self.meta) = (Names::default(), Meta { minted: self.minted(), ..Meta::default() });
         (self.stability, self.inbound, self.asked) = (Stability::default(), None, None);
+        self.sums = Sums::default();
         (self.debris, self.incomplete) = (false, false);
         Ok(())
     }

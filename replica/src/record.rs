@@ -152,6 +152,13 @@ pub(crate) fn cells(partition: PartitionId, key: &[u8]) -> Vec<u8> {
     with_key(start(b'C', partition), key)
 }
 
+/// Behind all cells of a key, before those of the next.
+pub(crate) fn after_cells(partition: PartitionId, key: &[u8]) -> Vec<u8> {
+    let mut out = cells(partition, key);
+    out.push(u8::MAX);
+    out
+}
+
 pub(crate) fn cell(partition: PartitionId, key: &[u8], cell: &CellId) -> Vec<u8> {
     let mut out = cells(partition, key);
     out.push(match cell.kind {

@@ -55,6 +55,14 @@ impl Disk {
         &self.durable
     }
 
+    /// A record is gone, and nothing says so.
+    pub(crate) fn lose(&mut self, key: &[u8]) {
+        let edits = std::collections::BTreeMap::from([(key.to_vec(), None)]);
+        let batch = Batch { seq: BatchSeq::default(), edits };
+        self.visible.apply(&batch);
+        self.durable.apply(&batch);
+    }
+
     /// The disk is replaced by an older copy of it.
     pub(crate) fn restore(&mut self, copy: MemoryStore) {
         *self = Self { visible: copy.clone(), durable: copy, unsynced: VecDeque::new() };

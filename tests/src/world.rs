@@ -28,13 +28,15 @@ pub struct Plan {
     pub join: bool,
     /// Do operators commit layouts, now and then several at once?
     pub layouts: bool,
+    /// Does a record vanish from a disk without anybody being told, once everything has come to rest?
+    pub rot: bool,
     /// Which guard is taken out, if any.
     pub sabotage: Option<Sabotage>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { troubled_ms: 12_000, calm_ms: 15_000, nodes: 3, join: false, layouts: false, sabotage: None }
+        Self { troubled_ms: 12_000, calm_ms: 15_000, nodes: 3, join: false, layouts: false, rot: false, sabotage: None }
     }
 }
 
@@ -92,6 +94,7 @@ enum What {
     Heal,
     Join,
     Layout,
+    Rot,
 }
 
 struct Node {
@@ -168,6 +171,9 @@ impl World {
         if world.plan.layouts {
             world.at(700, What::Layout);
         }
+        if world.plan.rot {
+            world.at(world.plan.troubled_ms + world.plan.calm_ms / 2, What::Rot);
+        }
         if world.plan.join {
             world.at(world.plan.troubled_ms / 3, What::Join);
         }
@@ -227,6 +233,7 @@ impl World {
             What::Fault => self.fault(),
             What::Heal => self.heal(),
             What::Layout => self.operate(),
+            What::Rot => self.rot(),
             What::Join => {
                 let kept = self.nodes[0].kept.clone();
                 self.add(self.nodes.len(), kept);
@@ -254,7 +261,14 @@ impl World {
         let answer_bytes = [150, 600, 256 * 1024][node.life as usize % 3];
         // Some nodes hardly stand in for others.
         let stand_in_bytes = if n % 5 == 4 { 1_000 } else { u64::MAX };
-        let settings = Settings { durability, timeout_ms: 1_000, answer_bytes, stand_in_bytes };
+        let settings = Settings {
+            durability,
+            timeout_ms: 1_000,
+            answer_bytes,
+            stand_in_bytes,
+            verify_every_ms: 500,
+            ..Settings::default()
+        };
         let core = Core::new(actor, settings, [partition()].into_iter(), &node.disk.visible);
         let core = core.expect("the simulated disk reads");
         let filled = node.kept.nodes.get(&node.id).map_or(PartitionSet::none(), |own| own.filled.clone());
@@ -321,6 +335,8 @@ impl World {
                 self.nodes[n].incarnation = later;
                 self.core(n, Event::Reincarnate(later));
             }
+            // What rots is reported: that is the point.
+            Action::Alarm(_) if self.plan.rot && self.now_ms > self.plan.troubled_ms => {}
             Action::Alarm(what) => self.alarm = Some(what),
             Action::Merged(_) => {}
         }
@@ -546,6 +562,30 @@ impl World {
                 _ => cluster.revert(),
             }
         });
+    }
+
+    /// An owner's disk loses a record of a key that the others have as well, and the scrub comes by. What is read or written
+    /// in between would take the loss for a removal: nothing can be done about that.
+    fn rot(&mut self) {
+        let Some((_, cluster)) = &self.nodes[0].running else { return };
+        let owners = cluster.view().replicas(partition()).serving.clone();
+        let owners: Vec<usize> = (0..self.nodes.len()).filter(|n| owners.contains(&self.nodes[*n].id)).collect();
+        let victim = owners[self.dice.below(owners.len())];
+        let contents: Vec<_> = owners.iter().map(|n| self.contents(*n)).collect();
+        if contents.iter().any(|other| *other != contents[0]) {
+            return;
+        }
+        let (mut paths, table) = (Vec::new(), [b'K', b'C'][self.dice.below(2)]);
+        let scanned = replica::Store::scan(&self.nodes[victim].disk.visible, &[table], &[table], &mut |path, _| {
+            paths.push(path.to_vec());
+            std::ops::ControlFlow::Continue(())
+        });
+        if scanned.is_ok() && !paths.is_empty() {
+            let lost = paths[self.dice.below(paths.len())].clone();
+            self.nodes[victim].disk.lose(&lost);
+            self.outcome.faults += 1;
+        }
+        self.core(victim, Event::Scrub);
     }
 
     fn heal(&mut self) {

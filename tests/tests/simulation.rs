@@ -9,10 +9,11 @@ fn assert_safe(plan: &Plan, seeds: std::ops::Range<u64>) {
         let outcome = run(seed, plan);
         let join = if plan.join { " --join" } else { "" };
         let layouts = if plan.layouts { " --layouts" } else { "" };
+        let rot = if plan.rot { " --rot" } else { "" };
         let nodes = plan.nodes;
         assert_eq!(
             outcome.violation, None,
-            "seed {seed}; replay: simulate --seeds 1 --from {seed} --nodes {nodes}{join}{layouts}"
+            "seed {seed}; replay: simulate --seeds 1 --from {seed} --nodes {nodes}{join}{layouts}{rot}"
         );
         acknowledged += outcome.acknowledged;
     }
@@ -39,6 +40,11 @@ fn nothing_is_lost_that_only_stand_ins_hold_and_nothing_is_left_with_them() {
     let plan = Plan { nodes: 5, ..Plan::default() };
     assert_safe(&plan, 0..100);
     assert!((0..20).map(|seed| run(seed, &plan).stood_in).sum::<u64>() > 20, "nobody stood in for anybody");
+}
+
+#[test]
+fn a_record_that_vanishes_from_one_disk_is_written_anew_everywhere() {
+    assert_safe(&Plan { rot: true, ..Plan::default() }, 0..60);
 }
 
 #[test]

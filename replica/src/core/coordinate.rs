@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use crate::core::{Action, Core, Origin, RequestId, Step, Until};
 use crate::id::{NodeId, PartitionId};
 use crate::message::{Message, Ticket};
-use crate::operation::{Answer, Failure, Operation, OwnerReport, Request, Written};
+use crate::operation::{Answer, Failure, Operation, OwnerReport, PeerEntropy, Request, Written};
+use crate::partition::Partition;
 use crate::quorum::{Holder, Medium, Need, Part, Receipt, Verdict};
 use read::Reading;
 
@@ -60,6 +61,9 @@ impl Core {
             return step.out.push(origin.fail(Failure::NotAnOwner));
         };
         let partition = request.partition;
+        if matches!(request.operation, Operation::Entropy) {
+            return step.out.push(origin.answer(Answer::Entropy(self.entropy(partition))));
+        }
         let serves = view.replicas(partition).serving.contains(&self.me.node);
         // Reads go where writes go, so that a client's pipelined commands on one key take effect in their order.
         let follows_writes = matches!(request.operation, Operation::Write(_) | Operation::Read(_));
@@ -155,11 +159,27 @@ impl Core {
                 let answer = page.map_or_else(|e| Answer::Failed(e.into()), |(keys, next)| Answer::Page(keys, next));
                 self.release(step, Until::Promised(self.batch_of(partition)), origin.answer(answer));
             }
+            Operation::Entropy => step.out.push(origin.answer(Answer::Entropy(self.entropy(partition)))),
             Operation::Count => {
                 let count = self.partitions[usize::from(partition.number())].as_ref().map_or(0, |p| p.live_keys());
                 step.out.push(origin.answer(Answer::Count(count)));
             }
         }
+    }
+
+    /// What this node and the other replicas lack of each other.
+    fn entropy(&self, partition: PartitionId) -> Vec<PeerEntropy> {
+        let slot = self.partitions.get(usize::from(partition.number())).and_then(Option::as_ref);
+        let differs = |slot: &Partition| {
+            let peers = slot.peers.iter().map(|(node, peer)| PeerEntropy {
+                node: *node,
+                missing_there: slot.clock().minus(&peer.clock).len(),
+                missing_here: peer.clock.minus(slot.clock()).len(),
+            });
+            let replicas = self.view.iter().flat_map(|view| view.replicas(partition).all()).collect::<Vec<_>>();
+            peers.filter(|peer| replicas.contains(&peer.node) || peer.missing_here > 0).collect()
+        };
+        slot.map_or(Vec::new(), |slot| differs(slot))
     }
 
     /// Everybody who could take part: owners that answer, those that stand in for the others, and this node.

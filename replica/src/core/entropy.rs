@@ -41,7 +41,7 @@ impl Core {
             self.quietly(step, partition, |p, txn| p.strip(txn));
         }
         self.watch_stream(step, &view, partition);
-        let asked_of = self.partitions[usize::from(number)].iter().flat_map(|slot| slot.asked_of());
+        let asked_of = self.partitions[usize::from(number)].iter().filter(|_| owner).flat_map(|slot| slot.asked_of());
         for node in asked_of.filter(|node| view.alive.contains(node)).collect::<Vec<_>>() {
             self.tell(step, &view, partition, node, true);
         }
@@ -60,6 +60,7 @@ impl Core {
             }
         }
         self.settle_ownership(step, partition);
+        self.verify(step, partition);
     }
 
     fn tell(&mut self, step: &mut Step<'_>, view: &View, partition: PartitionId, to: NodeId, ask: bool) {

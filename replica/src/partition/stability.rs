@@ -101,9 +101,10 @@ impl Partition {
         self.stability.closing.iter().flat_map(silent).collect()
     }
 
-    /// Those who could say that a run of increments is over, and have not.
-    pub(crate) fn asked_of(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.stability.asked_of.iter().copied()
+    /// Whose word is wanted: of those who could say that a run of increments is over, and of those who held something for a
+    /// replica by their last word (that they have dropped it may have been lost).
+    pub(crate) fn asked_of(&self) -> BTreeSet<NodeId> {
+        self.stability.asked_of.iter().copied().chain(self.visitors()).collect()
     }
 
     fn awaits_words(&self) -> bool {

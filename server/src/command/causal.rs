@@ -1,15 +1,17 @@
 //! What concurrency did, to be seen and steered: siblings, contexts, conflicts, quorums, faults.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crdt::reading;
 use replica::{
-    Answer, ByteString, CellId, CellKind, Medium, Observed, Operation, Part, QuorumKind, Read, Receipt, View, Write,
+    Answer, ByteString, CellId, CellKind, Medium, NodeId, Observed, Operation, Part, QuorumKind, Read, Receipt, View,
+    Write,
 };
 
 use crate::command::keys::Walk;
 use crate::command::{
-    Arguments, Command, NO_KEYS, ONE_KEY, check_name, check_value, explain, read, refusal, request, run,
+    Arguments, Command, NO_KEYS, ONE_KEY, check_name, check_value, everywhere, explain, read, refusal, request, run,
 };
 use crate::fault::Faults;
 use crate::gather::Step;
@@ -19,6 +21,7 @@ use crate::peer;
 use crate::resp::{Reply, parse_integer};
 use crate::session::{Quorums, Session};
 use crate::token;
+use crate::worker::ToWorker;
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -65,6 +68,24 @@ pub(super) static COMMANDS: &[Command] = &[
         group: "dot",
         summary: "key: its owners, and where each stands.",
         run: explain::run,
+    },
+    Command {
+        name: "DOT.ENTROPY",
+        arity: 1,
+        flags: &["readonly", "admin"],
+        keys: NO_KEYS,
+        group: "dot",
+        summary: "What this node and each other lack of one another, in events.",
+        run: entropy,
+    },
+    Command {
+        name: "DOT.SCRUB",
+        arity: 1,
+        flags: &["admin"],
+        keys: NO_KEYS,
+        group: "dot",
+        summary: "Reads everything this node has, in the background, and sets right what is damaged.",
+        run: scrub,
     },
     Command {
         name: "DOT.WITH",
@@ -222,6 +243,39 @@ fn conflicts(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>)
         Ok(walk) => walk.step(1, request(session, node, b"", Operation::Count)),
         Err(refused) => refused.into(),
     }
+}
+
+/// Per node, over all partitions: events it lacks by its last word, and events it has that this node lacks.
+fn entropy(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    Step::ask_all(everywhere(session, node, &Operation::Entropy), |answers, node| {
+        let mut sums: BTreeMap<NodeId, (u64, u64, u64)> = BTreeMap::new();
+        for answer in &answers {
+            let Answer::Entropy(peers) = answer else { continue };
+            for peer in peers {
+                let (there, here, partitions) = sums.entry(peer.node).or_default();
+                *there += peer.missing_there;
+                *here += peer.missing_here;
+                *partitions += u64::from(peer.missing_there + peer.missing_here > 0);
+            }
+        }
+        let view = node.view();
+        let described = sums.into_iter().map(|(other, (there, here, partitions))| {
+            Reply::map([
+                (Reply::copied(b"node"), Reply::bulk(view.name(other))),
+                (Reply::copied(b"missing-there"), Reply::Integer(there as i64)),
+                (Reply::copied(b"missing-here"), Reply::Integer(here as i64)),
+                (Reply::copied(b"partitions-differing"), Reply::Integer(partitions as i64)),
+            ])
+        });
+        Reply::Array(described.collect())
+    })
+}
+
+fn scrub(_: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
+    for worker in 0..node.workers() {
+        node.tell(worker, ToWorker::Event(replica::Event::Scrub));
+    }
+    Reply::ok().into()
 }
 
 /// What DOT.WITH was told, and where the inner command begins.

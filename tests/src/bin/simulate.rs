@@ -23,11 +23,14 @@ struct Arguments {
     /// Let operators commit layouts, also several at once.
     #[arg(long)]
     layouts: bool,
+    /// Let a record vanish from a disk when everything has come to rest.
+    #[arg(long)]
+    rot: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, from, nodes, join, layouts } = Arguments::parse();
-    let plan = Plan { nodes, join, layouts, ..Plan::default() };
+    let Arguments { seeds, from, nodes, join, layouts, rot } = Arguments::parse();
+    let plan = Plan { nodes, join, layouts, rot, ..Plan::default() };
     let (mut failed, mut acknowledged, mut delivered, mut stood_in) = (0, 0, 0, 0);
     for seed in from..from + seeds {
         let outcome = run(seed, &plan);

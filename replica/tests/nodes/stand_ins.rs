@@ -1,14 +1,11 @@
 //! Sloppy quorums: who stands in, what that is worth, and how it ends. Cores driven by hand through the public interface.
 
-#[path = "support/mod.rs"]
-mod support;
-
+use super::support::{Nodes, partition, request};
 use crdt::{Content, Hlc, Mark, Tally, reading};
 use replica::{
     Actor, Answer, CellId, Change, Dot, Entry, Event, Failure, Incarnation, Medium, Message, Operation, Part, Place,
     Quorum, QuorumKind, Read, RequestId, Settings, Ticket, Write,
 };
-use support::{Nodes, partition, request};
 
 const ALL: [usize; 5] = [0, 1, 2, 3, 4];
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use replica::{
     Action, Actor, Answer, BatchSeq, Contents, Core, Event, Incarnation, Member, Members, MemoryStore, Message, NodeId,
-    Now, Operation, PartitionId, PartitionSet, Quorum, Request, RequestId, Settings, TICK_MS, View,
+    Now, Operation, PartitionId, PartitionSet, Quorum, Request, RequestId, Settings, Store as _, TICK_MS, View,
 };
 
 pub(crate) fn partition() -> PartitionId {
@@ -33,6 +33,8 @@ pub(crate) struct Nodes {
     holds_flushes: bool,
     runs: BTreeMap<NodeId, Incarnation>,
     answers: Vec<(RequestId, Answer)>,
+    alarms: Vec<String>,
+    sent: usize,
 }
 
 impl Nodes {
@@ -56,6 +58,8 @@ impl Nodes {
             holds_flushes: false,
             runs: BTreeMap::new(),
             answers: Vec::new(),
+            alarms: Vec::new(),
+            sent: 0,
         };
         nodes.up(&up);
         nodes.pass_time(20);
@@ -123,6 +127,37 @@ impl Nodes {
         }
     }
 
+    /// What operators were told of.
+    pub(crate) fn alarms(&self) -> Vec<String> {
+        self.alarms.clone()
+    }
+
+    /// How many messages were sent.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent
+    }
+
+    pub(crate) fn handle_quietly(&mut self, at: usize, event: Event) {
+        let sent = self.handle(at, event);
+        self.deliver(at, sent);
+    }
+
+    /// Changes, or takes away, the records of a table that name the key, as no event would; says how many.
+    pub(crate) fn tamper(&mut self, at: usize, table: u8, key: &[u8], to: Option<&[u8]>) -> usize {
+        let (mut paths, node) = (Vec::new(), &mut self.nodes[at]);
+        let found = node.store.scan(&[table], &[table], &mut |path, _| {
+            if path.windows(key.len()).any(|window| window == key) {
+                paths.push(path.to_vec());
+            }
+            std::ops::ControlFlow::Continue(())
+        });
+        found.expect("it reads");
+        let edits: BTreeMap<_, _> = paths.into_iter().map(|path| (path, to.map(<[u8]>::to_vec))).collect();
+        let count = edits.len();
+        node.store.apply(&replica::Batch { seq: node.written, edits });
+        count
+    }
+
     pub(crate) fn contents(&self, at: usize) -> Contents {
         let node = &self.nodes[at];
         node.core.contents(partition(), &node.store).expect("it reads")
@@ -144,9 +179,12 @@ impl Nodes {
                             events.push_back(Event::Flushed(batch.seq));
                         }
                     }
-                    Action::Send(to, message) => sent.push((to, message)),
+                    Action::Send(to, message) => {
+                        self.sent += 1;
+                        sent.push((to, message));
+                    }
                     Action::Answer(id, answer) => self.answers.push((id, answer)),
-                    Action::Alarm(what) => panic!("{what}"),
+                    Action::Alarm(what) => self.alarms.push(what),
                     _ => {}
                 }
             }

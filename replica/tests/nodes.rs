@@ -1,0 +1,8 @@
+//! Small clusters driven by hand through the public interface: who stands in for whom, and what becomes of damage.
+
+#[path = "nodes/stand_ins.rs"]
+mod stand_ins;
+#[path = "nodes/support.rs"]
+mod support;
+#[path = "nodes/verification.rs"]
+mod verification;

@@ -1,0 +1,119 @@
+//! What becomes of records that vanish or change behind the store's back.
+
+use super::support::{Nodes, partition, request};
+use crdt::reading;
+use replica::{ByteString, CellId, CellKind, Event, Operation, Settings, Write};
+
+fn three() -> Nodes {
+    let settings = Settings { verify_every_ms: 500, ..Settings::default() };
+    let mut nodes = Nodes::new(3, settings);
+    for write in [
+        ("cart", Write::Set(b"milk".to_vec())),
+        ("tags", Write::Add(vec!["x".into(), "y".into()])),
+        ("hits", Write::Increment(CellId::value(), 5)),
+    ] {
+        nodes.ask(0, request(write.0, Operation::Write(write.1)));
+    }
+    nodes.ask(1, request("hits", Operation::Write(Write::Increment(CellId::value(), 2))));
+    for n in 0..200 {
+        nodes.ask(n % 3, request(&format!("k{n}"), Operation::Write(Write::Set(b"v".to_vec()))));
+    }
+    nodes.pass_time(60);
+    assert_eq!(nodes.alarms(), Vec::<String>::new());
+    nodes
+}
+
+fn shown(nodes: &Nodes, at: usize, key: &str) -> Option<String> {
+    let contents = nodes.contents(at);
+    let state = contents.cells.get(&(key.as_bytes().to_vec(), CellId::value()))?;
+    reading::winner(&state.live).map(|value| String::from_utf8_lossy(&value).into_owned())
+}
+
+fn assert_equal(nodes: &Nodes) {
+    for at in 1..3 {
+        assert!(nodes.contents(at) == nodes.contents(0), "node {at} differs: {:?}", nodes.alarms());
+    }
+}
+
+/// Takes a key's record away at each node in turn: what a store does that drops damage silently.
+#[test]
+fn a_key_that_one_replica_has_lost_is_written_anew_and_nobody_else_loses_it() {
+    for at in 0..3 {
+        for key in ["cart", "hits"] {
+            let mut nodes = three();
+            assert_eq!(nodes.tamper(at, b'K', key.as_bytes(), None), 1);
+            nodes.handle_quietly(at, Event::Scrub);
+            nodes.pass_time(200);
+            for owner in 0..3 {
+                let expected = if key == "cart" { "milk" } else { "7" };
+                assert_eq!(
+                    shown(&nodes, owner, key).as_deref(),
+                    Some(expected),
+                    "{key} at {owner}, lost at {at}: {:?}",
+                    nodes.alarms()
+                );
+            }
+            assert_equal(&nodes);
+            let alarms = nodes.alarms();
+            assert!(alarms.iter().any(|alarm| alarm.contains("behind the store's back")), "{alarms:?}");
+            assert!(alarms.iter().any(|alarm| alarm.contains("written anew")), "{alarms:?}");
+        }
+    }
+}
+
+#[test]
+fn a_member_that_one_replica_has_lost_comes_back() {
+    for at in 0..3 {
+        let mut nodes = three();
+        assert_eq!(nodes.tamper(at, b'C', b"tags", None), 2);
+        nodes.handle_quietly(at, Event::Scrub);
+        nodes.pass_time(200);
+        assert_equal(&nodes);
+        for name in ["x", "y"] {
+            let cell = nodes.contents(at).cells.get(&(b"tags".to_vec(), CellId::member(name))).cloned();
+            assert!(cell.is_some_and(|cell| !cell.live.is_empty()), "{name} at {at}");
+        }
+        // And it can be removed for good.
+        let remove = Write::Remove(CellKind::Member, vec![ByteString::from("x"), ByteString::from("y")]);
+        nodes.ask(0, request("tags", Operation::Write(remove)));
+        nodes.pass_time(100);
+        assert!(!nodes.contents(at).cells.keys().any(|(key, _)| key == b"tags"));
+    }
+}
+
+#[test]
+fn a_record_that_does_not_decode_is_given_up_and_filled_from_the_others() {
+    let mut nodes = three();
+    assert_eq!(nodes.tamper(1, b'K', b"cart", Some(&[3, 0xff, 0xff])), 1);
+    nodes.handle_quietly(1, Event::Scrub);
+    nodes.pass_time(200);
+    assert_equal(&nodes);
+    assert_eq!(shown(&nodes, 1, "cart").as_deref(), Some("milk"));
+    let alarms = nodes.alarms();
+    assert!(alarms.iter().any(|alarm| alarm.contains("the record of key \"cart\" is lost here")), "{alarms:?}");
+}
+
+/// Replicas that agree say so once, and then nothing any more.
+#[test]
+fn equal_replicas_are_compared_once_and_left_in_peace() {
+    let mut nodes = three();
+    nodes.pass_time(100);
+    let before = nodes.sent();
+    nodes.pass_time(100);
+    assert_eq!(nodes.sent(), before);
+    assert_eq!(partition(), replica::PartitionId::of_slot(48));
+}
+
+/// Without a removal that nobody knows, what one replica has not because it was removed there is not taken for lost: the clock
+/// of the removal tells them apart.
+#[test]
+fn what_was_removed_is_not_taken_for_lost() {
+    let mut nodes = three();
+    nodes.up(&[0, 1]);
+    nodes.ask(0, request("cart", Operation::Write(Write::RemoveKey)));
+    nodes.pass_time(100);
+    nodes.up(&[0, 1, 2]);
+    nodes.pass_time(200);
+    assert_eq!(nodes.alarms(), Vec::<String>::new());
+    assert_eq!((0..3).find_map(|at| shown(&nodes, at, "cart")), None);
+}
