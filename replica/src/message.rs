@@ -144,9 +144,9 @@ pub struct Comparison {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Compared {
     /// My sum of everything is this.
-    Root(u64),
+    Root(u64, Ticket),
     /// So is mine.
-    Same(u64),
+    Same(u64, Ticket),
     /// Mine is another: these are my nodes.
     Nodes(Vec<u64>),
     /// These nodes differ: these are their leaves here.

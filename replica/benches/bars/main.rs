@@ -1,6 +1,6 @@
 //! `cargo bench -p replica --bench bars`: one line per bar, tab-separated: name, ours, bar or peer, ratio.
 //!
-//! The ratio is ours to the bar; at most 1 is as wanted, but for rates, where it is at least 1.
+//! With names after `--`, those bars only. The ratio is ours to the bar; at most 1 is as wanted, but for rates, where it is at least 1.
 
 mod replication;
 
@@ -73,12 +73,19 @@ fn hash_tree_upkeep() {
     print("hash-tree-upkeep-ns", start.elapsed().as_secs_f64() * 1e9 / WRITES as f64, 250.0);
 }
 
+/// Any words after `--` choose the bars whose names begin with one of them.
 fn main() {
-    max_load();
-    moved();
-    plan_ms("plan-24-nodes-ms", 24, 4, 50.0);
-    plan_ms("plan-200-nodes-ms", 200, 8, 1_000.0);
-    hash_tree_upkeep();
-    replication::sync();
-    replication::durable_puts();
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let bars: [(&str, fn()); 7] = [
+        ("placement-max-load", max_load),
+        ("placement-moved", moved),
+        ("plan-24-nodes-ms", || plan_ms("plan-24-nodes-ms", 24, 4, 50.0)),
+        ("plan-200-nodes-ms", || plan_ms("plan-200-nodes-ms", 200, 8, 1_000.0)),
+        ("hash-tree-upkeep-ns", hash_tree_upkeep),
+        ("sync-idle-bytes sync-bytes-per-missing-dot metadata-bytes-per-stable-key", replication::sync),
+        ("durable-puts-per-s-64-writers", replication::durable_puts),
+    ];
+    let chosen =
+        |names: &str| words.is_empty() || words.iter().any(|word| names.split(' ').any(|name| name.starts_with(word)));
+    bars.iter().filter(|(names, _)| chosen(names)).for_each(|(_, run)| run());
 }

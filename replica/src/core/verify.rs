@@ -7,7 +7,7 @@
 use crate::core::{Action, Core, Step};
 use crate::hash_tree::{FANOUT, HashTree};
 use crate::id::{NodeId, PARTITIONS, PartitionId};
-use crate::message::{Compared, Comparison, KeyState, Message};
+use crate::message::{Compared, Comparison, KeyState, Message, Ticket};
 use crate::operation::ByteString;
 use crate::partition::Partition;
 use crate::quorum::Medium;
@@ -75,7 +75,7 @@ impl Core {
         let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
         match (view.coordinator(partition), slot.tree().map(HashTree::root)) {
             (Some(to), Some(root)) if to != self.me.node => {
-                let comparison = Comparison { clock: slot.clock().clone(), what: Compared::Root(root) };
+                let comparison = Comparison { clock: slot.clock().clone(), what: Compared::Root(root, Ticket(0)) };
                 step.out.push(Action::Send(to, Message::Verify(partition, Box::new(comparison))));
             }
             _ => view.replicas(partition).serving.iter().for_each(|node| slot.is_in_doubt(*node)),
@@ -88,11 +88,12 @@ impl Core {
             return;
         }
         let Some(view) = self.view.clone() else { return };
-        let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
-        let others = view.replicas(partition).serving.iter().filter(|node| **node != self.me.node);
-        for node in others.filter(|node| view.alive.contains(node)) {
-            if let Some(root) = slot.should_verify(*node, step.now.mono_ms, self.settings.verify_every_ms) {
-                let comparison = Comparison { clock: slot.clock().clone(), what: Compared::Root(root) };
+        let me = self.me.node;
+        for node in view.replicas(partition).serving.iter().filter(|node| **node != me && view.alive.contains(node)) {
+            let ticket = self.ticket();
+            let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
+            if let Some(root) = slot.should_verify(*node, step.now.mono_ms, self.settings.verify_every_ms, ticket) {
+                let comparison = Comparison { clock: slot.clock().clone(), what: Compared::Root(root, ticket) };
                 step.out.push(Action::Send(*node, Message::Verify(partition, Box::new(comparison))));
             }
         }
@@ -128,18 +129,18 @@ impl Core {
             return; // one of them has moved on; there will be another time
         }
         let reply = match comparison.what {
-            Compared::Root(root) if asks => {
+            Compared::Root(root, _) if asks => {
                 if slot.tree().is_some_and(|tree| tree.root() != root) {
                     slot.is_in_doubt(from);
                 }
                 None
             }
-            Compared::Root(root) => slot.tree().map(|tree| match tree.root() == root {
-                true => Compared::Same(root),
+            Compared::Root(root, ticket) => slot.tree().map(|tree| match tree.root() == root {
+                true => Compared::Same(root, ticket),
                 false => Compared::Nodes(tree.nodes()),
             }),
-            Compared::Same(root) => {
-                slot.is_verified(from, root);
+            Compared::Same(root, ticket) => {
+                slot.is_verified(from, root, ticket);
                 None
             }
             Compared::Nodes(sums) => slot.tree().map(|tree| {

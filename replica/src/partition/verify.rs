@@ -14,7 +14,7 @@ use crdt::{Content, Tallies, reading};
 use crate::digest;
 use crate::hash_tree::{HashTree, LEAVES, first_hash_of};
 use crate::id::{Context, Dot, Entry, NodeId};
-use crate::message::{Change, KeyState};
+use crate::message::{Change, KeyState, Ticket};
 use crate::operation::ByteString;
 use crate::pack::key as pack;
 use crate::partition::{Joined, OpenKey, Partition};
@@ -32,7 +32,8 @@ pub(crate) struct Sums {
     verified: BTreeMap<NodeId, (Context, u64)>,
     /// Since when, and how often, another replica was found different under this same clock.
     suspected: BTreeMap<NodeId, (Context, u32)>,
-    asked_at_ms: BTreeMap<NodeId, u64>,
+    /// When another replica was asked last, and with which question.
+    asked: BTreeMap<NodeId, (u64, Ticket)>,
 }
 
 /// A scrub under way: the sums of the keys it has passed.
@@ -213,21 +214,22 @@ impl Partition {
     }
 
     /// Is it time to compare sums with another replica, with which this one has been found equal so far?
-    pub(crate) fn should_verify(&mut self, with: NodeId, now_ms: u64, every_ms: u64) -> Option<u64> {
+    pub(crate) fn should_verify(&mut self, with: NodeId, now_ms: u64, every_ms: u64, ticket: Ticket) -> Option<u64> {
         let root = self.tree()?.root();
         let known = self.sums.verified.get(&with);
-        let asked_at_ms = self.sums.asked_at_ms.get(&with);
-        let is_due = asked_at_ms.is_none_or(|at_ms| now_ms.saturating_sub(*at_ms) >= every_ms);
+        let asked = self.sums.asked.get(&with);
+        let is_due = asked.is_none_or(|(at_ms, _)| now_ms.saturating_sub(*at_ms) >= every_ms);
         if !is_due || known.is_some_and(|(clock, sum)| *clock == self.meta.clock && *sum == root) {
             return None;
         }
-        self.sums.asked_at_ms.insert(with, now_ms);
+        self.sums.asked.insert(with, (now_ms, ticket));
         Some(root)
     }
 
-    /// Another replica has the same sums.
-    pub(crate) fn is_verified(&mut self, with: NodeId, root: u64) {
-        if self.tree().is_some_and(|tree| tree.root() == root) {
+    /// Another replica has the same sums; an answer to an earlier question says nothing of now.
+    pub(crate) fn is_verified(&mut self, with: NodeId, root: u64, ticket: Ticket) {
+        let is_last = self.sums.asked.get(&with).is_some_and(|(_, asked)| *asked == ticket);
+        if is_last && self.tree().is_some_and(|tree| tree.root() == root) {
             self.sums.suspected.remove(&with);
             self.sums.verified.insert(with, (self.meta.clock.clone(), root));
         }
@@ -236,7 +238,7 @@ impl Partition {
     /// Another replica says that its sums have changed under the same clock.
     pub(crate) fn is_in_doubt(&mut self, with: NodeId) {
         self.sums.verified.remove(&with);
-        self.sums.asked_at_ms.remove(&with);
+        self.sums.asked.remove(&with);
     }
 
     /// Another replica has other sums; says how often that was so, in a row, under this clock.

@@ -1,6 +1,8 @@
 //! Runs the simulator over any number of seeds; a seed that fails is printed and replays exactly.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use clap::Parser;
 use simulator::{Plan, run};
@@ -17,6 +19,9 @@ struct Arguments {
     /// Nodes at the start.
     #[arg(long, default_value_t = 3)]
     nodes: usize,
+    /// How many virtual seconds clients write and things break; a calm of fifteen follows.
+    #[arg(long, default_value_t = 12)]
+    seconds: u64,
     /// Let another node join in the middle.
     #[arg(long)]
     join: bool,
@@ -29,22 +34,34 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, from, nodes, join, layouts, rot } = Arguments::parse();
-    let plan = Plan { nodes, join, layouts, rot, ..Plan::default() };
-    let (mut failed, mut acknowledged, mut delivered, mut stood_in) = (0, 0, 0, 0);
-    for seed in from..from + seeds {
-        let outcome = run(seed, &plan);
-        acknowledged += outcome.acknowledged;
-        delivered += outcome.delivered;
-        stood_in += outcome.stood_in;
-        if let Some(violation) = outcome.violation {
-            failed += 1;
-            println!("seed {seed}: {violation}");
+    let Arguments { seeds, from, nodes, seconds, join, layouts, rot } = Arguments::parse();
+    let plan = Plan { nodes, join, layouts, rot, troubled_ms: seconds * 1_000, ..Plan::default() };
+    let (next, done) = (AtomicU64::new(from), AtomicU64::new(0));
+    let sums = Mutex::new((0, 0, 0, 0));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= from + seeds {
+                return;
+            }
+            let outcome = run(seed, &plan);
+            let sums = &mut *sums.lock().unwrap_or_else(PoisonError::into_inner);
+            sums.0 += outcome.acknowledged;
+            sums.1 += outcome.stood_in;
+            sums.2 += outcome.delivered;
+            if let Some(violation) = outcome.violation {
+                sums.3 += 1;
+                println!("seed {seed}: {violation}");
+            }
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            if done.is_multiple_of(500) {
+                eprintln!("{done} of {seeds} seeds, {} failed", sums.3);
+            }
         }
-        if (seed - from + 1) % 500 == 0 {
-            eprintln!("{} of {seeds} seeds, {failed} failed", seed - from + 1);
-        }
-    }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    let (acknowledged, stood_in, delivered, failed) = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
     println!(
         "{seeds} seeds, {acknowledged} acknowledged events, {stood_in} times held by a stand-in, {delivered} messages, {failed} violations"
     );
