@@ -35,6 +35,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod application;
 mod cluster;
 mod core;
 mod digest;
@@ -50,7 +51,10 @@ mod placement;
 mod quorum;
 mod record;
 mod store;
+#[cfg(feature = "world")]
+pub mod world;
 
+pub use application::{Application, Ask, Next, Service, Step};
 pub use cluster::{BEAT_MS, Cluster, ClusterAction, Gossip, SILENCE_MS};
 pub use core::{Action, Contents, Core, Durability, Event, MergeReport, Now, RequestId, Settings, TICK_MS};
 pub use hash_tree::{FANOUT, HashTree, LEAVES};

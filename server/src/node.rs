@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use fjall::PersistMode;
 use replica::{
-    BEAT_MS, Cluster, ClusterAction, Incarnation, Member, Members, MergeReport, NodeId, PartitionId, PartitionSet,
-    Presence, View,
+    Answer, Application, BEAT_MS, Cluster, ClusterAction, Failure, Incarnation, Member, Members, MergeReport, NodeId,
+    PartitionId, PartitionSet, Presence, Quorum, Request, Service, Step, View,
 };
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 use crate::config::{Config, ServeOptions};
@@ -176,6 +177,73 @@ impl Node {
             self.pubsub.publish(merges::CHANNEL, payload.as_bytes());
             let channel = [merges::CHANNEL, b":", &report.note.key].concat();
             self.pubsub.publish(&channel, payload.as_bytes());
+        }
+    }
+
+    /// Asks the replicas, as a client's command does; from any thread and runtime.
+    pub fn ask(&self, request: Request) -> impl Future<Output = Answer> + Send + use<> {
+        let (waits, answer) = oneshot::channel();
+        let worker = worker::worker_of(request.partition, self.workers());
+        self.tell(worker, ToWorker::AskFromOutside { request, waits });
+        // A worker ends only with the process.
+        async move { answer.await.unwrap_or(Answer::Failed(Failure::NotAnOwner)) }
+    }
+
+    /// Carries out a command of one's own application on this node's cluster.
+    ///
+    /// ```
+    /// use clap::Parser as _;
+    /// use replica::{Answer, Application, Ask, CellId, Next, Operation, Quorum, Write};
+    ///
+    /// /// Counts visits.
+    /// struct Visits;
+    ///
+    /// impl Application for Visits {
+    ///     type Command = String;
+    ///     type Reply = Option<i64>;
+    ///
+    ///     fn begin(&self, page: &String) -> Vec<Ask> {
+    ///         vec![Ask::key(page.as_bytes(), Operation::Write(Write::Increment(CellId::value(), 1)))]
+    ///     }
+    ///
+    ///     fn proceed(&self, _: &String, answers: Vec<Answer>) -> Next<Option<i64>> {
+    ///         let written = answers.into_iter().find_map(|answer| match answer {
+    ///             Answer::Written(written) => written.number,
+    ///             _ => None,
+    ///         });
+    ///         Next::Reply(written)
+    ///     }
+    /// }
+    ///
+    /// #[derive(clap::Parser)]
+    /// struct Flags {
+    ///     #[command(flatten)]
+    ///     serve: server::config::ServeOptions,
+    /// }
+    ///
+    /// let flags = Flags::parse_from(["visits", "--in-memory", "--listen", "127.0.0.1:0"]);
+    /// let running = server::node::Node::start(flags.serve)?;
+    /// let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// let visit = || runtime.block_on(running.node.run(&Visits, "index".to_owned(), Quorum::default()));
+    /// assert_eq!((visit(), visit()), (Some(1), Some(2)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn run<A: Application>(&self, application: &A, command: A::Command, quorum: Quorum) -> A::Reply {
+        let partition_of = |key: &[u8]| PartitionId::of_slot(redis_protocol::redis_keyslot(key));
+        let mut service = Service::new(application, partition_of);
+        let mut step = service.command(0, command, quorum);
+        loop {
+            let requests = match step {
+                Step::Done(_, reply) => return reply,
+                Step::Ask(requests) => requests,
+                Step::Wait => unreachable!("every request of the last step was answered"),
+            };
+            // All of them are on their way before the first is waited for.
+            let waiting: Vec<_> = requests.into_iter().map(|(id, request)| (id, self.ask(request))).collect();
+            step = Step::Wait;
+            for (id, answer) in waiting {
+                step = service.answered(id, answer.await);
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use replica::{
 };
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 
 use crate::connection;
 use crate::disk::{DiskView, Durability, Progress};
@@ -42,6 +43,13 @@ pub enum ToWorker {
         /// What the answer must name.
         id: RequestId,
     },
+    /// A request of somebody outside the workers.
+    AskFromOutside {
+        /// The request.
+        request: Request,
+        /// Who waits.
+        waits: oneshot::Sender<Answer>,
+    },
     /// The answer to a request this worker has passed on.
     Answered {
         /// Which request.
@@ -59,6 +67,7 @@ pub enum ToWorker {
 enum Waiter {
     Here(Rc<Gather>, usize),
     Worker(usize, RequestId),
+    Outside(oneshot::Sender<Answer>),
 }
 
 /// The state of one worker.
@@ -178,6 +187,8 @@ impl WorkerRef {
             for (waiter, answer) in answered {
                 match waiter {
                     Waiter::Here(gather, place) => gather.accept(place, answer, self),
+                    // Whoever waited may be gone.
+                    Waiter::Outside(waits) => drop(waits.send(answer)),
                     Waiter::Worker(worker, id) => self.0.borrow().node.tell(worker, ToWorker::Answered { id, answer }),
                 }
             }
@@ -197,6 +208,7 @@ impl WorkerRef {
             ToWorker::Disk(Progress::Readable(seq)) => self.0.borrow_mut().disk.readable(seq),
             ToWorker::Disk(Progress::Flushed(seq)) => self.0.borrow_mut().handle(Event::Flushed(seq)),
             ToWorker::Ask { request, worker, id } => self.0.borrow_mut().ask(request, Waiter::Worker(worker, id)),
+            ToWorker::AskFromOutside { request, waits } => self.0.borrow_mut().ask(request, Waiter::Outside(waits)),
             ToWorker::Answered { id, answer } => {
                 let worker = &mut *self.0.borrow_mut();
                 if let Some(waiter) = worker.waiters.remove(&id) {

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use crdt::{Content, Hlc};
 use replica::{Actor, CellId, CellState, Change, Contents, Context, Dot, Entry, Incarnation, NodeId, Place};
 
-use crate::dice::Dice;
-use crate::oracle::Oracle;
+use replica::world::{Dice, Oracle};
 
 /// Three nodes that keep the write with the greatest clock, and tell each other everything unless they are cut.
 /// Gives what the oracle has to say.

@@ -12,12 +12,14 @@
 #![forbid(unsafe_code)]
 
 mod control;
-mod dice;
-mod disk;
-mod oracle;
 mod workload;
-mod world;
 
 pub use control::run_last_writer_wins;
-pub use oracle::Oracle;
-pub use world::{Outcome, Plan, Sabotage, run};
+pub use replica::world::{Oracle, Outcome, Plan, Sabotage};
+use workload::Workload;
+
+/// Runs one seed with clients that do a bit of everything.
+#[must_use]
+pub fn run(seed: u64, plan: &Plan) -> Outcome {
+    replica::world::run(seed, plan, &mut Workload::default())
+}

@@ -1,11 +1,11 @@
 //! Clients: random operations on a few keys of every type, with what they have read before.
 
 use crdt::reading;
+use replica::world::{Clients, Dice};
 use replica::{
-    ByteString, CellId, CellKind, Found, Observed, Operation, PartitionId, Quorum, QuorumKind, Read, Request, Write,
+    Answer, ByteString, CellId, CellKind, Contents, Found, Observed, Operation, PartitionId, Quorum, QuorumKind, Read,
+    Request, RequestId, Write,
 };
-
-use crate::dice::Dice;
 
 /// What a client has read of a cell, to write with later.
 #[derive(Clone, Debug)]
@@ -23,8 +23,8 @@ pub(crate) struct Workload {
 
 const MEMORIES: usize = 64;
 
-impl Workload {
-    pub(crate) fn next(&mut self, dice: &mut Dice, partition: PartitionId) -> Request {
+impl Clients for Workload {
+    fn next(&mut self, _: RequestId, dice: &mut Dice, partition: PartitionId) -> Request {
         let (key, operation) = match dice.below(20) {
             0..=2 => ("cart", Operation::Write(Write::Set(self.fresh()))),
             3 | 4 => self.with_memory(dice),
@@ -52,6 +52,18 @@ impl Workload {
         Request { partition, key: key.as_bytes().to_vec(), operation, quorum, timeout_ms: None }
     }
 
+    fn answered(&mut self, _: RequestId, dice: &mut Dice, request: &Request, answer: &Answer) {
+        if let Answer::Found(found) = answer {
+            self.remember(dice, &request.key, found);
+        }
+    }
+
+    fn judge(&mut self, _: &[Contents]) -> Option<String> {
+        None
+    }
+}
+
+impl Workload {
     fn fresh(&mut self) -> Vec<u8> {
         self.written += 1;
         format!("v{}", self.written).into_bytes()
@@ -82,7 +94,7 @@ impl Workload {
     }
 
     /// A read has come back: its cells can be written with from now on.
-    pub(crate) fn remember(&mut self, dice: &mut Dice, key: &[u8], found: &Found) {
+    fn remember(&mut self, dice: &mut Dice, key: &[u8], found: &Found) {
         let Some(key) = ["cart", "hits", "tags", "user"].into_iter().find(|known| known.as_bytes() == key) else {
             return;
         };

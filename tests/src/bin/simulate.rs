@@ -31,11 +31,15 @@ struct Arguments {
     /// Let a record vanish from a disk when everything has come to rest.
     #[arg(long)]
     rot: bool,
+    /// Stop at the first violation.
+    #[arg(long)]
+    first: bool,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, from, nodes, seconds, join, layouts, rot } = Arguments::parse();
-    let plan = Plan { nodes, join, layouts, rot, troubled_ms: seconds * 1_000, ..Plan::default() };
+    let Arguments { seeds, from, nodes, seconds, join, layouts, rot, first } = Arguments::parse();
+    let troubled_ms = seconds * 1_000;
+    let plan = Plan { nodes, join, layouts, rot, troubled_ms, ..Plan::default() };
     let (next, done) = (AtomicU64::new(from), AtomicU64::new(0));
     let sums = Mutex::new((0, 0, 0, 0));
     let work = || {
@@ -52,6 +56,9 @@ fn main() -> ExitCode {
             if let Some(violation) = outcome.violation {
                 sums.3 += 1;
                 println!("seed {seed}: {violation}");
+                if first {
+                    next.store(u64::MAX / 2, Ordering::Relaxed);
+                }
             }
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             if done.is_multiple_of(500) {

@@ -1,19 +1,60 @@
-//! Nodes, network, disks and clients in one queue of events, ordered by virtual time.
+//! A whole cluster under one 64-bit seed, for testing what stands on this crate: nodes, network, disks and clients in one
+//! queue of events, ordered by virtual time.
+//!
+//! The seed decides everything: what clients ask, how long every message takes, which are lost, doubled or overtaken, who is
+//! cut off from whom, which node crashes with its unsynced writes, comes back with an old disk, joins. An [`Oracle`] that has
+//! heard of every write says at the end what must be live, and nothing else may be; the [`Clients`] say whether what they
+//! were told holds together.
+//!
+//! ```
+//! use replica::world::{Clients, Dice, Plan, run};
+//! use replica::{Answer, CellId, Contents, Operation, PartitionId, Quorum, Request, RequestId, Write};
+//!
+//! /// Clients that count, and are told how far by nobody but the replicas.
+//! #[derive(Default)]
+//! struct Counting {
+//!     asked: i64,
+//! }
+//!
+//! impl Clients for Counting {
+//!     fn next(&mut self, _: RequestId, _: &mut Dice, partition: PartitionId) -> Request {
+//!         self.asked += 1;
+//!         let operation = Operation::Write(Write::Increment(CellId::value(), 1));
+//!         Request { partition, key: b"n".to_vec(), operation, quorum: Quorum::default(), timeout_ms: None }
+//!     }
+//!
+//!     fn answered(&mut self, _: RequestId, _: &mut Dice, _: &Request, _: &Answer) {}
+//!
+//!     fn judge(&mut self, owners: &[Contents]) -> Option<String> {
+//!         let cell = owners[0].cells.get(&(b"n".to_vec(), CellId::value()));
+//!         let counted = cell.map_or(0, |cell| crdt::reading::tallies(&cell.live).value());
+//!         (counted > self.asked).then(|| format!("{counted} of {} increments", self.asked))
+//!     }
+//! }
+//!
+//! let outcome = run(7, &Plan::default(), &mut Counting::default());
+//! assert_eq!(outcome.violation, None);
+//! assert_eq!(outcome, run(7, &Plan::default(), &mut Counting::default()), "a seed replays exactly");
+//! ```
+
+mod dice;
+mod disk;
+mod oracle;
+
+pub use dice::Dice;
+pub use oracle::Oracle;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use replica::{
-    Action, Actor, Answer, BEAT_MS, BatchSeq, Cluster, ClusterAction, Context, Core, DEFAULT_REPLICAS, Durability,
-    Event, Gossip, Holder, Incarnation, LayoutChange, Medium, Member, Members, MemoryStore, Message, NodeId, Now, Part,
-    PartitionId, PartitionSet, Presence, RequestId, Role, Settings, TICK_MS, Written,
+use crate::{
+    Action, Actor, Answer, BEAT_MS, BatchSeq, Cluster, ClusterAction, Contents, Context, Core, DEFAULT_REPLICAS,
+    Durability, Event, Gossip, Holder, Incarnation, LayoutChange, Medium, Member, Members, MemoryStore, Message,
+    NodeId, Now, Part, PartitionId, PartitionSet, Presence, Request, RequestId, Role, Settings, TICK_MS, Written,
 };
 use uuid::Uuid;
 
-use crate::dice::Dice;
-use crate::disk::Disk;
-use crate::oracle::Oracle;
-use crate::workload::Workload;
+use disk::Disk;
 
 /// What a run is made of.
 #[derive(Clone, Debug)]
@@ -110,7 +151,20 @@ struct Node {
     wall_offset_ms: i64,
 }
 
-struct World {
+/// The clients of a run.
+pub trait Clients {
+    /// What one of them asks next, under this number. Everything happens in this partition, whatever the key.
+    fn next(&mut self, id: RequestId, dice: &mut Dice, partition: PartitionId) -> Request;
+
+    /// What came of it. Requests whose coordinator is lost are never answered.
+    fn answered(&mut self, id: RequestId, dice: &mut Dice, request: &Request, answer: &Answer);
+
+    /// Once everything has healed and come to rest: what is wrong with what the owners have, if anything is. That nothing was
+    /// lost nor came back has been judged by then.
+    fn judge(&mut self, owners: &[Contents]) -> Option<String>;
+}
+
+struct World<'c> {
     dice: Dice,
     plan: Plan,
     now_ms: u64,
@@ -119,9 +173,9 @@ struct World {
     nodes: Vec<Node>,
     cut: BTreeSet<usize>,
     loss_percent: u64,
-    requests: BTreeMap<RequestId, Vec<u8>>,
+    requests: BTreeMap<RequestId, Request>,
     next_request: u64,
-    workload: Workload,
+    clients: &'c mut dyn Clients,
     oracle: Oracle,
     alarm: Option<String>,
     outcome: Outcome,
@@ -130,8 +184,8 @@ struct World {
 
 /// Runs one seed.
 #[must_use]
-pub fn run(seed: u64, plan: &Plan) -> Outcome {
-    let mut world = World::new(seed, plan.clone());
+pub fn run(seed: u64, plan: &Plan, clients: &mut dyn Clients) -> Outcome {
+    let mut world = World::new(seed, plan.clone(), clients);
     world.live();
     world.judge()
 }
@@ -140,8 +194,8 @@ fn partition() -> PartitionId {
     PartitionId::of_slot(PARTITION * 16)
 }
 
-impl World {
-    fn new(seed: u64, plan: Plan) -> Self {
+impl<'c> World<'c> {
+    fn new(seed: u64, plan: Plan, clients: &'c mut dyn Clients) -> Self {
         let mut world = Self {
             dice: Dice::new(seed),
             now_ms: 0,
@@ -152,7 +206,7 @@ impl World {
             loss_percent: 0,
             requests: BTreeMap::new(),
             next_request: 0,
-            workload: Workload::default(),
+            clients,
             oracle: Oracle::default(),
             alarm: None,
             outcome: Outcome { violation: None, acknowledged: 0, stood_in: 0, delivered: 0, faults: 0, trace: 0 },
@@ -425,10 +479,10 @@ impl World {
         if self.now_ms >= self.plan.troubled_ms {
             return;
         }
-        let request = self.workload.next(&mut self.dice, partition());
         self.next_request += 1;
         let id = RequestId(self.next_request);
-        self.requests.insert(id, request.key.clone());
+        let request = self.clients.next(id, &mut self.dice, partition());
+        self.requests.insert(id, request.clone());
         let at = self.dice.below(self.nodes.len());
         self.core(at, Event::Client(id, request));
         let pause = self.dice.between(1, 80);
@@ -436,7 +490,8 @@ impl World {
     }
 
     fn answered(&mut self, id: RequestId, answer: Answer) {
-        let Some(key) = self.requests.remove(&id) else { return };
+        let Some(request) = self.requests.remove(&id) else { return };
+        self.clients.answered(id, &mut self.dice, &request, &answer);
         match answer {
             Answer::Written(written) => {
                 self.outcome.acknowledged += written.own.context.len();
@@ -445,7 +500,6 @@ impl World {
             }
             Answer::Found(found) => {
                 self.oracle.shown(&found.cells);
-                self.workload.remember(&mut self.dice, &key, &found);
             }
             _ => {}
         }
@@ -576,7 +630,7 @@ impl World {
             return;
         }
         let (mut paths, table) = (Vec::new(), [b'K', b'C'][self.dice.below(2)]);
-        let scanned = replica::Store::scan(&self.nodes[victim].disk.visible, &[table], &[table], &mut |path, _| {
+        let scanned = crate::Store::scan(&self.nodes[victim].disk.visible, &[table], &[table], &mut |path, _| {
             paths.push(path.to_vec());
             std::ops::ControlFlow::Continue(())
         });
@@ -595,7 +649,7 @@ impl World {
 
     // The end
 
-    fn contents(&self, n: usize) -> replica::Contents {
+    fn contents(&self, n: usize) -> crate::Contents {
         let node = &self.nodes[n];
         let contents = node.running.as_ref().map(|(core, _)| core.contents(partition(), &node.disk.visible));
         contents.and_then(Result::ok).unwrap_or_default()
@@ -621,20 +675,20 @@ impl World {
         if members.layouts.iter().len() > 1 {
             return Some("after one more commit there are still several layouts".to_owned());
         }
-        if let Some(n) = rest.into_iter().find(|n| self.contents(*n) != replica::Contents::default()) {
+        if let Some(n) = rest.into_iter().find(|n| self.contents(*n) != crate::Contents::default()) {
             return Some(format!("node {n} owns nothing any more and still holds {:?}", self.contents(n)));
         }
         if let Some(n) = owners.iter().map(|(n, _)| *n).find(|n| self.log_entries(*n) > 0) {
             return Some(format!("node {n} still logs {} events that everybody has", self.log_entries(n)));
         }
         let contents: Vec<_> = owners.into_iter().map(|(_, contents)| contents).collect();
-        self.oracle.judge(&contents)
+        self.oracle.judge(&contents).or_else(|| self.clients.judge(&contents))
     }
 
     fn log_entries(&self, n: usize) -> usize {
         let mut entries = 0;
         let visible = &self.nodes[n].disk.visible;
-        let counted = replica::Store::scan(visible, b"L", b"L", &mut |_, _| {
+        let counted = crate::Store::scan(visible, b"L", b"L", &mut |_, _| {
             entries += 1;
             std::ops::ControlFlow::Continue(())
         });

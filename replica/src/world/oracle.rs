@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::{CellId, Change, Contents, Context, Dot, Entry, Place};
 use crdt::{Content, reading};
-use replica::{CellId, Change, Contents, Context, Dot, Entry, Place};
 
 /// A history of events in one partition, and the judgement over it.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl Oracle {
     }
 
     /// A client was shown this.
-    pub fn shown(&mut self, cells: &[(CellId, replica::CellState)]) {
+    pub fn shown(&mut self, cells: &[(CellId, crate::CellState)]) {
         for (dot, entry) in cells.iter().flat_map(|(_, state)| state.live.iter()) {
             if self.events.get(dot).is_none_or(|event| event.entry.as_ref() != Some(entry)) {
                 self.complain(format!("a read shows {dot} with {entry:?}, which nobody wrote"));
@@ -96,7 +96,7 @@ impl Oracle {
         &self,
         place: &(Vec<u8>, CellId),
         expected: &BTreeMap<Dot, Entry>,
-        state: &replica::CellState,
+        state: &crate::CellState,
         known: &Context,
     ) -> Result<(), String> {
         let name = String::from_utf8_lossy(&place.0);
@@ -128,7 +128,7 @@ impl Oracle {
     /// The sum of the increments at a cell that no incorporated reset has seen.
     fn increments(&self, place: &(Vec<u8>, CellId), known: &Context) -> i64 {
         let tallies = self.events.values().filter(|event| known.contains(&event.dot) && event.is_at(place));
-        let mut runs: BTreeMap<(replica::Actor, u64), Vec<(u64, i64)>> = BTreeMap::new();
+        let mut runs: BTreeMap<(crate::Actor, u64), Vec<(u64, i64)>> = BTreeMap::new();
         for event in tallies {
             if let Some(Entry { content: Content::Tally(tally), .. }) = &event.entry {
                 runs.entry((event.dot.actor, tally.run)).or_default().push((event.dot.counter, tally.total));

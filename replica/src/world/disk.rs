@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use replica::{Batch, BatchSeq, MemoryStore};
+use crate::{Batch, BatchSeq, MemoryStore};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
