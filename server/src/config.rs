@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::Args;
 
 use crate::disk::Durability;
+use crate::engine::EngineKind;
 
 /// The greatest key, member or field: what the storage takes as a record's key, with room to spare.
 pub const MAX_NAME_BYTES: u64 = 16 * 1024;
@@ -28,6 +29,9 @@ pub struct ServeOptions {
     /// Where the data is kept.
     #[arg(long, default_value = "dotted-data", value_name = "DIR")]
     pub data: PathBuf,
+    /// What keeps the data; a directory stays with the engine it was made by.
+    #[arg(long, value_enum, default_value_t = EngineKind::Fjall)]
+    pub engine: EngineKind,
     /// Keep nothing on disk: what this node holds is gone when it stops.
     #[arg(long)]
     pub in_memory: bool,

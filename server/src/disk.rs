@@ -1,4 +1,4 @@
-//! The disk of a node: one fjall database, written by one thread that makes one batch, and one sync, of
+//! The disk of a node: one [`Engine`], written by one thread that makes one batch, and one sync, of
 //! everything that has come in while it was busy (group commit).
 //!
 //! A worker sees its own writes at once: they stand in layers above the database until they are in it. A cache of
@@ -8,15 +8,14 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use replica::{Batch, BatchSeq, MemoryStore, Store, StoreError, Visit};
 
+use crate::engine::{Engine, Sync};
 use crate::error::Error;
 
 /// How often `--durability interval` syncs.
@@ -77,7 +76,7 @@ enum Job {
 /// Where a node's records are.
 #[derive(Clone)]
 pub struct Disk {
-    records: Option<Keyspace>,
+    records: Option<Arc<dyn Engine>>,
     jobs: Option<Sender<Job>>,
 }
 
@@ -88,36 +87,16 @@ impl Disk {
         Self { records: None, jobs: None }
     }
 
-    /// Opens, or makes, the database below `directory`.
-    ///
-    /// # Errors
-    /// [`Error::DamagedData`] if what is there cannot be read.
-    pub fn open(directory: &Path) -> Result<Database, Error> {
-        let path: PathBuf = directory.join("records");
-        let damaged = |why: fjall::Error| Error::DamagedData { path: path.clone(), why: why.to_string() };
-        Database::builder(&path).manual_journal_persist(true).worker_threads(1).open().map_err(damaged)
-    }
-
     /// Starts the thread that writes.
     ///
     /// # Errors
-    /// [`Error::DamagedData`] if the records cannot be opened.
-    pub fn start(database: Database, durability: Durability, on_progress: OnProgress) -> Result<Self, Error> {
-        let records = Self::records(&database)?;
+    /// [`Error::Thread`] if there is no thread to be had.
+    pub fn start(records: Arc<dyn Engine>, durability: Durability, on_progress: OnProgress) -> Result<Self, Error> {
         let (jobs, queue) = channel();
-        let writer = Writer { database, records: records.clone(), durability, on_progress, unsynced: BTreeMap::new() };
+        let writer = Writer { records: Arc::clone(&records), durability, on_progress, unsynced: BTreeMap::new() };
         let spawned = std::thread::Builder::new().name("disk".to_owned()).spawn(move || writer.run(&queue));
         spawned.map_err(Error::Thread)?;
         Ok(Self { records: Some(records), jobs: Some(jobs) })
-    }
-
-    /// The one keyspace with all records.
-    ///
-    /// # Errors
-    /// [`Error::DamagedData`] if it cannot be opened.
-    pub fn records(database: &Database) -> Result<Keyspace, Error> {
-        let opened = database.keyspace("records", KeyspaceCreateOptions::default);
-        opened.map_err(|why| Error::DamagedData { path: PathBuf::from("records"), why: why.to_string() })
     }
 
     /// Writes one record of the node's own, without waiting.
@@ -144,7 +123,7 @@ impl Disk {
     /// The view one worker has.
     #[must_use]
     pub fn view(&self, worker: usize) -> DiskView {
-        let base = self.records.clone().map_or_else(|| Base::Memory(MemoryStore::new()), Base::Database);
+        let base = self.records.clone().map_or_else(|| Base::Memory(MemoryStore::new()), Base::Engine);
         DiskView {
             worker,
             base,
@@ -163,7 +142,7 @@ fn is_cached(key: &[u8]) -> bool {
 }
 
 enum Base {
-    Database(Keyspace),
+    Engine(Arc<dyn Engine>),
     Memory(MemoryStore),
 }
 
@@ -233,9 +212,8 @@ impl Store for DiskView {
             return Ok(edit.clone());
         }
         match &self.base {
-            Base::Database(records) => {
-                let found = records.get(key).map_err(|why| StoreError(why.to_string()))?;
-                let found = found.map(|value| value.to_vec());
+            Base::Engine(records) => {
+                let found = records.get(key)?;
                 if cached && found.as_ref().is_none_or(|record| record.len() <= CACHED_RECORD_BYTES) {
                     self.cache.borrow_mut().insert(key.to_vec(), found.clone());
                 }
@@ -247,7 +225,7 @@ impl Store for DiskView {
 
     fn scan(&self, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let records = match &self.base {
-            Base::Database(records) => records,
+            Base::Engine(records) => records,
             Base::Memory(store) => return store.scan(prefix, from, visit),
         };
         let start = from.max(prefix).to_vec();
@@ -257,24 +235,27 @@ impl Store for DiskView {
             own.extend(range.map(|(key, edit)| (key.as_slice(), edit)));
         }
         let mut own = own.into_iter().peekable();
-        for item in records.range(start..) {
-            let (key, value) = item.into_inner().map_err(|why| StoreError(why.to_string()))?;
+        let mut stopped = false;
+        records.scan(&start, &mut |key, value| {
             if !key.starts_with(prefix) {
-                break;
+                return ControlFlow::Break(());
             }
-            while let Some((mine, edit)) = own.next_if(|(mine, _)| *mine < &key[..]) {
+            while let Some((mine, edit)) = own.next_if(|(mine, _)| *mine < key) {
                 if edit.as_ref().is_some_and(|value| visit(mine, value).is_break()) {
-                    return Ok(());
+                    stopped = true;
+                    return ControlFlow::Break(());
                 }
             }
-            let flow = match own.next_if(|(mine, _)| *mine == &key[..]) {
+            let flow = match own.next_if(|(mine, _)| *mine == key) {
                 Some((_, None)) => ControlFlow::Continue(()),
                 Some((mine, Some(newer))) => visit(mine, newer),
-                None => visit(&key, &value),
+                None => visit(key, value),
             };
-            if flow.is_break() {
-                return Ok(());
-            }
+            stopped = flow.is_break();
+            flow
+        })?;
+        if stopped {
+            return Ok(());
         }
         for (mine, edit) in own {
             if edit.as_ref().is_some_and(|value| visit(mine, value).is_break()) {
@@ -287,8 +268,7 @@ impl Store for DiskView {
 
 /// The disk thread.
 struct Writer {
-    database: Database,
-    records: Keyspace,
+    records: Arc<dyn Engine>,
     durability: Durability,
     on_progress: OnProgress,
     /// Per worker, what is in the database and not yet synced.
@@ -335,10 +315,11 @@ impl Writer {
             next = if bytes < BATCH_BYTES { queue.try_recv().ok() } else { None };
         }
         let wanted = self.durability == Durability::Always || !waiting.is_empty();
-        self.commit(&batches, &own, if wanted { PersistMode::SyncData } else { PersistMode::Buffer });
+        self.commit(&batches, &own, if wanted { Sync::Disk } else { Sync::Later });
         for (worker, seq) in reached {
             (self.on_progress)(worker, Progress::Readable(seq));
             match self.durability {
+                Durability::None if self.records.wants_syncs() => drop(self.unsynced.insert(worker, seq)),
                 Durability::Always | Durability::None => (self.on_progress)(worker, Progress::Flushed(seq)),
                 Durability::Interval => drop(self.unsynced.insert(worker, seq)),
             }
@@ -349,23 +330,18 @@ impl Writer {
         }
     }
 
-    fn commit(&self, batches: &[Arc<Edits>], own: &Edits, mode: PersistMode) {
+    fn commit(&self, batches: &[Arc<Edits>], own: &Edits, sync: Sync) {
         // The last edit of a record counts: a batch gives all its edits one sequence number.
-        let mut merged: BTreeMap<&[u8], &Option<Vec<u8>>> = BTreeMap::new();
-        let mut batch = self.database.batch().durability(Some(mode));
-        let single = batches.len() == 1 && own.is_empty();
-        let all = batches.iter().map(Arc::as_ref).chain(std::iter::once(own));
-        let mut put = |key: &[u8], edit: &Option<Vec<u8>>| match edit {
-            Some(value) => batch.insert(&self.records, key, value.as_slice()),
-            None => batch.remove(&self.records, key),
-        };
-        if single {
-            all.flatten().for_each(|(key, edit)| put(key, edit));
+        let mut merged: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
+        let all = batches.iter().map(Arc::as_ref).chain(std::iter::once(own)).flatten();
+        let mut all = all.map(|(key, edit)| (key.as_slice(), edit.as_deref()));
+        let written = if batches.len() == 1 && own.is_empty() {
+            self.records.write(&mut all, sync)
         } else {
-            merged.extend(all.flatten().map(|(key, edit)| (key.as_slice(), edit)));
-            merged.into_iter().for_each(|(key, edit)| put(key, edit));
-        }
-        if let Err(why) = batch.commit() {
+            merged.extend(all);
+            self.records.write(&mut merged.into_iter(), sync)
+        };
+        if let Err(why) = written {
             stop(&why);
         }
     }
@@ -374,7 +350,7 @@ impl Writer {
         if self.unsynced.is_empty() {
             return;
         }
-        if let Err(why) = self.database.persist(PersistMode::SyncData) {
+        if let Err(why) = self.records.sync() {
             stop(&why);
         }
         for (worker, seq) in std::mem::take(&mut self.unsynced) {
@@ -384,7 +360,7 @@ impl Writer {
 }
 
 /// After a failed write or sync nobody knows what is on disk. The next start finds out, under a new incarnation.
-fn stop(why: &fjall::Error) -> ! {
+fn stop(why: &StoreError) -> ! {
     tracing::error!("the disk failed, stopping before anything is promised that it does not hold: {why}");
     std::process::exit(74)
 }

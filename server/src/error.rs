@@ -19,6 +19,13 @@ pub enum Error {
         /// What was found.
         why: String,
     },
+    /// They were made by another engine.
+    OtherEngine {
+        /// The directory.
+        path: PathBuf,
+        /// Which one.
+        engine: &'static str,
+    },
     /// An address cannot be listened on.
     Listen(SocketAddr, io::Error),
     /// The client port leaves no room for the peer port.
@@ -46,6 +53,11 @@ impl fmt::Display for Error {
                 f,
                 "the data in {} is damaged and was left as it is ({why}): move the directory away and start the node \
                  empty with --join, so that the other nodes fill it again, or restore a backup",
+                path.display()
+            ),
+            Error::OtherEngine { path, engine } => write!(
+                f,
+                "the data in {} was made by the engine {engine}: start with --engine {engine}, or give this node a directory of its own with --data",
                 path.display()
             ),
             Error::Listen(address, _) => {

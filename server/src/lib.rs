@@ -13,6 +13,7 @@ pub mod config;
 pub mod connection;
 pub mod demo;
 pub mod disk;
+pub mod engine;
 pub mod error;
 pub mod fault;
 pub mod gather;

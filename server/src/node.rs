@@ -7,7 +7,6 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
-use fjall::PersistMode;
 use replica::{
     Answer, Application, BEAT_MS, Cluster, ClusterAction, Failure, Incarnation, Member, Members, MergeReport, NodeId,
     PartitionId, PartitionSet, Presence, Quorum, Request, Service, Step, View,
@@ -19,6 +18,7 @@ use tokio::task::LocalSet;
 
 use crate::config::{Config, ServeOptions};
 use crate::disk::Disk;
+use crate::engine;
 use crate::error::Error;
 use crate::identity::{self, IDENTITY, Identity, MEMBERS};
 use crate::merges;
@@ -337,22 +337,22 @@ fn open(options: &ServeOptions, inboxes: &[UnboundedSender<ToWorker>]) -> Result
         return Ok((Identity::fresh().next(), None, Disk::in_memory()));
     }
     let damaged = |why: String| Error::DamagedData { path: options.data.clone(), why };
-    let database = Disk::open(&options.data)?;
-    let records = Disk::records(&database)?;
+    let records = engine::open(options.engine, &options.data)?;
     let read = |key: &[u8]| records.get(key).map_err(|why| damaged(why.to_string()));
     let kept = read(IDENTITY)?.map(|bytes| identity::decode::<Identity>(&bytes)).transpose().map_err(damaged)?;
     let members = identity::kept_members(read(MEMBERS)?.as_deref()).map_err(damaged)?;
     let identity = kept.unwrap_or_else(Identity::fresh).next();
     identity::check_owner(&options.data, kept.as_ref(), &identity)?;
-    records.insert(IDENTITY, identity::encode(&identity)).map_err(|why| damaged(why.to_string()))?;
-    database.persist(PersistMode::SyncAll).map_err(|why| damaged(why.to_string()))?;
+    let encoded = identity::encode(&identity);
+    let mut edits = std::iter::once((IDENTITY, Some(encoded.as_slice())));
+    records.write(&mut edits, engine::Sync::Disk).map_err(|why| damaged(why.to_string()))?;
     let inboxes = inboxes.to_vec();
     let on_progress = Box::new(move |worker: usize, progress| {
         if let Some(inbox) = inboxes.get(worker) {
             let _ = inbox.send(ToWorker::Disk(progress));
         }
     });
-    Ok((identity, members, Disk::start(database, options.durability, on_progress)?))
+    Ok((identity, members, Disk::start(records, options.durability, on_progress)?))
 }
 
 fn start_threads(node: &Arc<Node>, outlets: Vec<UnboundedReceiver<ToWorker>>, network: Network) -> Result<(), Error> {

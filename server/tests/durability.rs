@@ -14,15 +14,17 @@ fn dot_of(client: &mut support::Client, key: &str) -> String {
 
 #[test]
 fn every_acknowledged_write_survives_kill_9_and_every_life_has_dots_of_its_own() {
-    for durability in ["always", "interval", "none"] {
+    for (engine, durability) in
+        [("fjall", "always"), ("fjall", "interval"), ("fjall", "none"), ("redb", "always"), ("redb", "interval")]
+    {
         let data = tempfile::tempdir().unwrap();
         let mut dots = BTreeSet::new();
         let mut written = Vec::new();
         for life in 0..4 {
-            let mut node = Process::serve(data.path(), &["--durability", durability]);
+            let mut node = Process::serve(data.path(), &["--durability", durability, "--engine", engine]);
             let mut client = node.client();
             for key in &written {
-                assert_eq!(client.run(&format!("GET {key}")), *key, "{durability}, life {life}");
+                assert_eq!(client.run(&format!("GET {key}")), *key, "{engine}, {durability}, life {life}");
             }
             for n in 0..50 {
                 let key = format!("k{life}-{n}");
@@ -34,9 +36,12 @@ fn every_acknowledged_write_survives_kill_9_and_every_life_has_dots_of_its_own()
                 written.push(key);
             }
             assert_eq!(client.run("INCR life"), (life + 1).to_string());
-            if durability != "always" {
-                // What the operating system has is safe from kill -9; give the disk thread the time to hand it over.
-                std::thread::sleep(std::time::Duration::from_millis(200));
+            // What the operating system has is safe from kill -9; give the disk thread the time to hand it over. redb hands
+            // over when it syncs.
+            match (durability, engine) {
+                ("always", _) => {}
+                (_, "fjall") => std::thread::sleep(std::time::Duration::from_millis(200)),
+                _ => std::thread::sleep(std::time::Duration::from_millis(2_200)),
             }
             node.kill();
         }
@@ -104,6 +109,20 @@ fn a_damaged_directory_is_refused_with_a_reason_and_left_as_it_is() {
     let output = Process::try_serve(data.path(), &[]).err().expect("refused");
     assert!(output.contains("is damaged and was left as it is"), "{output}");
     assert_eq!(std::fs::read(&journal).unwrap(), bytes);
+}
+
+#[test]
+fn a_directory_stays_with_its_engine() {
+    for (made_by, other) in [("fjall", "redb"), ("redb", "fjall")] {
+        let data = tempfile::tempdir().unwrap();
+        let mut node = Process::serve(data.path(), &["--engine", made_by]);
+        assert_eq!(node.client().run("SET k v"), "OK");
+        node.kill();
+        let output = Process::try_serve(data.path(), &["--engine", other]).err().expect("refused");
+        assert!(output.contains(&format!("start with --engine {made_by}")), "{output}");
+        let mut node = Process::serve(data.path(), &["--engine", made_by]);
+        assert_eq!(node.client().run("GET k"), "v");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use replica::{
     PartitionId, PartitionSet, Quorum, Request, RequestId, Settings, Store, TICK_MS, View, Write,
 };
 use server::disk::{Disk, Durability, Progress};
+use server::engine::EngineKind;
 
 use crate::{node, print};
 
@@ -158,8 +159,8 @@ pub(crate) fn durable_puts() {
     let on_progress = Box::new(move |_, news| {
         let _ = progress.send(news); // nobody asks any more once the time is up
     });
-    let database = Disk::open(folder.path()).expect("an empty folder opens");
-    let disk = Disk::start(database, Durability::Always, on_progress).expect("it starts");
+    let records = server::engine::open(EngineKind::Fjall, folder.path()).expect("an empty folder opens");
+    let disk = Disk::start(records, Durability::Always, on_progress).expect("it starts");
     let mut store = disk.view(0);
     let id = node(0);
     let actor = Actor { node: id, incarnation: Incarnation(1) };

@@ -21,6 +21,7 @@ struct Mutant {
 const SEEDS: &str = "1000";
 const FIVE: &[&str] = &["--nodes", "5"];
 const JOIN: &[&str] = &["--join"];
+const LAYOUTS: &[&str] = &["--nodes", "5", "--layouts"];
 const ROT: &[&str] = &["--rot"];
 
 /// The guards of the design's list of what must never happen, and those within the protocol that they rest on.
@@ -93,14 +94,14 @@ const MUTANTS: &[Mutant] = &[
         file: "replica/src/partition/stream.rs",
         guard: "        self.take_noted(txn, &range.noted)?;\n",
         instead: "",
-        world: &[],
+        world: JOIN,
     },
     Mutant {
         name: "a late answer counts after its partition was dropped",
         file: "replica/src/core/entropy.rs",
         guard: "slot.is_asking(from) && slot.clock().covers(&missing.asked_with)",
         instead: "slot.id == partition",
-        world: JOIN,
+        world: LAYOUTS,
     },
     Mutant {
         name: "a clock is told before it is on disk",
