@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{hash_of, mix};
 use crate::id::{Actor, Incarnation, NodeId, PARTITIONS, PartitionId};
 use crate::placement::{Owners, Role, score};
-use crate::quorum::{Need, Receipt, Verdict};
+use crate::quorum::{Medium, Need, Receipt, Verdict};
 pub use decided::{Change as LayoutChange, Layout, Layouts, MAX_REPLICAS, Proposal, Refused};
 pub(crate) use decided::{check, propose};
 
@@ -280,7 +280,9 @@ impl Replicas {
     pub(crate) fn verdict(&self, need: Need, receipt: &Receipt, possible: &[NodeId]) -> Verdict {
         let done = receipt.all();
         let on_disk = usize::from(need.on_disk);
-        if self.is_enough(need, &done, possible) && receipt.on_disk() >= on_disk {
+        let holders = receipt.holders.iter().filter(|holder| holder.medium == Medium::Disk);
+        let on_disk_now = holders.filter(|holder| !need.strict || self.serving.contains(&holder.node)).count();
+        if self.is_enough(need, &done, possible) && on_disk_now >= on_disk {
             Verdict::Reached
         } else if self.is_enough(need, possible, possible) && possible.len() >= on_disk {
             Verdict::Open
@@ -294,8 +296,11 @@ impl Replicas {
         let stand_ins = |of: &[NodeId]| of.iter().filter(|node| !self.serving.contains(node)).count();
         let by_layout = |quorum: &Vec<NodeId>| {
             let owners = |of: &[NodeId]| quorum.iter().filter(|node| of.contains(node)).count();
-            let wanted = usize::from(need.nodes).min(quorum.len()).min(owners(possible) + stand_ins(possible));
-            owners(nodes) + stand_ins(nodes) >= wanted && owners(nodes) >= usize::from(need.owners).min(quorum.len())
+            // No more stand in than owners of this layout are away.
+            let absent = quorum.len() - owners(possible);
+            let wanted = usize::from(need.nodes).min(owners(possible) + stand_ins(possible).min(absent));
+            owners(nodes) + stand_ins(nodes).min(absent) >= wanted
+                && owners(nodes) >= usize::from(need.owners).min(quorum.len())
         };
         !nodes.is_empty() && !self.quorums.is_empty() && self.quorums.iter().all(by_layout)
     }

@@ -1,10 +1,11 @@
 //! What replicas say to each other. One enum, versioned as a whole by the handshake of the shell.
 
+use crdt::Content;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Actor, Context, Dot, Entry, PartitionId};
 use crate::operation::{Answer, ByteString, OwnerReport, Read, Request};
-use crate::place::{CellId, Place};
+use crate::place::{CellId, CellKind, Place};
 use crate::quorum::Medium;
 use crate::record::CellState;
 
@@ -23,6 +24,19 @@ pub struct Change {
     pub entry: Option<Entry>,
     /// What it replaces. The whole of it travels: whoever has incorporated `dot` has removed all of this.
     pub seen: Context,
+}
+
+impl Change {
+    /// Could an honest node have made it? Runs of increments begin at a dot of their author, and a value's cell has no name.
+    pub(crate) fn is_sound(&self) -> bool {
+        let names_value =
+            matches!(&self.place, Place::Cell(_, id) if id.kind == CellKind::Value && !id.name.is_empty());
+        let tally_is_sound = match self.entry.as_ref().map(|entry| &entry.content) {
+            Some(Content::Tally(tally)) => (1..=self.dot.counter).contains(&tally.run),
+            _ => true,
+        };
+        tally_is_sound && !names_value
+    }
 }
 
 /// A cell as one replica has it.
@@ -148,7 +162,7 @@ pub enum Compared {
     /// So is mine.
     Same(u64, Ticket),
     /// Mine is another: these are my nodes.
-    Nodes(Vec<u64>),
+    Nodes(Vec<u64>, Ticket),
     /// These nodes differ: these are their leaves here.
     Leaves(Vec<(u16, Vec<u64>)>),
     /// These leaves differ: these are their keys here, with digests.

@@ -15,6 +15,8 @@
 pub(crate) mod key;
 pub(crate) mod message;
 
+use std::collections::BTreeMap;
+
 use causal::{MAX_COUNTER, Run};
 use crdt::{Content, Hlc, Mark, Tally};
 
@@ -29,6 +31,7 @@ const EPOCH: u64 = 1_735_689_600_000 << 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Names {
     actors: Vec<Actor>,
+    numbers: BTreeMap<Actor, u64>,
     /// How many of them the disk knows.
     kept: usize,
 }
@@ -36,20 +39,25 @@ pub(crate) struct Names {
 impl Names {
     /// Those that were read from somewhere, in the order of their numbers.
     pub(crate) fn known(actors: Vec<Actor>) -> Self {
-        Self { kept: actors.len(), actors }
+        let numbers = actors.iter().copied().zip(0..).collect();
+        Self { kept: actors.len(), actors, numbers }
+    }
+
+    /// Are these fewer actors than were introduced?
+    fn is_ambiguous(&self, introduced: usize) -> bool {
+        self.numbers.len() != introduced
     }
 
     pub(crate) fn actors(&self) -> &[Actor] {
         &self.actors
     }
 
-    /// The number of an actor; the next free one if it has none. O(actors), which are few, the latest first.
+    /// The number of an actor; the next free one if it has none. O(log actors).
     fn number(&mut self, actor: &Actor) -> u64 {
-        let known = self.actors.iter().rposition(|known| known == actor);
-        known.unwrap_or_else(|| {
+        *self.numbers.entry(*actor).or_insert_with(|| {
             self.actors.push(*actor);
-            self.actors.len() - 1
-        }) as u64
+            self.actors.len() as u64 - 1
+        })
     }
 
     fn actor(&self, number: u64) -> Result<Actor, StoreError> {
@@ -251,13 +259,20 @@ impl<'b> Unpacker<'b> {
     }
 
     pub(crate) fn context(&mut self) -> Result<Context, StoreError> {
-        let mut context = Context::new();
+        // In one order and one form only, so that each part is added at the end.
+        let (mut context, mut before) = (Context::new(), None);
         for _ in 0..self.count()? {
             let number = self.number()?;
             let actor = self.names.actor(number)?;
-            let mut last: u64 = 0;
-            for _ in 0..self.count()? {
+            let (mut last, runs): (u64, _) = (0, self.count()?);
+            if before.replace(actor).is_some_and(|before| before >= actor) || runs == 0 {
+                return Err(damaged("a context is not in order"));
+            }
+            for _ in 0..runs {
                 let (gap, more) = (self.number()?, self.number()?);
+                if gap == 0 && last > 0 {
+                    return Err(damaged("a run is in two parts"));
+                }
                 let first = last.checked_add(gap).and_then(|first| first.checked_add(1));
                 let run = first.and_then(|first| Some(Run { first, last: first.checked_add(more)? }));
                 let run = run.filter(|run| run.last <= MAX_COUNTER);
@@ -288,7 +303,14 @@ impl<'b> Unpacker<'b> {
         };
         let bytes = if tag & 3 == 0 { self.bytes()? } else { Vec::new() };
         let tally = match tag & 3 {
-            2 => Some(Tally { run: self.number()?, total: self.signed()?, reset: self.mark()? }),
+            2 => {
+                let run = self.number()?;
+                // The run of the dot that was just read.
+                if !(1..=self.counter).contains(&run) {
+                    return Err(damaged("a run of increments begins after its last dot"));
+                }
+                Some(Tally { run, total: self.signed()?, reset: self.mark()? })
+            }
             _ => None,
         };
         let seen = if has_seen { self.seen()? } else { Vec::new() };
@@ -310,9 +332,12 @@ impl<'b> Unpacker<'b> {
             _ => return Err(damaged("a cell begins with nothing known")),
         };
         let residual = if head & 1 == 1 { self.context()? } else { Context::new() };
-        let mut live = Cell::new();
+        let (mut live, mut before) = (Cell::new(), None);
         for _ in 0..dots {
             let dot = self.dot()?;
+            if before.replace(dot).is_some_and(|before| before >= dot) {
+                return Err(damaged("dots are not in order"));
+            }
             live.insert(dot, self.entry()?);
         }
         Ok(CellState { live, residual })
@@ -344,7 +369,11 @@ mod tests {
                 0 => Content::Value { bytes: counter.to_string().into_bytes(), seen: Vec::new() },
                 1 => Content::Value { bytes: Vec::new(), seen },
                 2 => Content::Member,
-                3 => Content::Tally(Tally { run: *counter, total: i64::MIN + i64::from(*n), reset: seen[0].mark }),
+                3 => Content::Tally(Tally {
+                    run: counter % 1_000_000 + 1,
+                    total: i64::MIN + i64::from(*n),
+                    reset: seen[0].mark,
+                }),
                 _ => Content::Reset { seen },
             };
             live.insert(dot(*n, *counter), Entry { at: Hlc(counter << 8), content });
@@ -380,6 +409,23 @@ mod tests {
             }
             true
         }
+    }
+
+    #[test]
+    fn contexts_and_cells_come_in_one_form_only() {
+        let names = Names::known(vec![dot(1, 0).actor, dot(2, 0).actor]);
+        let context = |bytes: &[u8]| Unpacker::new(&names, bytes).context();
+        assert!(context(&[2, 0, 1, 0, 2, 1, 1, 0, 2]).is_ok());
+        assert!(context(&[2, 1, 1, 0, 2, 0, 1, 0, 2]).is_err(), "actors out of order");
+        assert!(context(&[2, 0, 1, 0, 2, 0, 1, 9, 2]).is_err(), "an actor twice");
+        assert!(context(&[1, 0, 0]).is_err(), "an actor without runs");
+        assert!(context(&[1, 0, 2, 0, 2, 0, 2]).is_err(), "one run in two parts");
+        let cell = |bytes: &[u8]| Unpacker::new(&names, bytes).cell();
+        let (first, second) = ([0, 2, 0, 1], [0, 2, 0, 1]); // member: actor, counter difference, clock difference, tag
+        assert!(cell(&[&[2 << 1][..], &first, &second].concat()).is_ok());
+        let backwards = [0, 1, 0, 1]; // zigzag: one less
+        assert!(cell(&[&[2 << 1][..], &[0, 8, 0, 1], &backwards].concat()).is_err(), "dots out of order");
+        assert!(cell(&[1 << 1, 0, 2, 0, 2, 0, 0, 0, 0]).is_err(), "a run that begins nowhere");
     }
 
     #[test]

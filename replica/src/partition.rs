@@ -36,6 +36,7 @@ use crate::record::{self, CellState, DotTable, KeyRecord, Meta};
 use crate::store::{BatchSeq, Store, StoreError, Txn};
 use stability::Stability;
 use stream::Inbound;
+pub(crate) use verify::NO_QUESTION;
 use verify::Sums;
 
 /// What another replica has said of itself.
@@ -194,6 +195,10 @@ impl Partition {
     pub(crate) fn set_picture(&mut self, picture: Picture) {
         let Picture { others, former, is_replica, roster } = picture;
         self.peers.retain(|node, _| roster.runs.contains_key(node));
+        for (node, peer) in &mut self.peers {
+            // What an earlier run had minted says nothing of this one.
+            peer.retired = peer.retired.filter(|_| roster.runs.get(node) == self.roster.runs.get(node));
+        }
         (self.others, self.former, self.is_replica, self.roster) = (others, former, is_replica, roster);
     }
 
@@ -322,6 +327,26 @@ impl Partition {
         let record = stored.map(|bytes| pack::unpack(&bytes, &self.names)).transpose()?;
         let (stored, record) = (record.is_some(), record.unwrap_or_default());
         Ok(OpenKey { key: key.to_vec(), was_present: record.is_present(), digest: record.digest, record, stored })
+    }
+
+    /// As [`open`](Self::open); a record that does not decode counts as lost, where others may have what it held.
+    pub(crate) fn open_lossy(&self, txn: &Txn<'_>, key: &[u8]) -> Result<OpenKey, StoreError> {
+        let stored = txn.get(&record::key_record(self.id, key))?;
+        match stored.map(|bytes| pack::unpack(&bytes, &self.names)) {
+            Some(Err(_)) if !self.is_alone() => Ok(OpenKey::damaged(key)),
+            _ => self.open(txn, key),
+        }
+    }
+
+    /// As [`load_cell`](Self::load_cell); a record that does not decode counts as lost, where others may have what it held.
+    pub(crate) fn load_lossy(&self, txn: &Txn<'_>, open: &OpenKey, id: CellId) -> Result<OpenCell, StoreError> {
+        if id.kind != CellKind::Value && !self.is_alone() {
+            let stored = txn.get(&record::cell(self.id, &open.key, &id))?;
+            if stored.is_some_and(|bytes| pack::unpack_cell(&bytes, &self.names).is_err()) {
+                return Ok(OpenCell { id, state: CellState::default(), stored: true, was_present: false, digest: 0 });
+            }
+        }
+        self.load_cell(txn, open, id)
     }
 
     pub(crate) fn close(&mut self, txn: &mut Txn<'_>, mut open: OpenKey) {

@@ -54,8 +54,9 @@ impl Quorum {
 
     pub(crate) fn need(self, majority: u8) -> Need {
         let nodes = self.nodes.unwrap_or(majority).max(1);
-        let owners = if self.kind == QuorumKind::Strict { nodes } else { 0 };
-        Need { nodes, owners: self.owners.unwrap_or(0).max(owners), on_disk: self.on_disk.unwrap_or(0) }
+        let strict = self.kind == QuorumKind::Strict;
+        let owners = if strict { nodes } else { 0 };
+        Need { strict, nodes, owners: self.owners.unwrap_or(0).max(owners), on_disk: self.on_disk.unwrap_or(0) }
     }
 }
 
@@ -65,11 +66,13 @@ pub(crate) struct Need {
     pub(crate) nodes: u8,
     pub(crate) owners: u8,
     pub(crate) on_disk: u8,
+    /// Do owners' disks alone count?
+    pub(crate) strict: bool,
 }
 
 impl Need {
     /// Any one node.
-    pub(crate) const ANYBODY: Need = Need { nodes: 1, owners: 0, on_disk: 0 };
+    pub(crate) const ANYBODY: Need = Need { nodes: 1, owners: 0, on_disk: 0, strict: false };
 
     pub(crate) fn greatest(self) -> u8 {
         self.nodes.max(self.owners).max(self.on_disk)

@@ -120,7 +120,7 @@ fn a_directory_stays_with_its_engine() {
         node.kill();
         let output = Process::try_serve(data.path(), &["--engine", other]).err().expect("refused");
         assert!(output.contains(&format!("start with --engine {made_by}")), "{output}");
-        let mut node = Process::serve(data.path(), &["--engine", made_by]);
+        let node = Process::serve(data.path(), &["--engine", made_by]);
         assert_eq!(node.client().run("GET k"), "v");
     }
 }

@@ -169,7 +169,7 @@ impl Core {
 
     /// What this node and the other replicas lack of each other.
     fn entropy(&self, partition: PartitionId) -> Vec<PeerEntropy> {
-        let slot = self.partitions.get(usize::from(partition.number())).and_then(Option::as_ref);
+        let slot = self.partitions.get(usize::from(partition.number())).and_then(Option::as_deref);
         let differs = |slot: &Partition| {
             let peers = slot.peers.iter().map(|(node, peer)| PeerEntropy {
                 node: *node,
@@ -179,7 +179,7 @@ impl Core {
             let replicas = self.view.iter().flat_map(|view| view.replicas(partition).all()).collect::<Vec<_>>();
             peers.filter(|peer| replicas.contains(&peer.node) || peer.missing_here > 0).collect()
         };
-        slot.map_or(Vec::new(), |slot| differs(slot))
+        slot.filter(|slot| self.is_replica(partition) || slot.holds_anything()).map_or(Vec::new(), differs)
     }
 
     /// Everybody who could take part: owners that answer, those that stand in for the others, and this node.
@@ -217,6 +217,10 @@ impl Core {
     /// A node has done its part of a request.
     fn took_part(&mut self, step: &mut Step<'_>, node: NodeId, ticket: Ticket, medium: Medium) {
         let Some(partition) = self.pending.get(&ticket).map(|pending| pending.partition) else { return };
+        // One that is being filled is told of every write, and counts neither as an owner nor for one.
+        if self.view.as_ref().is_some_and(|view| view.replicas(partition).filling.contains(&node)) {
+            return;
+        }
         let part = self.part_of(node, partition);
         if let Some(pending) = self.pending.get_mut(&ticket) {
             pending.receipt.note(Holder { node, part, medium });
@@ -227,7 +231,9 @@ impl Core {
     /// A node cannot do its part.
     pub(super) fn on_nothing(&mut self, step: &mut Step<'_>, from: NodeId, ticket: Ticket) {
         if let Some(pending) = self.pending.get_mut(&ticket) {
-            pending.barren.push(from);
+            if !pending.barren.contains(&from) {
+                pending.barren.push(from);
+            }
             self.settle_one(step, ticket);
         }
     }

@@ -88,6 +88,9 @@ impl Core {
         }
         let Some(view) = self.view.clone() else { return };
         let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
+        if slot.roster.gone.contains(&from) {
+            return;
+        }
         let behind = !slot.clock().covers(&clock);
         slot.hear(from, clock, note);
         let idle = slot.inbound().is_none() && !slot.is_asking_anybody();
@@ -166,6 +169,10 @@ impl Core {
         if !owner || !wanted {
             return;
         }
+        let dots: Context = missing.keys.iter().flat_map(|key| &key.events).map(|(dot, _)| *dot).collect();
+        if self.is_amnesia(step, partition, &dots) {
+            return;
+        }
         for (_, state) in missing.keys.iter().flat_map(|key| &key.cells) {
             self.follow(crdt::reading::latest(&state.live), step.now.wall_ms);
         }
@@ -216,6 +223,9 @@ impl Core {
         range: &StreamedRange,
     ) {
         let now_ms = step.now.mono_ms;
+        if self.is_amnesia(step, partition, &range.clock) {
+            return;
+        }
         for (_, state) in range.keys.iter().flat_map(|key| &key.cells) {
             self.follow(crdt::reading::latest(&state.live), step.now.wall_ms);
         }

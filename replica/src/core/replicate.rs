@@ -17,6 +17,11 @@ impl Core {
         medium: Medium,
         changes: &[Change],
     ) {
+        if !changes.iter().all(Change::is_sound) {
+            return step
+                .out
+                .push(Action::Alarm(format!("partition {partition}: node {from} sends events that cannot be")));
+        }
         // Nobody else mints under this node's name: who knows such a dot has met a copy of it, or its past.
         let dots: Context = changes.iter().map(|change| change.dot).collect();
         if self.is_amnesia(step, partition, &dots) {
@@ -35,7 +40,7 @@ impl Core {
             self.follow(entry.at, step.now.wall_ms);
         }
         let taken = self.quietly(step, partition, |p, txn| {
-            if standing_bytes > 0 {
+            if standing_bytes > 0 && changes.iter().any(|change| !p.clock().contains(&change.dot)) {
                 p.count_standing(standing_bytes);
             }
             p.incorporate(txn, changes)
@@ -69,8 +74,10 @@ impl Core {
             }
             let own = p.read_digest(txn, key, read)?;
             match own == digest {
-                _ if own == 0 && !counts => Ok(None),
+                true if own == 0 && !counts => Ok(None),
                 true => Ok(Some(None)),
+                // What was removed there is told, though it is no answer.
+                false if own == 0 && !counts && !p.holds_anything() => Ok(None),
                 false => Ok(p.view(txn, key, read)?.map(Some)),
             }
         });
@@ -125,7 +132,8 @@ pub(super) fn bytes_of(changes: &[Change]) -> u64 {
             Some(crdt::Content::Value { bytes, .. }) => bytes.len(),
             _ => 0,
         };
-        (64 + 2 * place + payload) as u64
+        let seen = change.seen.runs().count() + change.entry.as_ref().map_or(0, |entry| entry.content.seen().len());
+        (64 + 2 * place + payload + 32 * seen) as u64
     };
     changes.iter().map(size).sum()
 }

@@ -4,12 +4,14 @@
 //! Nothing is done about a difference before it was seen [`SUSPICIONS`] times under one clock that all owners have: read
 //! repair may be ahead of the clock for a while, and some event be under way.
 
+use std::collections::BTreeSet;
+
 use crate::core::{Action, Core, Step};
 use crate::hash_tree::{FANOUT, HashTree};
 use crate::id::{NodeId, PARTITIONS, PartitionId};
-use crate::message::{Compared, Comparison, KeyState, Message, Ticket};
+use crate::message::{Compared, Comparison, KeyState, Message};
 use crate::operation::ByteString;
-use crate::partition::Partition;
+use crate::partition::{NO_QUESTION, Partition};
 use crate::quorum::Medium;
 use crate::store::StoreError;
 
@@ -75,7 +77,7 @@ impl Core {
         let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
         match (view.coordinator(partition), slot.tree().map(HashTree::root)) {
             (Some(to), Some(root)) if to != self.me.node => {
-                let comparison = Comparison { clock: slot.clock().clone(), what: Compared::Root(root, Ticket(0)) };
+                let comparison = Comparison { clock: slot.clock().clone(), what: Compared::Root(root, NO_QUESTION) };
                 step.out.push(Action::Send(to, Message::Verify(partition, Box::new(comparison))));
             }
             _ => view.replicas(partition).serving.iter().for_each(|node| slot.is_in_doubt(*node)),
@@ -99,7 +101,7 @@ impl Core {
         }
     }
 
-    /// Is this node the first owner that answers, does nobody else hold anything, and do all owners have the same clock?
+    /// Is this node the first owner, does every node answer and nobody else hold anything, and do all owners have the same clock?
     fn may_verify(&self, partition: PartitionId) -> bool {
         let Some(view) = &self.view else { return false };
         let Some(slot) = self.partitions[usize::from(partition.number())].as_ref() else { return false };
@@ -107,7 +109,9 @@ impl Core {
         let has_clock = |node: &NodeId| {
             *node == self.me.node || slot.peers.get(node).is_some_and(|peer| peer.clock == *slot.clock())
         };
-        view.coordinator(partition) == Some(self.me.node)
+        // A node that is away may know of a removal that nobody else has heard of.
+        view.members.current().all(|(node, _)| view.alive.contains(node))
+            && view.coordinator(partition) == Some(self.me.node)
             && replicas.filling.is_empty()
             && replicas.former.is_empty()
             && replicas.serving.iter().all(has_clock)
@@ -137,13 +141,15 @@ impl Core {
             }
             Compared::Root(root, ticket) => slot.tree().map(|tree| match tree.root() == root {
                 true => Compared::Same(root, ticket),
-                false => Compared::Nodes(tree.nodes()),
+                false => Compared::Nodes(tree.nodes(), ticket),
             }),
             Compared::Same(root, ticket) => {
                 slot.is_verified(from, root, ticket);
                 None
             }
-            Compared::Nodes(sums) => slot.tree().map(|tree| {
+            // A difference is followed only when it has been there for a while.
+            Compared::Nodes(_, ticket) if slot.is_suspected(from, ticket) < SUSPICIONS => None,
+            Compared::Nodes(sums, _) => slot.tree().map(|tree| {
                 let own = tree.nodes();
                 let differing = (0..FANOUT).filter(|node| sums.get(*node) != own.get(*node)).take(AT_ONCE);
                 Compared::Leaves(differing.map(|node| (node as u16, tree.leaves_of(node).to_vec())).collect())
@@ -163,12 +169,8 @@ impl Core {
             }
             Compared::States(states) => return self.heal(step, from, partition, states),
         };
-        let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
-        // A difference is followed only when it has been there for a while.
-        if matches!(reply, Some(Compared::Leaves(_))) && slot.is_suspected(from) < SUSPICIONS {
-            return;
-        }
         if let Some(what) = reply {
+            let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
             let comparison = Comparison { clock: slot.clock().clone(), what };
             step.out.push(Action::Send(from, Message::Verify(partition, Box::new(comparison))));
         }
@@ -180,8 +182,13 @@ impl Core {
         step: &mut Step<'_>,
         from: NodeId,
         partition: PartitionId,
-        leaves: Vec<(u16, Vec<(ByteString, u64)>)>,
+        mut leaves: Vec<(u16, Vec<(ByteString, u64)>)>,
     ) {
+        let Some(slot) = self.partitions[usize::from(partition.number())].as_ref() else { return };
+        if !self.may_verify(partition) || slot.suspicions(from) < SUSPICIONS {
+            return;
+        }
+        leaves.truncate(AT_ONCE);
         let own = self.quietly(step, partition, |p, txn| {
             leaves.iter().map(|(leaf, _)| p.digests_of(txn, (*leaf).into())).collect::<Result<Vec<_>, StoreError>>()
         });
@@ -190,7 +197,8 @@ impl Core {
             wanted.extend(
                 theirs.iter().filter(|(key, digest)| own.get(&key.0) != Some(digest)).map(|(key, _)| key.clone()),
             );
-            absent.extend(own.into_keys().filter(|key| !theirs.iter().any(|(other, _)| other.0 == *key)));
+            let known: BTreeSet<&Vec<u8>> = theirs.iter().map(|(key, _)| &key.0).collect();
+            absent.extend(own.into_keys().filter(|key| !known.contains(key)));
         }
         wanted.truncate(AT_ONCE);
         if !wanted.is_empty() {

@@ -22,6 +22,10 @@ use crate::pack::{Names, Packer, Unpacker, damaged};
 use crate::place::{CellId, CellKind, Place};
 use crate::store::StoreError;
 
+/// How many keys, cells and events one answer has at most; honest ones, of some 256 KiB, have a hundredth of that - but for a key
+/// with very many events.
+const ANSWER_PARTS: usize = 1_048_576;
+
 /// Puts the actors in front of the body that names them.
 fn with_names(write: impl FnOnce(&mut Packer<'_>)) -> Vec<u8> {
     let mut names = Names::default();
@@ -52,7 +56,11 @@ fn read<T>(bytes: &[u8], body: impl FnOnce(&mut Unpacker<'_>) -> Result<T, Store
         let incarnation = u32::try_from(head.number()?).map_err(|_| damaged("an incarnation is too large"))?;
         actors.push(Actor { node: NodeId(uuid::Uuid::from_bytes(node)), incarnation: Incarnation(incarnation) });
     }
+    let count = actors.len();
     let names = Names::known(actors);
+    if names.is_ambiguous(count) {
+        return Err(damaged("an actor is introduced twice"));
+    }
     let mut unpacker = Unpacker::new(&names, head.rest);
     let value = body(&mut unpacker)?;
     unpacker.end().map(|()| value)
@@ -74,7 +82,11 @@ fn read_kind(unpacker: &mut Unpacker<'_>) -> Result<CellId, StoreError> {
         2 => CellKind::Field,
         _ => return Err(damaged("a cell is of no known kind")),
     };
-    Ok(CellId { kind, name: unpacker.bytes()? })
+    let name = unpacker.bytes()?;
+    if kind == CellKind::Value && !name.is_empty() {
+        return Err(damaged("a value has a name"));
+    }
+    Ok(CellId { kind, name })
 }
 
 /// Are the events just the live dots of the cells, one each?
@@ -204,8 +216,18 @@ fn read_cursor(unpacker: &mut Unpacker<'_>) -> Result<Option<Cursor>, StoreError
 }
 
 fn keys(unpacker: &mut Unpacker<'_>) -> Result<Vec<KeyState>, StoreError> {
-    let count = unpacker.count()?;
-    (0..count).map(|_| read_key(unpacker)).collect()
+    let (count, mut cells) = (unpacker.count()?, 0);
+    let mut keys = Vec::new();
+    for _ in 0..count {
+        let key = read_key(unpacker)?;
+        // In memory a cell or a key takes much more than in the message.
+        cells += 1 + key.cells.len() + key.events.len();
+        if cells > ANSWER_PARTS {
+            return Err(damaged("an answer has too many keys, cells or events"));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
 }
 
 impl Serialize for MissingKeys {

@@ -44,8 +44,8 @@ impl Partition {
             }
             match &change.place {
                 Place::Cell(key, id) => {
-                    let mut open = self.open(txn, key)?;
-                    let mut cell = self.load_cell(txn, &open, id.clone())?;
+                    let mut open = self.open_lossy(txn, key)?;
+                    let mut cell = self.load_lossy(txn, &open, id.clone())?;
                     let before = cell.state.live.clone();
                     self.apply_to_cell(txn, &mut open, &mut cell, change);
                     // Plain replication (everything here was seen by the author) is no merge.

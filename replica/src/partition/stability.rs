@@ -82,7 +82,9 @@ impl Partition {
             Some(word) => self.is_stable(actor, word),
             None => false,
         };
-        self.roster.runs.keys().all(has_all)
+        // What a replica has told since counts as well: it may have got it from one that had dropped it before it was asked.
+        let told = self.others.iter().filter_map(|node| self.peers.get(node));
+        self.roster.runs.keys().all(has_all) && told.into_iter().all(|peer| self.is_stable(actor, &peer.clock))
     }
 
     /// A node takes nothing directly from the actor any more, and has this of it.

@@ -19,8 +19,11 @@ use crate::operation::ByteString;
 use crate::pack::key as pack;
 use crate::partition::{Joined, OpenKey, Partition};
 use crate::place::{CellId, CellKind, Place};
-use crate::record::{self, KeyHash, KeyRecord};
+use crate::record::{self, CellState, KeyHash, KeyRecord};
 use crate::store::{StoreError, Txn};
+
+/// The number of no question.
+pub(crate) const NO_QUESTION: Ticket = Ticket(0);
 
 /// The sums of a partition, and what has been verified by them.
 #[derive(Debug, Default)]
@@ -166,14 +169,13 @@ impl Partition {
         found: &mut Scrubbed,
     ) -> Result<(u64, bool), StoreError> {
         let name = || String::from_utf8_lossy(key).into_owned();
-        let mut open = match self.open(txn, key) {
-            Ok(open) => open,
-            Err(why) if self.is_alone() => return Err(why),
-            Err(why) => {
-                found.damage.push(format!("the record of key {:?} is lost here ({why})", name()));
-                OpenKey::damaged(key)
-            }
-        };
+        // What does not decode stays as it is until it is written anew: as long as it cannot be read, nobody takes it for removed.
+        let stored = txn.get(path)?.map(|bytes| pack::unpack(&bytes, &self.names));
+        if let Some(Err(why)) = stored {
+            found.damage.push(format!("the record of key {:?} is lost here ({why})", name()));
+            return Ok((0, false));
+        }
+        let mut open = self.open(txn, key)?;
         let mut actual =
             KeyRecord { digest: digest::of_cell(&CellId::value(), &open.record.value.live), ..KeyRecord::default() };
         found.bytes += path.len() + pack::size_of(&open.record.value) + 16;
@@ -187,16 +189,13 @@ impl Partition {
                     (*count, actual.cells) = (*count + present, actual.cells + 1);
                     actual.digest ^= digest::of_cell(&id, &cell.live);
                 }
-                Err(why) => broken.push((path.to_vec(), why)),
+                Err(why) => broken.push(why),
             }
             ControlFlow::Continue(())
         })?;
-        for (path, why) in broken {
-            if self.is_alone() {
-                return Err(why);
-            }
+        actual.cells += broken.len() as u64;
+        for why in broken {
             found.damage.push(format!("a cell of key {:?} is lost here ({why})", name()));
-            txn.remove(path);
         }
         let KeyRecord { members, fields, cells, digest, .. } = actual;
         let is_present = members + fields > 0 || reading::is_present(&open.record.value.live);
@@ -241,8 +240,12 @@ impl Partition {
         self.sums.asked.remove(&with);
     }
 
-    /// Another replica has other sums; says how often that was so, in a row, under this clock.
-    pub(crate) fn is_suspected(&mut self, with: NodeId) -> u32 {
+    /// Another replica has other sums; says how often that was so, in a row, under this clock. Each question counts once.
+    pub(crate) fn is_suspected(&mut self, with: NodeId, ticket: Ticket) -> u32 {
+        match self.sums.asked.get_mut(&with) {
+            Some((_, asked)) if *asked == ticket && ticket != NO_QUESTION => *asked = NO_QUESTION,
+            _ => return 0,
+        }
         let (clock, times) = self.sums.suspected.entry(with).or_default();
         if *clock != self.meta.clock {
             (*clock, *times) = (self.meta.clock.clone(), 0);
@@ -268,10 +271,11 @@ impl Partition {
             if leaf + 1 < LEAVES && record::hash_in(path).0 >= end {
                 return ControlFlow::Break(());
             }
-            match record::key_in(path).and_then(|key| Ok((key.to_vec(), pack::unpack(bytes, &self.names)?.digest))) {
-                Ok((key, digest)) if digest != 0 => drop(digests.insert(key, digest)),
-                Ok(_) => {}
-                Err(error) => damaged = Some(error),
+            // One that does not decode is as good as absent: the other replica's is put in its place.
+            match (record::key_in(path), pack::unpack(bytes, &self.names)) {
+                (Ok(key), Ok(record)) if record.digest != 0 => drop(digests.insert(key.to_vec(), record.digest)),
+                (Ok(_), _) => {}
+                (Err(error), _) => damaged = Some(error),
             }
             ControlFlow::Continue(())
         })?;
@@ -280,8 +284,8 @@ impl Partition {
 
     /// Everything of a key, for a replica with the same clock.
     pub(crate) fn whole_key(&self, txn: &Txn<'_>, key: &[u8]) -> Result<KeyState, StoreError> {
-        let open = self.open(txn, key)?;
-        let load = |id: CellId| Ok((id.clone(), self.load_cell(txn, &open, id)?.state));
+        let open = self.open_lossy(txn, key)?;
+        let load = |id: CellId| Ok((id.clone(), self.load_lossy(txn, &open, id)?.state));
         let cells = self.cell_ids(txn, &open)?.into_iter().map(load).collect::<Result<_, StoreError>>()?;
         let mut residual = open.record.residual.clone();
         residual.union(&self.meta.residual);
@@ -294,11 +298,12 @@ impl Partition {
         let (key, mut changes) = (theirs.key.0.clone(), Vec::new());
         // What they have seen; nothing of what is written here now.
         let clock = self.meta.clock.clone();
-        let mut open = self.open(txn, &key)?;
+        let mut open = self.open_lossy(txn, &key)?;
+        let theirs_by_id: BTreeMap<&CellId, &CellState> = theirs.cells.iter().map(|(id, state)| (id, state)).collect();
         let mut ids: BTreeSet<CellId> = self.cell_ids(txn, &open)?.into_iter().collect();
         ids.extend(theirs.cells.iter().map(|(id, _)| id.clone()));
         for id in ids {
-            for (dot, entry) in self.torn(txn, &open, &id, theirs)? {
+            for (dot, entry) in self.torn(txn, &open, &id, (theirs, &theirs_by_id))? {
                 changes.extend(self.rewrite(txn, &mut open, &id, dot, entry)?);
             }
         }
@@ -313,11 +318,11 @@ impl Partition {
         txn: &Txn<'_>,
         open: &OpenKey,
         id: &CellId,
-        theirs: &KeyState,
+        (theirs, by_id): (&KeyState, &BTreeMap<&CellId, &CellState>),
     ) -> Result<Vec<(Dot, Entry)>, StoreError> {
-        let own = self.load_cell(txn, open, id.clone())?;
-        let nothing = record::CellState::default();
-        let their = theirs.cells.iter().find(|(cell, _)| cell == id).map_or(&nothing, |(_, state)| state);
+        let own = self.load_lossy(txn, open, id.clone())?;
+        let nothing = CellState::default();
+        let their = by_id.get(id).copied().unwrap_or(&nothing);
         let seen_there = [&self.meta.clock, &theirs.residual, &their.residual];
         let lost_here =
             their.live.iter().filter(|(dot, _)| own.state.live.get(dot).is_none() && self.has_seen(open, &own, dot));
@@ -343,7 +348,7 @@ impl Partition {
         let Content::Tally(tally) = &entry.content else {
             return Ok(vec![self.put_back(txn, open, id, entry, seen)?]);
         };
-        let cell = self.load_cell(txn, open, id.clone())?;
+        let cell = self.load_lossy(txn, open, id.clone())?;
         let marks = cell.state.live.iter().flat_map(|(_, entry)| entry.content.seen());
         let run = Tallies::new([(&old, tally)], marks);
         let reset = Entry { at, content: Content::Reset { seen: run.reset() } };
@@ -364,7 +369,7 @@ impl Partition {
         entry: Entry,
         seen: Context,
     ) -> Result<Change, StoreError> {
-        let mut cell = self.load_cell(txn, open, id.clone())?;
+        let mut cell = self.load_lossy(txn, open, id.clone())?;
         let place = Place::Cell(open.key.clone(), id.clone());
         let change = Change { place, dot: self.mint(), entry: Some(entry), seen };
         self.apply_to_cell(txn, open, &mut cell, &change);

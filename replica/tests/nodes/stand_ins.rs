@@ -82,6 +82,23 @@ fn what_one_that_stands_in_has_not_never_counts_as_an_answer() {
     assert_eq!(found.receipt.nodes(Part::Owner).count(), 1);
 }
 
+/// A removal that only those who stand in have heard of is no answer, but what it removed is not shown either.
+#[test]
+fn what_one_that_stands_in_has_removed_is_not_shown() {
+    let mut nodes = five();
+    nodes.up(&[0, 1, 3, 4]);
+    nodes.ask(0, request("cart", Operation::Write(Write::Set(b"milk".to_vec()))));
+    let stood_in = if shown(&nodes, 3, "cart").is_some() { 3 } else { 4 };
+    nodes.up(&[stood_in]);
+    let answers = nodes.ask(stood_in, request("cart", Operation::Write(Write::RemoveKey)));
+    assert!(matches!(answer(&answers), Answer::Written(written) if written.changed == 1), "{answers:?}");
+    nodes.up(&[0, stood_in]);
+    let answers = nodes.ask(0, request("cart", read_value()));
+    let Answer::Found(found) = answer(&answers) else { panic!("{answers:?}") };
+    let live = found.cell(&CellId::value()).map_or(0, |state| state.live.len());
+    assert_eq!((live, found.receipt.holders.len()), (0, 1), "{found:?}");
+}
+
 #[test]
 fn strict_and_owner_quorums_do_not_count_those_that_stand_in() {
     let mut nodes = five();

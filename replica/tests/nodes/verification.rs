@@ -2,7 +2,7 @@
 
 use super::support::{Nodes, partition, request};
 use crdt::reading;
-use replica::{ByteString, CellId, CellKind, Event, Operation, Settings, Write};
+use replica::{ByteString, CellId, CellKind, Event, Operation, Read, Settings, Write};
 
 fn three() -> Nodes {
     let settings = Settings { verify_every_ms: 500, ..Settings::default() };
@@ -91,6 +91,29 @@ fn a_record_that_does_not_decode_is_given_up_and_filled_from_the_others() {
     assert_eq!(shown(&nodes, 1, "cart").as_deref(), Some("milk"));
     let alarms = nodes.alarms();
     assert!(alarms.iter().any(|alarm| alarm.contains("the record of key \"cart\" is lost here")), "{alarms:?}");
+}
+
+/// The scrub used to put an empty record in the place of one that did not decode: under a clock that knew the value, and the next
+/// read took it for removed, everywhere.
+#[test]
+fn reads_before_a_damaged_record_is_healed_do_not_spread_the_damage() {
+    for at in 0..3 {
+        let mut nodes = three();
+        assert_eq!(nodes.tamper(at, b'K', b"cart", Some(&[3, 0xff, 0xff])), 1);
+        assert_eq!(nodes.tamper(at, b'C', b"tags", Some(&[3, 0xff, 0xff])), 2);
+        nodes.handle_quietly(at, Event::Scrub);
+        nodes.pass_time(2);
+        for asked in 0..3 {
+            nodes.ask(asked, request("cart", Operation::Read(Read::Cells(vec![CellId::value()]))));
+            nodes.ask(asked, request("tags", Operation::Read(Read::All)));
+        }
+        nodes.pass_time(300);
+        assert_equal(&nodes);
+        assert_eq!(shown(&nodes, at, "cart").as_deref(), Some("milk"), "damaged at {at}: {:?}", nodes.alarms());
+        let tags =
+            nodes.contents(at).cells.into_iter().filter(|((key, _), cell)| key == b"tags" && !cell.live.is_empty());
+        assert_eq!(tags.count(), 2, "damaged at {at}: {:?}", nodes.alarms());
+    }
 }
 
 /// Replicas that agree say so once, and then nothing any more.

@@ -253,9 +253,9 @@ fn entropy(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
             let Answer::Entropy(peers) = answer else { continue };
             for peer in peers {
                 let (there, here, partitions) = sums.entry(peer.node).or_default();
-                *there += peer.missing_there;
-                *here += peer.missing_here;
-                *partitions += u64::from(peer.missing_there + peer.missing_here > 0);
+                *there = there.saturating_add(peer.missing_there);
+                *here = here.saturating_add(peer.missing_here);
+                *partitions += u64::from(peer.missing_there > 0 || peer.missing_here > 0);
             }
         }
         let view = node.view();

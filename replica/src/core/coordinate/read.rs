@@ -65,12 +65,12 @@ impl Core {
     }
 
     fn is_enough_alone(&self, task: Task, own: Holder) -> bool {
-        let Task { need: Need { nodes, owners, .. }, partition, .. } = task;
+        let Task { need: Need { nodes, owners, strict, .. }, partition, .. } = task;
         let receipt = Receipt { holders: vec![own] };
         nodes == 1
             && owners <= 1
             && self.view.as_ref().is_some_and(|view| {
-                let need = Need { nodes, owners, on_disk: 0 };
+                let need = Need { nodes, owners, strict, on_disk: 0 };
                 view.replicas(partition).verdict(need, &receipt, &self.candidates(partition)) == Verdict::Reached
             })
     }

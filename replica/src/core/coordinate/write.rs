@@ -36,8 +36,10 @@ impl Core {
         let until = self.held_until(medium, seq);
         let others = self.told(task);
         if changes.is_empty() || (need.greatest() == 1 && others.is_empty()) {
-            let part = self.part_of(self.me.node, partition);
-            written.receipt = Receipt { holders: vec![Holder { node: self.me.node, part, medium }] };
+            if !changes.is_empty() {
+                let part = self.part_of(self.me.node, partition);
+                written.receipt = Receipt { holders: vec![Holder { node: self.me.node, part, medium }] };
+            }
             return self.release(step, until, origin.answer(Answer::Written(written)));
         }
         let ticket = self.ticket();
