@@ -90,13 +90,6 @@ const MUTANTS: &[Mutant] = &[
         world: &[],
     },
     Mutant {
-        name: "a stream forgets what its source had removed",
-        file: "replica/src/partition/stream.rs",
-        guard: "        self.take_noted(txn, &range.noted)?;\n",
-        instead: "",
-        world: JOIN,
-    },
-    Mutant {
         name: "a late answer counts after its partition was dropped",
         file: "replica/src/core/entropy.rs",
         guard: "slot.is_asking(from) && slot.clock().covers(&missing.asked_with)",
