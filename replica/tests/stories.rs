@@ -297,3 +297,24 @@ fn an_owner_that_comes_back_counts_only_when_it_has_been_filled_again() {
     returning.handle(Event::View(view(node(n), &[1, 3], &with)));
     assert_eq!(view(node(n), &[1, 3], &with).replicas(partition()).filling, [node(n)]);
 }
+
+/// A node that is being filled says that it holds everything only when it has what the owners that answer have.
+#[test]
+fn an_owner_being_filled_does_not_count_before_it_has_caught_up() {
+    let (filled, all) = ([1, 2], [1, 2, 3]);
+    let mut filling = Replica::new(3, &filled, &all, 1 << 20);
+    let note = ClockNote { ask: false, counts_you: true, retired: None };
+    let clock: Context = [dot(1, 1)].into_iter().collect();
+    let mut says = |event| {
+        let (now, mut out) = (Now { mono_ms: 0, wall_ms: 1 }, Vec::new());
+        filling.core.handle(now, event, &filling.store, &mut out);
+        out.contains(&Action::Filled(partition()))
+    };
+    for n in filled {
+        assert!(!says(Event::Peer(node(n), Message::Clock(partition(), note, clock.clone()))));
+    }
+    assert!((0..20).all(|_| !says(Event::Tick)));
+    let delta = Message::Delta(Ticket(1), partition(), Medium::Memory, vec![set("k", dot(1, 1), &[])]);
+    says(Event::Peer(node(1), delta));
+    assert!(says(Event::Flushed(replica::BatchSeq(1))) || (0..20).any(|_| says(Event::Tick)));
+}

@@ -35,11 +35,11 @@ pub(crate) struct Stability {
     closing: BTreeMap<Actor, BTreeMap<NodeId, Context>>,
 }
 
-/// What has to be known before a run of increments is over.
-enum Awaited {
-    /// A word of its author.
+/// Whose word is wanted before a run of increments counts as over.
+enum WantedWord {
+    /// That of its author.
     Author(NodeId),
-    /// A word of every node on an author that has started again.
+    /// That of every node on an author that has started again.
     Closing(Actor),
 }
 
@@ -54,19 +54,19 @@ impl Partition {
     }
 
     /// What has to be known before the run can count as over by this reset.
-    fn may_go_on(&self, reset: &Dot, mark: &Seen) -> Option<Awaited> {
+    fn may_go_on(&self, reset: &Dot, mark: &Seen) -> Option<WantedWord> {
         let (author, first) = (mark.run.actor, mark.run.counter);
         if author == self.me || self.is_alone() {
             return None;
         }
         if self.roster.has_fenced(&author) {
-            return (!self.is_closed(&author)).then_some(Awaited::Closing(author));
+            return (!self.is_closed(&author)).then_some(WantedWord::Closing(author));
         }
         let says_so = self.peers.get(&author.node).is_some_and(|peer| {
             let knows = peer.clock.contains(reset) && self.is_stable(&author, &peer.clock);
             knows || peer.retired.is_some_and(|minted| minted >= first)
         });
-        (!says_so).then_some(Awaited::Author(author.node))
+        (!says_so).then_some(WantedWord::Author(author.node))
     }
 
     /// Is everything of the actor in this context stable?
@@ -83,8 +83,8 @@ impl Partition {
             None => false,
         };
         // What a replica has told since counts as well: it may have got it from one that had dropped it before it was asked.
-        let told = self.others.iter().filter_map(|node| self.peers.get(node));
-        self.roster.runs.keys().all(has_all) && told.into_iter().all(|peer| self.is_stable(actor, &peer.clock))
+        let mut told = self.others.iter().filter_map(|node| self.peers.get(node));
+        self.roster.runs.keys().all(has_all) && told.all(|peer| self.is_stable(actor, &peer.clock))
     }
 
     /// A node takes nothing directly from the actor any more, and has this of it.
@@ -249,8 +249,8 @@ impl Partition {
             for awaited in seen.iter().filter_map(|mark| self.may_go_on(&dot, mark)).collect::<Vec<_>>() {
                 needed = true;
                 match awaited {
-                    Awaited::Author(node) => drop(self.stability.asked_of.insert(node)),
-                    Awaited::Closing(actor) => drop(closing.insert(actor)),
+                    WantedWord::Author(node) => drop(self.stability.asked_of.insert(node)),
+                    WantedWord::Closing(actor) => drop(closing.insert(actor)),
                 }
             }
             if !needed {

@@ -194,6 +194,7 @@ impl Partition {
             ControlFlow::Continue(())
         })?;
         actual.cells += broken.len() as u64;
+        let decodes = broken.is_empty();
         for why in broken {
             found.damage.push(format!("a cell of key {:?} is lost here ({why})", name()));
         }
@@ -201,8 +202,8 @@ impl Partition {
         let is_present = members + fields > 0 || reading::is_present(&open.record.value.live);
         let is_right = (open.record.members, open.record.fields, open.record.cells, open.record.digest)
             == (members, fields, cells, digest);
-        if !is_right || !found.damage.is_empty() {
-            if !is_right && found.damage.is_empty() {
+        if !is_right {
+            if decodes {
                 found.damage.push(format!("cells of key {:?} are not what its record says", name()));
             }
             let record = &mut open.record;

@@ -224,6 +224,46 @@ fn an_increment_that_only_a_stand_in_has_brings_back_no_more_than_itself() {
     }
 }
 
+/// What a stand-in had minted is forgotten with the partition when it retires; the numbers are not, or one dot would name
+/// two writes.
+#[test]
+fn one_that_stands_in_again_goes_on_counting_its_dots() {
+    let mut nodes = five();
+    let mut minted = Vec::new();
+    for key in ["first", "second"] {
+        nodes.up(&[3]);
+        let answers = nodes.ask(3, request(key, Operation::Write(Write::Set(key.as_bytes().to_vec()))));
+        let Answer::Written(written) = answer(&answers) else { panic!("{answers:?}") };
+        minted.extend(written.own.context.dots());
+        nodes.up(&ALL);
+        nodes.pass_time(40);
+        assert_eq!(nodes.contents(3), replica::Contents::default(), "it has retired");
+    }
+    assert_eq!(minted.len(), 2);
+    assert_ne!(minted[0], minted[1]);
+    for key in ["first", "second"] {
+        assert_eq!(shown(&nodes, 2, key).as_deref(), Some(key));
+    }
+}
+
+/// Others forget and retire by the clock a node tells: it must not tell what a crash could take back.
+#[test]
+fn a_clock_is_told_only_when_what_it_counts_is_on_disk() {
+    let mut nodes = Nodes::new(3, Settings { durability: replica::Durability::Applied, ..Settings::default() });
+    nodes.hold_flushes();
+    let answers = nodes.ask(0, request("k", Operation::Write(Write::Set(b"v".to_vec()))));
+    let Answer::Written(written) = answer(&answers) else { panic!("{answers:?}") };
+    let own = written.own.context.clone();
+    let tells = |sent: &[(replica::NodeId, Message)]| {
+        sent.iter().any(|(_, message)| matches!(message, Message::Clock(_, _, clock) if clock.covers(&own)))
+    };
+    for _ in 0..30 {
+        assert!(!tells(&nodes.handle(0, Event::Tick)), "told before it was on disk");
+    }
+    let upto = nodes.written(0);
+    assert!(tells(&nodes.handle(0, Event::Flushed(upto))), "and told once it is");
+}
+
 #[test]
 fn one_that_does_not_stand_in_refuses_to_coordinate() {
     let mut nodes = five();

@@ -109,6 +109,11 @@ impl Nodes {
         std::mem::take(&mut self.answers)
     }
 
+    /// The last batch a node has written.
+    pub(crate) fn written(&self, at: usize) -> BatchSeq {
+        self.nodes[at].written
+    }
+
     /// What comes of a client's request, once nobody has anything to say any more.
     pub(crate) fn ask(&mut self, at: usize, request: Request) -> Vec<(RequestId, Answer)> {
         self.answers.clear();
