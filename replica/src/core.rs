@@ -16,6 +16,7 @@ use crate::message::{Message, Ticket};
 use crate::operation::{Answer, Failure, Request};
 use crate::partition::{Joined, MergeNote, Partition, Picture, Roster};
 use crate::place::CellId;
+use crate::procedure::{NoProcedures, Procedures};
 use crate::quorum::Medium;
 use crate::record::CellState;
 use crate::store::{Batch, BatchSeq, Edits, Store, StoreError, Txn};
@@ -86,6 +87,7 @@ impl Default for Settings {
 
 /// What happens to a core.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "moved once; a box would cost each message an allocation")]
 pub enum Event {
     /// A client asks.
     Client(RequestId, Request),
@@ -182,6 +184,7 @@ pub struct Core {
     /// Partitions that it owns again after it did not, and has not said yet that it has to be filled.
     returning: BTreeSet<PartitionId>,
     scrubbing: Scrubbing,
+    procedures: Arc<dyn Procedures>,
 }
 
 impl Core {
@@ -218,7 +221,14 @@ impl Core {
             returning: BTreeSet::new(),
             scrubbing: Scrubbing::default(),
             amnesia: false,
+            procedures: Arc::new(NoProcedures),
         })
+    }
+
+    /// The same, with the application's own commands.
+    #[must_use]
+    pub fn with_procedures(self, procedures: Arc<dyn Procedures>) -> Self {
+        Self { procedures, ..self }
     }
 
     /// Changes what the shell decides, from the next event on.

@@ -48,6 +48,8 @@ mod pack;
 mod partition;
 mod place;
 mod placement;
+mod position;
+mod procedure;
 mod quorum;
 mod record;
 mod store;
@@ -69,9 +71,11 @@ pub use message::{
 pub use operation::{
     Answer, ByteString, Failure, Found, Observed, Operation, OwnerReport, PeerEntropy, Read, Request, Write, Written,
 };
-pub use partition::MergeNote;
-pub use place::{CellId, CellKind, Place};
+pub use partition::{Keys, MergeNote, Start, VisitCell};
+pub use place::{CellId, CellKind, Counts, Place};
 pub use placement::{MAX_CAPACITY, MAX_ZONE_BYTES, Move, Owners, Plan, Role, plan};
+pub use position::Position;
+pub use procedure::{NoProcedures, Procedures};
 pub use quorum::{Holder, Medium, Part, Quorum, QuorumKind, Receipt};
-pub use record::{CellState, KeyHash};
-pub use store::{Batch, BatchSeq, MemoryStore, Store, StoreError, Visit};
+pub use record::{CellState, KeyHash, NEVER};
+pub use store::{Batch, BatchSeq, MemoryStore, Store, StoreError, Visit, merge_scan, prefix_end};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Actor, Context, Dot, Entry, PartitionId};
 use crate::operation::{Answer, ByteString, OwnerReport, Read, Request};
-use crate::place::{CellId, CellKind, Place};
+use crate::place::{CellId, Place};
 use crate::quorum::Medium;
 use crate::record::CellState;
 
@@ -29,8 +29,7 @@ pub struct Change {
 impl Change {
     /// Could an honest node have made it? Runs of increments begin at a dot of their author, and a value's cell has no name.
     pub(crate) fn is_sound(&self) -> bool {
-        let names_value =
-            matches!(&self.place, Place::Cell(_, id) if id.kind == CellKind::Value && !id.name.is_empty());
+        let names_value = matches!(&self.place, Place::Cell(_, id) if id.kind.is_single() && !id.name.is_empty());
         let tally_is_sound = match self.entry.as_ref().map(|entry| &entry.content) {
             Some(Content::Tally(tally)) => (1..=self.dot.counter).contains(&tally.run),
             _ => true,

@@ -3,10 +3,11 @@
 //! Operations speak of cells; which command of which protocol they serve is the shell's business. They travel
 //! between nodes when a node that does not own the partition forwards them.
 
+use crdt::reading;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Context, Dot, NodeId, PartitionId, Seen};
-use crate::place::{CellId, CellKind};
+use crate::place::{CellId, CellKind, Counts};
 use crate::quorum::{Part, Quorum, Receipt};
 use crate::record::{CellState, KeyHash};
 use crate::store::StoreError;
@@ -84,6 +85,9 @@ pub enum Write {
     RemoveKey,
     /// Removes what the coordinator sees in the partition.
     Clear,
+    /// Carries out a command of the application's own where the partition is coordinated; for
+    /// [`Procedures`](crate::Procedures) to understand.
+    Call(ByteString),
 }
 
 /// Bytes that travel as bytes.
@@ -106,11 +110,66 @@ pub enum Read {
     All,
     /// Only what stands once per key.
     Summary,
+    /// The present cells of one kind at these places of their order, both included; negative ones count from the end.
+    Slice {
+        /// The kind.
+        kind: CellKind,
+        /// The first place.
+        from: i64,
+        /// The last place.
+        to: i64,
+    },
+    /// Present cells of one kind behind a name, in their order.
+    After {
+        /// The kind.
+        kind: CellKind,
+        /// Behind which name; from the first on if not given.
+        name: Option<ByteString>,
+        /// How many, at most.
+        count: u32,
+    },
+}
+
+impl Read {
+    /// Of all that a key has, keeps what was asked for. (Other owners are asked for all of a key of which they have something
+    /// else, whatever part of it is read.)
+    pub(crate) fn pick(&self, mut found: Found) -> Found {
+        let (kind, places) = match self {
+            Read::All | Read::Cells(_) => return found,
+            Read::Summary => {
+                found.cells.clear();
+                return found;
+            }
+            Read::Slice { kind, from, to } => {
+                let count = found.counts.of(*kind);
+                (*kind, places(count, *from, *to))
+            }
+            Read::After { kind, name, count } => {
+                let behind = |id: &CellId| name.as_ref().is_none_or(|name| id.name > name.0);
+                found.cells.retain(|(id, _)| id.kind != *kind || behind(id));
+                (*kind, 0..u64::from(*count))
+            }
+        };
+        let mut at = 0;
+        found.cells.retain(|(id, cell)| {
+            let is_one = id.kind == kind && reading::is_present(&cell.live);
+            at += u64::from(is_one);
+            is_one && places.contains(&(at - 1))
+        });
+        found
+    }
+}
+
+/// The places from one to another, both included, as far as there are any.
+pub(crate) fn places(count: u64, from: i64, to: i64) -> std::ops::Range<u64> {
+    let place = |at: i64| if at < 0 { count.checked_sub(at.unsigned_abs()) } else { Some(at.unsigned_abs()) };
+    let from = place(from).unwrap_or(0);
+    let to = place(to).map_or(0, |to| to.saturating_add(1).min(count));
+    from..to.max(from)
 }
 
 /// What comes back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "answers are moved, not kept; a box would cost each write an allocation")]
 pub enum Answer {
     /// To a write.
     Written(Written),
@@ -140,6 +199,8 @@ pub struct Written {
     pub own: Observed,
     /// How many siblings the written cell has now.
     pub siblings: u64,
+    /// What the application said, after [`Write::Call`].
+    pub said: ByteString,
     /// Who holds it.
     pub receipt: Receipt,
 }
@@ -151,11 +212,11 @@ pub struct Found {
     pub kind: Option<CellKind>,
     /// How many kinds of cells it has; more than one is a conflict of types.
     pub kinds_present: u8,
-    /// How many members and fields are present.
-    pub members: u64,
-    /// How many fields are present.
-    pub fields: u64,
-    /// The cells that were asked for and have anything.
+    /// How many cells of each kind are present.
+    pub counts: Counts,
+    /// When the key ends, in milliseconds since 1970.
+    pub deadline_ms: Option<u64>,
+    /// The cells that were asked for and have anything; the deadline's among them.
     pub cells: Vec<(CellId, CellState)>,
     /// Who was asked and had an answer.
     pub receipt: Receipt,
@@ -166,6 +227,21 @@ impl Found {
     #[must_use]
     pub fn cell(&self, id: &CellId) -> Option<&CellState> {
         self.cells.iter().find(|(cell, _)| cell == id).map(|(_, state)| state)
+    }
+
+    /// The present cells of a kind, in the order of their names.
+    pub fn of(&self, kind: CellKind) -> impl Iterator<Item = (&[u8], &CellState)> {
+        let of_kind = self.cells.iter().filter(move |(id, state)| id.kind == kind && reading::is_present(&state.live));
+        of_kind.map(|(id, state)| (id.name.as_slice(), state))
+    }
+
+    /// What has ended is not shown, though it may be there until a coordinator removes it.
+    #[must_use]
+    pub(crate) fn at(self, now_ms: u64) -> Self {
+        match self.deadline_ms {
+            Some(deadline_ms) if deadline_ms <= now_ms => Self { receipt: self.receipt, ..Self::default() },
+            _ => self,
+        }
     }
 }
 
@@ -236,6 +312,10 @@ pub enum Failure {
         /// How large they may be.
         limit_bytes: u64,
     },
+    /// The write is about more than one key and cannot be part of another.
+    NotOfOneKey,
+    /// The application did not understand what it was called with.
+    NotUnderstood,
     /// The node's store failed.
     Store(StoreError),
 }

@@ -12,6 +12,7 @@
 
 mod incorporate;
 mod inspect;
+mod keys;
 mod stability;
 mod stream;
 mod sync;
@@ -21,7 +22,9 @@ mod write;
 pub(crate) use incorporate::Joined;
 pub use incorporate::MergeNote;
 pub(crate) use inspect::KeyView;
+pub use keys::{Keys, Start, VisitCell};
 pub(crate) use sync::Backlog;
+pub(crate) use write::Order;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -108,6 +111,8 @@ pub(crate) struct Partition {
     debris: bool,
     /// May there be residuals that the clock has caught up with?
     strip_due: bool,
+    /// No key ends before this.
+    next_ending_ms: Option<u64>,
     /// The last batch that changed anything here: what reads depend on.
     pub(crate) last_batch: BatchSeq,
     dirty: bool,
@@ -140,6 +145,8 @@ pub(crate) struct OpenCell {
     stored: bool,
     was_present: bool,
     digest: u64,
+    /// When it ended the key, if it is a deadline.
+    deadline_ms: Option<u64>,
 }
 
 impl Partition {
@@ -162,6 +169,7 @@ impl Partition {
             is_replica: true,
             roster: Arc::default(),
             strip_due: true,
+            next_ending_ms: Some(0),
             debris: true,
             last_batch: BatchSeq::default(),
             dirty: false,
@@ -343,7 +351,8 @@ impl Partition {
         if id.kind != CellKind::Value && !self.is_alone() {
             let stored = txn.get(&record::cell(self.id, &open.key, &id))?;
             if stored.is_some_and(|bytes| pack::unpack_cell(&bytes, &self.names).is_err()) {
-                return Ok(OpenCell { id, state: CellState::default(), stored: true, was_present: false, digest: 0 });
+                let (state, deadline_ms) = (CellState::default(), None);
+                return Ok(OpenCell { id, state, stored: true, was_present: false, digest: 0, deadline_ms });
             }
         }
         self.load_cell(txn, open, id)
@@ -373,13 +382,16 @@ impl Partition {
     pub(crate) fn load_cell(&self, txn: &Txn<'_>, open: &OpenKey, id: CellId) -> Result<OpenCell, StoreError> {
         let (state, stored) = if id.kind == CellKind::Value {
             (open.record.value.clone(), true)
+        } else if id.kind == CellKind::Deadline && !open.record.has_deadline {
+            (CellState::default(), false)
         } else {
             let bytes = txn.get(&record::cell(self.id, &open.key, &id))?;
             let state = bytes.as_deref().map(|bytes| pack::unpack_cell(bytes, &self.names)).transpose()?;
             (state.unwrap_or_default(), bytes.is_some())
         };
         let (was_present, digest) = (crdt::reading::is_present(&state.live), digest::of_cell(&id, &state.live));
-        Ok(OpenCell { id, state, stored, was_present, digest })
+        let deadline_ms = if id.kind == CellKind::Deadline { state.deadline_ms() } else { None };
+        Ok(OpenCell { id, state, stored, was_present, digest, deadline_ms })
     }
 
     pub(crate) fn store_cell(&mut self, txn: &mut Txn<'_>, open: &mut OpenKey, mut cell: OpenCell) {
@@ -391,16 +403,18 @@ impl Partition {
         }
         let present = crdt::reading::is_present(&cell.state.live);
         open.record.digest ^= cell.digest ^ digest::of_cell(&cell.id, &cell.state.live);
-        let count = match cell.id.kind {
-            CellKind::Value => {
-                open.record.value = cell.state;
-                return;
-            }
-            CellKind::Member => &mut open.record.members,
-            CellKind::Field => &mut open.record.fields,
-        };
-        *count = (*count + u64::from(present)).saturating_sub(u64::from(cell.was_present));
+        if cell.id.kind == CellKind::Value {
+            open.record.value = cell.state;
+            return;
+        }
+        if let Some(count) = open.record.counts.of_mut(cell.id.kind) {
+            *count = (*count + u64::from(present)).saturating_sub(u64::from(cell.was_present));
+        }
         let keep = !cell.state.is_nothing();
+        if cell.id.kind == CellKind::Deadline {
+            open.record.has_deadline = keep;
+            self.note_ending(txn, &open.key, cell.deadline_ms, cell.state.deadline_ms());
+        }
         open.record.cells = (open.record.cells + u64::from(keep)).saturating_sub(u64::from(cell.stored));
         let path = record::cell(self.id, &open.key, &cell.id);
         match (keep, cell.stored) {
@@ -408,6 +422,49 @@ impl Partition {
             (false, true) => txn.remove(path),
             (false, false) => {}
         }
+    }
+
+    /// Keeps the list of keys that end in step with their deadlines.
+    fn note_ending(&mut self, txn: &mut Txn<'_>, key: &[u8], before_ms: Option<u64>, now_ms: Option<u64>) {
+        if before_ms != now_ms {
+            before_ms.into_iter().for_each(|at_ms| txn.remove(record::ending(self.id, at_ms, key)));
+            now_ms.into_iter().for_each(|at_ms| txn.put(record::ending(self.id, at_ms, key), Vec::new()));
+            self.next_ending_ms = self.next_ending_ms.into_iter().chain(now_ms).min();
+        }
+    }
+
+    /// Is there perhaps a key that has ended?
+    pub(crate) fn may_end(&self, now_ms: u64) -> bool {
+        self.next_ending_ms.is_some_and(|at_ms| at_ms <= now_ms)
+    }
+
+    /// Up to so many of the keys that have ended.
+    pub(crate) fn ended(&mut self, txn: &Txn<'_>, now_ms: u64, count: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let (mut keys, mut next, prefix) = (Vec::new(), Ok(None), record::endings(self.id));
+        txn.scan(&prefix, &prefix, &mut |path, _| match record::ending_in(path) {
+            Ok((at_ms, key)) if at_ms <= now_ms && keys.len() < count => {
+                keys.push(key.to_vec());
+                ControlFlow::Continue(())
+            }
+            Ok((at_ms, _)) => {
+                next = Ok(Some(at_ms));
+                ControlFlow::Break(())
+            }
+            Err(error) => {
+                next = Err(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        self.next_ending_ms = next?;
+        Ok(keys)
+    }
+
+    /// When the key ends, if it does.
+    pub(crate) fn deadline_ms(&self, txn: &Txn<'_>, open: &OpenKey) -> Result<Option<u64>, StoreError> {
+        if !open.record.has_deadline {
+            return Ok(None);
+        }
+        Ok(self.load_cell(txn, open, CellId::deadline())?.deadline_ms)
     }
 
     /// The ids of all stored cells of a key, the value's first if it has anything.
@@ -489,7 +546,7 @@ impl Partition {
     /// Removes every record, keeping only how much was minted: a later life here goes on from there.
     pub(crate) fn drop_all(&mut self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
         let tables = [record::keys(self.id), record::cells_of_all(self.id), record::residuals(self.id)];
-        let tables = tables.into_iter().chain([record::names(self.id)]);
+        let tables = tables.into_iter().chain([record::names(self.id), record::endings(self.id)]);
         for prefix in tables.chain([DotTable::Log.all(self.id), DotTable::Resets.all(self.id)]) {
             let mut paths = Vec::new();
             txn.scan(&prefix, &prefix, &mut |path, _| {

@@ -8,6 +8,7 @@
 //! 'L' p:2 node:16 incarnation:4 counter:8         -> Place      what an event touched, until it is stable
 //! 'R' p:2 node:16 incarnation:4 counter:8         -> Place      where a counter's reset waits to settle
 //! 'X' p:2 h:6 len:4 key [kind:1 name]             -> Place      where a residual waits for the clock
+//! 'E' p:2 at:8 key                                -> nothing    which keys end when, for the coordinator's rounds
 //! ```
 //! Numbers in keys are big-endian; `h` is 48 bits of a hash of the key, so that a cursor over a partition fits a
 //! number; values are a version byte and then [packed bytes](crate::pack) (M, K, C) or postcard. Keys, and the cells of a key,
@@ -19,10 +20,10 @@ use serde::{Deserialize as De, Serialize as Ser};
 
 use crate::digest::hash_of;
 use crate::id::{Cell, Context, Dot, PartitionId};
-use crate::place::{CellId, CellKind};
+use crate::place::{CellId, CellKind, Counts};
 use crate::store::StoreError;
 
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
 
 /// What stands once per partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,7 +53,20 @@ impl CellState {
     pub(crate) fn is_nothing(&self) -> bool {
         self.live.is_empty() && self.residual.is_empty()
     }
+
+    /// When the key ends, in milliseconds since 1970, by its [deadline cell](CellKind::Deadline): of concurrent deadlines the
+    /// latest; one of them that says [`NEVER`] beats all.
+    #[must_use]
+    pub fn deadline_ms(&self) -> Option<u64> {
+        let siblings = crdt::reading::siblings(&self.live);
+        let each = siblings.iter().map(|sibling| crdt::reading::parse_integer(&sibling.value));
+        let latest = each.collect::<Option<Vec<i64>>>()?.into_iter().max()?;
+        Some(u64::try_from(latest).unwrap_or(0))
+    }
 }
+
+/// What a deadline cell says after somebody has decided that the key stays.
+pub const NEVER: &[u8] = b"never";
 
 /// What stands once per key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,10 +75,10 @@ pub(crate) struct KeyRecord {
     pub(crate) residual: Context,
     /// The one cell of a string.
     pub(crate) value: CellState,
-    /// How many members are present.
-    pub(crate) members: u64,
-    /// How many fields are present.
-    pub(crate) fields: u64,
+    /// How many cells are present.
+    pub(crate) counts: Counts,
+    /// Is there a record of a deadline?
+    pub(crate) has_deadline: bool,
     /// How many cell records there are.
     pub(crate) cells: u64,
     /// Exclusive or of the digests of all cells' live dots.
@@ -77,18 +91,15 @@ impl KeyRecord {
     }
 
     pub(crate) fn is_present(&self) -> bool {
-        self.members > 0 || self.fields > 0 || crdt::reading::is_present(&self.value.live)
+        self.kind().is_some()
     }
 
     pub(crate) fn kind(&self) -> Option<CellKind> {
-        let value = crdt::reading::is_present(&self.value.live).then_some(CellKind::Value);
-        let member = (self.members > 0).then_some(CellKind::Member);
-        value.or(member).or((self.fields > 0).then_some(CellKind::Field))
+        self.counts.shown(crdt::reading::is_present(&self.value.live))
     }
 
-    pub(crate) fn kinds_present(&self) -> usize {
-        let value = crdt::reading::is_present(&self.value.live);
-        usize::from(value) + usize::from(self.members > 0) + usize::from(self.fields > 0)
+    pub(crate) fn kinds_present(&self) -> u8 {
+        self.counts.kinds(crdt::reading::is_present(&self.value.live))
     }
 }
 
@@ -161,11 +172,7 @@ pub(crate) fn after_cells(partition: PartitionId, key: &[u8]) -> Vec<u8> {
 
 pub(crate) fn cell(partition: PartitionId, key: &[u8], cell: &CellId) -> Vec<u8> {
     let mut out = cells(partition, key);
-    out.push(match cell.kind {
-        CellKind::Value => 0,
-        CellKind::Member => 1,
-        CellKind::Field => 2,
-    });
+    out.push(cell.kind.code());
     out.extend_from_slice(&cell.name);
     out
 }
@@ -189,17 +196,37 @@ pub(crate) fn key_in(record: &[u8]) -> Result<&[u8], StoreError> {
     rest.get(..len).ok_or_else(damaged)
 }
 
+/// The key of which this is the record.
+pub(crate) fn changed_key(record: &[u8]) -> Option<&[u8]> {
+    if record.first() == Some(&b'K') { key_in(record).ok() } else { None }
+}
+
 /// The cell inside the key of a cell record.
 pub(crate) fn cell_in(record: &[u8]) -> Result<CellId, StoreError> {
     let damaged = || StoreError("a cell record has a damaged key".to_owned());
     let after = 13 + key_in(record)?.len();
     let (kind, name) = record[after..].split_first().ok_or_else(damaged)?;
-    let kind = match kind {
-        1 => CellKind::Member,
-        2 => CellKind::Field,
-        _ => return Err(damaged()),
-    };
+    let kind = CellKind::from_code(*kind).filter(|kind| *kind != CellKind::Value).ok_or_else(damaged)?;
     Ok(CellId { kind, name: name.to_vec() })
+}
+
+/// All keys that end, by when.
+pub(crate) fn endings(partition: PartitionId) -> Vec<u8> {
+    start(b'E', partition)
+}
+
+/// That a key ends, and when.
+pub(crate) fn ending(partition: PartitionId, at_ms: u64, key: &[u8]) -> Vec<u8> {
+    let mut out = endings(partition);
+    out.extend_from_slice(&at_ms.to_be_bytes());
+    out.extend_from_slice(key);
+    out
+}
+
+/// When which key ends.
+pub(crate) fn ending_in(record: &[u8]) -> Result<(u64, &[u8]), StoreError> {
+    let (at_ms, key) = record[3..].split_first_chunk().ok_or_else(|| StoreError("a deadline is damaged".to_owned()))?;
+    Ok((u64::from_be_bytes(*at_ms), key))
 }
 
 pub(crate) fn hash_in(record: &[u8]) -> KeyHash {

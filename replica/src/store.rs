@@ -1,10 +1,13 @@
 //! Where the records live: read while an event is handled, written as one atomic batch when it is done.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use serde::{Deserialize, Serialize};
+
+use crate::record;
 
 /// An ordered map of byte strings. What a finished event has written is visible at once; that it is on disk is
 /// said later, by [`Event::Flushed`](crate::Event::Flushed).
@@ -20,6 +23,12 @@ pub trait Store {
     /// # Errors
     /// As [`Store::get`].
     fn scan(&self, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
+
+    /// Visits the records with the given prefix below `before` (all of them, if not given), descending, until `visit` breaks.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    fn scan_back(&self, prefix: &[u8], before: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError>;
 }
 
 /// Called with each record of a scan.
@@ -53,6 +62,13 @@ pub struct Batch {
     pub edits: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
+impl Batch {
+    /// The keys it changes.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.edits.keys().filter_map(|path| record::changed_key(path))
+    }
+}
+
 /// The store as the event being handled sees it: its own edits first.
 pub(crate) struct Txn<'s> {
     store: &'s dyn Store,
@@ -81,33 +97,73 @@ impl<'s> Txn<'s> {
 
     /// As [`Store::scan`], with the event's own edits merged in.
     pub(crate) fn scan(&self, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let mut own = self.edits.range(from.to_vec()..).take_while(|(key, _)| key.starts_with(prefix)).peekable();
-        let mut stopped = false;
-        self.store.scan(prefix, from, &mut |key, value| {
-            while let Some((mine, edit)) = own.next_if(|(mine, _)| mine.as_slice() < key) {
-                if edit.as_ref().is_some_and(|value| visit(mine, value).is_break()) {
-                    stopped = true;
-                    return ControlFlow::Break(());
-                }
-            }
-            let flow = match own.next_if(|(mine, _)| mine.as_slice() == key) {
-                Some((_, None)) => ControlFlow::Continue(()),
-                Some((_, Some(mine))) => visit(key, mine),
-                None => visit(key, value),
-            };
-            stopped = flow.is_break();
-            flow
-        })?;
-        while !stopped {
-            let Some((mine, edit)) = own.next() else { break };
-            stopped = edit.as_ref().is_some_and(|value| visit(mine, value).is_break());
-        }
-        Ok(())
+        let from_either = (Bound::Included(from.max(prefix)), Bound::Unbounded);
+        let own = self.edits.range::<[u8], _>(from_either).take_while(|(key, _)| key.starts_with(prefix));
+        let own = own.map(|(key, edit)| (key.as_slice(), edit.as_deref()));
+        merge_scan(own, Ordering::Less, visit, |visit| self.store.scan(prefix, from, visit))
+    }
+
+    /// As [`Store::scan_back`], with the event's own edits merged in.
+    pub(crate) fn scan_back(
+        &self,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let end = before.map_or_else(|| prefix_end(prefix), |before| Some(before.to_vec()));
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let own = self.edits.range::<[u8], _>((Bound::Included(prefix), end)).rev();
+        let own = own.map(|(key, edit)| (key.as_slice(), edit.as_deref()));
+        merge_scan(own, Ordering::Greater, visit, |visit| self.store.scan_back(prefix, before, visit))
     }
 
     pub(crate) fn into_edits(self) -> Edits {
         self.edits
     }
+}
+
+/// Visits what lies below and what lies above it in one order (`Less`: ascending): of a record in both, what lies above, where
+/// `None` says that it was removed.
+///
+/// # Errors
+/// Those of `below`.
+pub fn merge_scan<'o>(
+    above: impl Iterator<Item = (&'o [u8], Option<&'o [u8]>)>,
+    order: Ordering,
+    visit: &mut Visit<'_>,
+    below: impl FnOnce(&mut Visit<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut above = above.peekable();
+    let mut stopped = false;
+    below(&mut |key, value| {
+        while let Some((mine, edit)) = above.next_if(|(mine, _)| (*mine).cmp(key) == order) {
+            if edit.is_some_and(|value| visit(mine, value).is_break()) {
+                stopped = true;
+                return ControlFlow::Break(());
+            }
+        }
+        let flow = match above.next_if(|(mine, _)| *mine == key) {
+            Some((_, None)) => ControlFlow::Continue(()),
+            Some((_, Some(newer))) => visit(key, newer),
+            None => visit(key, value),
+        };
+        stopped = flow.is_break();
+        flow
+    })?;
+    while !stopped {
+        let Some((mine, edit)) = above.next() else { break };
+        stopped = edit.is_some_and(|value| visit(mine, value).is_break());
+    }
+    Ok(())
+}
+
+/// The first key behind all that begin with the prefix; `None` if there can be none.
+#[must_use]
+pub fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
 }
 
 /// A store in memory: for tests, the simulator, and servers without a data directory.
@@ -160,6 +216,17 @@ impl Store for MemoryStore {
         }
         Ok(())
     }
+
+    fn scan_back(&self, prefix: &[u8], before: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let end = before.map_or_else(|| prefix_end(prefix), |before| Some(before.to_vec()));
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        for (key, value) in self.records.range::<[u8], _>((Bound::Included(prefix), end)).rev() {
+            if visit(key, value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +250,8 @@ mod tests {
             ControlFlow::Continue(())
         };
         txn.scan(b"p", b"p", &mut visit).unwrap();
-        assert_eq!(seen, ["pa=new", "pb=new", "pe=new"]);
+        txn.scan_back(b"p", None, &mut visit).unwrap();
+        txn.scan_back(b"p", Some(b"pb"), &mut visit).unwrap();
+        assert_eq!(seen, ["pa=new", "pb=new", "pe=new", "pe=new", "pb=new", "pa=new", "pa=new"]);
     }
 }

@@ -3,37 +3,104 @@
 //! A command turns arguments into requests for the replicas and their answers into a reply. It decides nothing
 //! about merging: that is the cells' business.
 
+mod arguments;
+mod bits;
+mod blocking;
 mod causal;
+mod cluster;
 mod connection;
+mod copies;
+mod decimal;
+mod expiry;
 mod explain;
 mod hashes;
+mod hyperloglog;
 mod keys;
 mod layout;
+mod lists;
 mod pubsub;
+mod refusal;
+mod requests;
+mod scan;
 mod server;
 mod sets;
+mod sorted;
+mod sorting;
 mod strings;
+mod transactions;
+mod values;
+mod wait;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
-use replica::{
-    Answer, ByteString, CellId, CellKind, Failure, Found, Operation, PartitionId, Quorum, QuorumKind, Read, Request,
-    Write, Written,
+use replica::{Failure, Keys};
+
+pub use arguments::Arguments;
+use refusal::{Done, Refused, first_refusal, refusal};
+use requests::{
+    call, check_cells, check_name, check_value, everywhere, names, partition_of, read, read_kind, request, shown, write,
 };
 
-use crate::config::Setting;
 use crate::gather::Step;
 use crate::node::Node;
-use crate::resp::{Reply, Scanner};
+use crate::resp::Reply;
 use crate::session::Session;
 
-/// How a command is carried out.
-type Run = fn(&Arguments<'_>, &mut Session, &Arc<Node>) -> Step;
+/// A command carried out where its connection is: it asks the replicas, once or several times.
+type RunHere = fn(&Arguments<'_>, &mut Session, &Arc<Node>) -> Step;
 
-/// Where a command's keys stand: first, last (negative from the end), step. All 0: it has none.
-type Keys = (i64, i64, i64);
+/// A command carried out where its keys are coordinated, all of them in one slot: it decides by what it sees there, in one
+/// atomic batch.
+type RunThere = fn(&Arguments<'_>, &mut Keys<'_, '_>, &Node) -> Done;
+
+/// Where a command's keys stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyPlaces {
+    /// From the first place to the last (negative from the end), by a step; all 0: it has none.
+    Fixed(i64, i64, i64),
+    /// As many as an argument says, behind it; perhaps one more in the first place.
+    Counted {
+        /// Where their number stands.
+        number: usize,
+        /// Is the first argument a key as well?
+        first: bool,
+    },
+}
+
+impl KeyPlaces {
+    /// First, last, step, as far as they are fixed.
+    fn fixed(self) -> (i64, i64, i64) {
+        match self {
+            KeyPlaces::Fixed(first, last, step) => (first, last, step),
+            KeyPlaces::Counted { first, .. } => (first.into(), first.into(), first.into()),
+        }
+    }
+
+    /// The keys among the arguments.
+    fn of<'a>(self, arguments: &Arguments<'a>) -> Result<Vec<&'a [u8]>, Reply> {
+        let len = arguments.len();
+        match self {
+            KeyPlaces::Fixed(0, ..) => Ok(Vec::new()),
+            KeyPlaces::Fixed(first, last, step) => {
+                let last = if last < 0 { len as i64 + last } else { last };
+                let places = (first..=last).step_by(usize::try_from(step).unwrap_or(1).max(1));
+                Ok(places.filter_map(|at| usize::try_from(at).ok()).map(|at| arguments.get(at)).collect())
+            }
+            KeyPlaces::Counted { number, first } => {
+                let count = crate::resp::parse_integer(arguments.get(number)).ok_or_else(Reply::not_an_integer)?;
+                let count = usize::try_from(count).ok().filter(|count| *count > 0);
+                let count = count.ok_or_else(|| Reply::error("ERR numkeys should be greater than 0"))?;
+                if count > len.saturating_sub(number + 1) {
+                    return Err(Reply::syntax_error());
+                }
+                let counted = (number + 1..number + 1 + count).map(|at| arguments.get(at));
+                Ok(first.then(|| arguments.get(1)).into_iter().chain(counted).collect())
+            }
+        }
+    }
+}
 
 /// One command.
 pub struct Command {
@@ -44,32 +111,75 @@ pub struct Command {
     /// What COMMAND says of it.
     pub flags: &'static [&'static str],
     /// Where its keys stand.
-    pub keys: Keys,
+    pub keys: KeyPlaces,
     /// The family.
     pub group: &'static str,
     /// What it does, in a line.
     pub summary: &'static str,
-    run: Run,
+    here: Option<RunHere>,
+    there: Option<RunThere>,
 }
 
-/// How many bytes of keys one command may multiply into.
-const CELLS_TIMES_KEY_BYTES: usize = 32 * 1024 * 1024;
+const fn here(
+    name: &'static str,
+    arity: i64,
+    flags: &'static [&'static str],
+    keys: KeyPlaces,
+    group: &'static str,
+    summary: &'static str,
+    run: RunHere,
+) -> Command {
+    Command { name, arity, flags, keys, group, summary, here: Some(run), there: None }
+}
 
-const NO_KEYS: Keys = (0, 0, 0);
-const ONE_KEY: Keys = (1, 1, 1);
-const ALL_KEYS: Keys = (1, -1, 1);
+const fn there(
+    name: &'static str,
+    arity: i64,
+    flags: &'static [&'static str],
+    keys: KeyPlaces,
+    group: &'static str,
+    summary: &'static str,
+    run: RunThere,
+) -> Command {
+    Command { name, arity, flags, keys, group, summary, here: None, there: Some(run) }
+}
+
+const READ: &[&str] = &["readonly"];
+const READ_FAST: &[&str] = &["readonly", "fast"];
+const WRITE: &[&str] = &["write", "denyoom"];
+const WRITE_FAST: &[&str] = &["write", "denyoom", "fast"];
+const REMOVE: &[&str] = &["write"];
+const REMOVE_FAST: &[&str] = &["write", "fast"];
+
+const NO_KEYS: KeyPlaces = KeyPlaces::Fixed(0, 0, 0);
+const ONE_KEY: KeyPlaces = KeyPlaces::Fixed(1, 1, 1);
+const TWO_KEYS: KeyPlaces = KeyPlaces::Fixed(1, 2, 1);
+const SECOND: KeyPlaces = KeyPlaces::Fixed(2, 2, 1);
+const ALL_KEYS: KeyPlaces = KeyPlaces::Fixed(1, -1, 1);
+const ALL_BUT_LAST: KeyPlaces = KeyPlaces::Fixed(1, -2, 1);
+const PAIRS: KeyPlaces = KeyPlaces::Fixed(1, -1, 2);
 
 fn all() -> impl Iterator<Item = &'static Command> {
     [
         connection::COMMANDS,
+        cluster::COMMANDS,
         keys::COMMANDS,
+        expiry::COMMANDS,
+        copies::COMMANDS,
         strings::COMMANDS,
+        bits::COMMANDS,
+        hyperloglog::COMMANDS,
+        lists::COMMANDS,
+        sorted::COMMANDS,
+        sorting::COMMANDS,
         sets::COMMANDS,
         hashes::COMMANDS,
         pubsub::COMMANDS,
         server::COMMANDS,
         causal::COMMANDS,
         layout::COMMANDS,
+        transactions::COMMANDS,
+        wait::COMMANDS,
     ]
     .into_iter()
     .flatten()
@@ -87,78 +197,62 @@ pub fn find(name: &[u8]) -> Option<&'static Command> {
     table.get(&upper[..]).copied()
 }
 
-/// The arguments of a command, its name first.
-#[derive(Clone, Copy)]
-pub struct Arguments<'a> {
-    scanner: &'a Scanner,
-    bytes: &'a [u8],
-    from: usize,
-}
-
-impl<'a> Arguments<'a> {
-    /// The arguments the scanner has just found in these bytes.
-    #[must_use]
-    pub fn new(scanner: &'a Scanner, bytes: &'a [u8]) -> Self {
-        Self { scanner, bytes, from: 0 }
+impl Command {
+    /// One that begins where its connection is, and may have the rest done where its keys are coordinated.
+    const fn and_there(self, run: RunThere) -> Self {
+        Self { there: Some(run), ..self }
     }
 
-    /// How many.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.scanner.arg_count() - self.from
+    /// Does it take so many arguments, its name among them?
+    fn takes(&self, given: usize) -> bool {
+        let given = given as i64;
+        if self.arity >= 0 { given == self.arity } else { given >= -self.arity }
     }
 
-    /// An empty line is no command.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// One of them; nothing beyond the last.
-    #[must_use]
-    pub fn get(&self, index: usize) -> &'a [u8] {
-        if index < self.len() { self.scanner.arg(self.bytes, self.from + index) } else { &[] }
-    }
-
-    /// Those from `index` on.
-    pub fn skip(&self, index: usize) -> impl Iterator<Item = &'a [u8]> + '_ {
-        (index..self.len()).map(|index| self.get(index))
-    }
-
-    /// A command within a command.
-    #[must_use]
-    pub fn after(&self, index: usize) -> Self {
-        Self { from: self.from + index, ..*self }
-    }
-
-    fn is(&self, index: usize, word: &str) -> bool {
-        self.get(index).eq_ignore_ascii_case(word.as_bytes())
-    }
-
-    fn text(&self, index: usize) -> String {
-        String::from_utf8_lossy(self.get(index)).into_owned()
+    fn has(&self, flag: &str) -> bool {
+        self.flags.contains(&flag)
     }
 }
 
-/// Carries a command out.
+/// Carries a command out, or keeps it for its transaction.
 pub fn run(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     node.commands.fetch_add(1, Ordering::Relaxed);
-    let name = arguments.get(0);
-    let Some(command) = find(name) else {
-        return unknown(arguments).into();
+    let command = match check(arguments, session) {
+        Ok(command) => command,
+        Err(refused) => {
+            session.transaction.iter_mut().for_each(|transaction| transaction.is_broken = true);
+            return refused.into();
+        }
     };
-    let (given, wanted) = (arguments.len() as i64, command.arity);
-    if (wanted >= 0 && given != wanted) || given < -wanted {
-        return Reply::wrong_number_of_arguments(&command.name.to_ascii_lowercase()).into();
+    session.client.begin(command.name);
+    if session.transaction.is_some() && !command.has("no-queue") {
+        return transactions::queue(arguments, session).into();
     }
-    if session.only_subscribes() && !command.flags.contains(&"pubsub-mode") {
-        return Reply::error(format!(
-            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
-            command.name.to_ascii_lowercase()
-        ))
-        .into();
+    start(command, arguments, session, node)
+}
+
+fn check(arguments: &Arguments<'_>, session: &Session) -> Result<&'static Command, Reply> {
+    let command = find(arguments.get(0)).ok_or_else(|| unknown(arguments))?;
+    let name = command.name.to_ascii_lowercase();
+    if !command.takes(arguments.len()) {
+        return Err(Reply::wrong_number_of_arguments(&name));
     }
-    (command.run)(arguments, session, node)
+    if !session.is_authenticated && !command.has("no-auth") {
+        return Err(Reply::error("NOAUTH Authentication required."));
+    }
+    if session.only_subscribes() && !command.has("pubsub-mode") {
+        return Err(Reply::error(format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+        )));
+    }
+    Ok(command)
+}
+
+fn start(command: &Command, arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    match command.here {
+        Some(run) => run(arguments, session, node),
+        None => call(arguments, session, node),
+    }
 }
 
 fn unknown(arguments: &Arguments<'_>) -> Reply {
@@ -167,152 +261,52 @@ fn unknown(arguments: &Arguments<'_>) -> Reply {
     Reply::error(format!("ERR unknown command '{}', with args beginning with: {}", shown(arguments.get(0)), rest))
 }
 
-// Requests
+// Where the keys are
 
-fn request(session: &Session, node: &Node, key: &[u8], operation: Operation) -> Request {
-    let (chosen, config) = (session.quorums, &node.config);
-    let or = |own: Option<u8>, setting: &Setting| own.or(u8::try_from(setting.get()).ok().filter(|n| *n > 0));
-    let strict = if config.strict_quorum.get() > 0 { QuorumKind::Strict } else { QuorumKind::Sloppy };
-    let kind = chosen.kind.unwrap_or(strict);
-    let quorum = match operation {
-        Operation::Write(_) => {
-            Quorum { nodes: or(chosen.w, &config.write_quorum), owners: chosen.pw, on_disk: chosen.dw, kind }
-        }
-        _ => Quorum { nodes: or(chosen.r, &config.read_quorum), owners: chosen.pr, on_disk: None, kind },
+/// Carries one command out on the keys of a partition: the client's only one, or one of a transaction.
+///
+/// # Errors
+/// [`Failure::Store`]: nothing of the batch may stay.
+pub(crate) fn carry_out(
+    arguments: &Arguments<'_>,
+    keys: &mut Keys<'_, '_>,
+    node: &Arc<Node>,
+) -> Result<Reply, Failure> {
+    let mut session = Session::without_connection();
+    let command = match check(arguments, &session) {
+        Ok(command) => command,
+        Err(refused) => return Ok(refused),
     };
-    Request {
-        partition: PartitionId::of_slot(redis_protocol::redis_keyslot(key)),
-        key: key.to_vec(),
-        operation,
-        quorum,
-        timeout_ms: chosen.timeout_ms,
-    }
-}
-
-fn everywhere(session: &Session, node: &Node, operation: &Operation) -> Vec<Request> {
-    let at = |partition| Request { partition, ..request(session, node, b"", operation.clone()) };
-    PartitionId::all().map(at).collect()
-}
-
-fn write(session: &Session, node: &Node, key: &[u8], write: Write, reply: fn(Written) -> Reply) -> Step {
-    if let Err(refused) = check_name(node, key) {
-        return refused.into();
-    }
-    Step::ask_one(request(session, node, key, Operation::Write(write)), move |answer, node| match answer {
-        Answer::Written(written) => reply(written).into(),
-        other => refusal(&other, node).into(),
-    })
-}
-
-fn read(session: &Session, node: &Node, key: &[u8], read: Read, reply: impl FnOnce(Found) -> Reply + 'static) -> Step {
-    if let Err(refused) = check_name(node, key) {
-        return refused.into();
-    }
-    Step::ask_one(request(session, node, key, Operation::Read(read)), move |answer, node| match answer {
-        Answer::Found(found) => reply(found).into(),
-        other => refusal(&other, node).into(),
-    })
-}
-
-/// A read that makes sense for one type of key only.
-fn read_kind(
-    session: &Session,
-    node: &Node,
-    key: &[u8],
-    what: Read,
-    kind: CellKind,
-    reply: impl FnOnce(Found) -> Reply + 'static,
-) -> Step {
-    read(session, node, key, what, move |found| match found.kind {
-        Some(other) if other != kind => Reply::wrong_type(),
-        _ => reply(found),
-    })
-}
-
-fn check_name(node: &Node, name: &[u8]) -> Result<(), Reply> {
-    let limit = node.config.max_key_bytes.get();
-    if name.len() as u64 <= limit {
-        return Ok(());
-    }
-    Err(Reply::error(format!(
-        "ERR a key, member or field of {} bytes is over the limit of {limit} (CONFIG GET max-key-bytes)",
-        name.len()
-    )))
-}
-
-fn check_value(node: &Node, value: &[u8]) -> Result<(), Reply> {
-    let limit = node.config.max_value_bytes.get();
-    if value.len() as u64 <= limit {
-        return Ok(());
-    }
-    Err(Reply::error(format!(
-        "ERR a value of {} bytes is over the limit of {limit} (CONFIG SET max-value-bytes changes it)",
-        value.len()
-    )))
-}
-
-/// Each cell carries its key to the disk and to the other owners: a long key with many cells is refused.
-fn check_cells(arguments: &Arguments<'_>) -> Result<(), Reply> {
-    let (key, cells) = (arguments.get(1).len(), arguments.len());
-    if key.saturating_mul(cells) <= CELLS_TIMES_KEY_BYTES {
-        return Ok(());
-    }
-    Err(Reply::error(format!(
-        "ERR {cells} arguments under a key of {key} bytes are too much at once: send them in several commands"
-    )))
-}
-
-fn names(arguments: &Arguments<'_>, from: usize, node: &Node) -> Result<Vec<ByteString>, Reply> {
-    check_cells(arguments)?;
-    let checked = arguments.skip(from).map(|name| check_name(node, name).map(|()| ByteString::from(name)));
-    checked.collect()
-}
-
-/// The live value of a cell as a plain read shows it.
-fn shown(found: &Found, cell: &CellId) -> Reply {
-    let value = found.cell(cell).and_then(|state| crdt::reading::winner(&state.live));
-    value.map_or(Reply::Null, |value| Reply::bulk(value.into_owned()))
-}
-
-/// The reply to an answer that is not the one hoped for.
-fn refusal(answer: &Answer, node: &Node) -> Reply {
-    let Answer::Failed(failure) = answer else {
-        return Reply::error("ERR the answer does not belong to the command");
+    let named = match command.keys.of(arguments) {
+        Ok(named) => named,
+        Err(refused) => return Ok(refused),
     };
-    let view = node.view();
-    let listed = |nodes: &[replica::NodeId]| {
-        let names: Vec<String> = nodes.iter().map(|node| view.name(*node)).collect();
-        if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
-    };
-    match failure {
-        Failure::WrongType => Reply::wrong_type(),
-        Failure::NotAnInteger => Reply::not_an_integer(),
-        Failure::Overflow => Reply::error("ERR increment or decrement would overflow"),
-        Failure::NotCurrent => Reply::Null,
-        Failure::TooLarge { limit_bytes } => Reply::error(format!(
-            "ERR the siblings of this cell would be more than {limit_bytes} bytes together: replace some with their context"
-        )),
-        Failure::StandInFull { limit_bytes } => Reply::error(format!(
-            "BUSY no owner of the key answers, and this node keeps {limit_bytes} bytes for absent owners already (CONFIG SET stand-in-bytes)"
-        )),
-        Failure::NoQuorum { needed, answered, silent, may_take_effect } => Reply::error(format!(
-            "NOQUORUM {}/{needed} owners answered: {}; not: {}; {}",
-            answered.len(),
-            listed(answered),
-            listed(silent),
-            if *may_take_effect { "the write may take effect all the same" } else { "nothing was changed" }
-        )),
-        Failure::TooManyOwners { owners } => {
-            Reply::error(format!("ERR the key has {owners} owners: R and W cannot be more"))
+    if named.iter().any(|key| partition_of(key) != keys.partition()) {
+        return Ok(Reply::cross_slot());
+    }
+    match (command.there, command.here) {
+        (Some(run), _) => run(arguments, keys, node).or_else(|refused| refused.into_reply(node)),
+        (None, Some(run)) => {
+            let step = run(arguments, &mut session, node);
+            take_steps(step, keys, node)
         }
-        Failure::NotAnOwner => {
-            Reply::error("TRYAGAIN the owners of this key are changing, or this node has not joined yet")
-        }
-        Failure::Store(error) => Reply::error(format!("ERR {error}")),
+        (None, None) => Err(Failure::NotUnderstood),
     }
 }
 
-/// The first refusal among answers of which all must be good.
-fn first_refusal(answers: &[Answer], node: &Node) -> Option<Reply> {
-    answers.iter().find(|answer| matches!(answer, Answer::Failed(_))).map(|answer| refusal(answer, node))
+/// Carries out what a command would ask of the replicas, on this one.
+fn take_steps(mut step: Step, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Result<Reply, Failure> {
+    loop {
+        let (requests, finish) = match step {
+            Step::Reply(reply) => return Ok(reply),
+            Step::Replies(replies) => return Ok(Reply::Array(replies)),
+            Step::Wait(_) => return Ok(Reply::error("ERR this command cannot be part of a transaction")),
+            Step::Ask(requests, finish) => (requests, finish),
+        };
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            answers.push(crate::procedures::answer(&request, keys, node)?);
+        }
+        step = finish(answers, node);
+    }
 }

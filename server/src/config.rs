@@ -53,6 +53,9 @@ pub struct ServeOptions {
     /// The greatest key, member or field, in bytes.
     #[arg(long, default_value_t = MAX_NAME_BYTES, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=MAX_NAME_BYTES))]
     pub max_key_bytes: u64,
+    /// Ask clients for this password (AUTH).
+    #[arg(long, value_name = "PASSWORD", env = "DOTTED_REQUIREPASS", hide_env_values = true)]
+    pub requirepass: Option<String>,
     /// Let DOT.FAULT cut and heal the links of this node: for demonstrations and tests only.
     #[arg(long)]
     pub faults: bool,
@@ -106,6 +109,8 @@ pub struct Config {
     pub max_value_bytes: Setting,
     /// The greatest key, member or field.
     pub max_key_bytes: Setting,
+    /// From how many microseconds on a command is in the slow log.
+    pub slow_micros: Setting,
 }
 
 impl Config {
@@ -119,11 +124,12 @@ impl Config {
             timeout_ms: setting("timeout-ms", 2_000, 10, 600_000),
             max_value_bytes: setting("max-value-bytes", options.max_value_bytes, 1, MAX_VALUE_BYTES),
             max_key_bytes: setting("max-key-bytes", options.max_key_bytes, 1, MAX_NAME_BYTES),
+            slow_micros: setting("slowlog-log-slower-than", 10_000, 0, u64::MAX),
         }
     }
 
     /// Everything that can be changed.
-    pub fn settings(&self) -> [&Setting; 7] {
+    pub fn settings(&self) -> [&Setting; 8] {
         [
             &self.read_quorum,
             &self.write_quorum,
@@ -132,6 +138,7 @@ impl Config {
             &self.timeout_ms,
             &self.max_value_bytes,
             &self.max_key_bytes,
+            &self.slow_micros,
         ]
     }
 }

@@ -7,13 +7,16 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
+use smallvec::SmallVec;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use crate::command::{self, Arguments};
-use crate::gather::Gather;
+use crate::gather::{Begun, Gather, Wait};
 use crate::node::Node;
 use crate::resp::{Access, Limits, Protocol, Reply, Scan, Scanner};
 use crate::session::Session;
@@ -23,6 +26,8 @@ use crate::worker::WorkerRef;
 const PIPELINE_COMMANDS: usize = 1_024;
 /// How many bytes of replies may wait for the client; then nothing more is carried out until it has taken them.
 const WAITING_BYTES: usize = 8 * 1024 * 1024;
+/// How much is read of what follows a command that waits.
+const READ_AHEAD_BYTES: usize = 1024 * 1024;
 /// How much is read at once.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -37,6 +42,8 @@ pub struct Outbox {
     slots: RefCell<VecDeque<Option<Vec<u8>>>>,
     first: Cell<u64>,
     wake: Notify,
+    /// The command that all others of the connection wait for.
+    waiting: RefCell<Option<AbortHandle>>,
 }
 
 impl Outbox {
@@ -69,6 +76,21 @@ impl Outbox {
         self.wake.notify_one();
     }
 
+    /// A command waits for something, and the following ones for it.
+    pub fn wait(self: &Rc<Self>, slot: SlotId, protocol: Protocol, future: Wait) {
+        let outbox = Rc::clone(self);
+        let task = tokio::task::spawn_local(async move {
+            let reply = future.await;
+            outbox.waiting.take();
+            outbox.fill(slot, protocol, &[reply]);
+        });
+        *self.waiting.borrow_mut() = Some(task.abort_handle());
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.waiting.borrow().is_some()
+    }
+
     /// A message that is no reply (of pub/sub): it may stand between any two replies.
     fn push(&self, protocol: Protocol, message: &Reply) {
         message.encode(protocol, &mut self.ready.borrow_mut());
@@ -76,7 +98,7 @@ impl Outbox {
 
     /// May another command be carried out?
     fn has_room(&self) -> bool {
-        self.under_way() < PIPELINE_COMMANDS && self.ready.borrow().len() < WAITING_BYTES
+        !self.is_waiting() && self.under_way() < PIPELINE_COMMANDS && self.ready.borrow().len() < WAITING_BYTES
     }
 
     fn under_way(&self) -> usize {
@@ -91,13 +113,27 @@ impl Outbox {
 /// Serves a connection until it ends.
 pub async fn serve(stream: TcpStream, worker: WorkerRef, node: Arc<Node>) {
     let peer = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
-    let (session, messages) = Session::new(&node, peer);
-    let id = session.id;
-    let ended = Connection::new(worker, Arc::clone(&node), session).run(stream, messages).await;
+    let local = stream.local_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
+    let (session, messages) = Session::new(&node, peer, local);
+    let (id, client) = (session.id, Arc::clone(&session.client));
+    node.clients.enter(&client);
+    let ended = tokio::select! {
+        ended = Connection::new(worker, Arc::clone(&node), session).run(stream, messages) => ended,
+        () = client.kill.notified() => Ok(()),
+    };
     if let Err(why) = ended {
         tracing::debug!("connection {id} ended: {why}");
     }
+    node.clients.leave(id);
     node.pubsub.forget(id);
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(task) = self.outbox.waiting.take() {
+            task.abort();
+        }
+    }
 }
 
 struct Connection {
@@ -116,7 +152,8 @@ impl Connection {
     fn new(worker: WorkerRef, node: Arc<Node>, session: Session) -> Self {
         // A value beyond its limit is refused with a reason; one far beyond it costs the connection.
         let bulk_bytes = 64 * 1024 * 1024;
-        let scanner = Scanner::new(Limits { bulk_bytes, ..Limits::default() }, Access::Authenticated);
+        let access = if session.is_authenticated { Access::Authenticated } else { Access::Unauthenticated };
+        let scanner = Scanner::new(Limits { bulk_bytes, ..Limits::default() }, access);
         let outbox = Rc::new(Outbox::default());
         Self { worker, node, session, scanner, outbox, input: Vec::new(), done: 0, closing: false }
     }
@@ -128,7 +165,7 @@ impl Connection {
             if !out.is_empty() {
                 stream.write_all(&out).await?;
             }
-            if self.closing && self.outbox.under_way() == 0 {
+            if self.closing && (self.outbox.under_way() == 0 || self.outbox.is_waiting()) {
                 return stream.shutdown().await;
             }
             let reads = !self.closing && self.outbox.has_room();
@@ -139,6 +176,8 @@ impl Connection {
             self.input.drain(..self.done);
             self.done = 0;
             self.input.reserve(READ_BYTES);
+            // Somebody who goes while a command waits must be noticed.
+            let reads = reads || (!self.closing && self.outbox.is_waiting() && self.input.len() < READ_AHEAD_BYTES);
             tokio::select! {
                 biased;
                 message = messages.recv() => match message {
@@ -185,10 +224,33 @@ impl Connection {
         if arguments.is_empty() {
             return;
         }
-        let slot = self.outbox.open_slot();
+        let mut begun = Begun {
+            outbox: Rc::clone(&self.outbox),
+            slot: self.outbox.open_slot(),
+            protocol: self.session.protocol,
+            at: Instant::now(),
+            what: shown(&arguments),
+            client: Arc::clone(&self.session.client),
+        };
         let step = command::run(&arguments, &mut self.session, &self.node);
         self.closing = self.session.closing;
-        Gather::start(step, &self.outbox, slot, self.session.protocol, &self.node, &self.worker);
+        // HELLO is answered in the protocol it has chosen.
+        begun.protocol = self.session.protocol;
+        let access = if self.session.is_authenticated { Access::Authenticated } else { Access::Unauthenticated };
+        self.scanner.set_access(access);
+        Gather::start(step, begun, &self.node, &self.worker);
         self.worker.settle();
     }
+}
+
+/// Name and first argument, cut to what the slow log shows without an allocation.
+fn shown(arguments: &Arguments<'_>) -> SmallVec<[u8; 48]> {
+    let (name, first) = (arguments.get(0), arguments.get(1));
+    let mut shown = SmallVec::new();
+    shown.extend_from_slice(&name[..name.len().min(16)]);
+    if arguments.len() > 1 {
+        shown.push(b' ');
+        shown.extend_from_slice(&first[..first.len().min(31)]);
+    }
+    shown
 }

@@ -6,14 +6,15 @@
 //! behind.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use replica::{Batch, BatchSeq, MemoryStore, Store, StoreError, Visit};
+use replica::{Batch, BatchSeq, MemoryStore, Store, StoreError, Visit, merge_scan, prefix_end};
 
 use crate::engine::{Engine, Sync};
 use crate::error::Error;
@@ -200,6 +201,16 @@ impl DiskView {
     fn above(&self) -> impl DoubleEndedIterator<Item = &Edits> {
         self.layers.iter().map(|(_, edits)| edits.as_ref()).chain(std::iter::once(&self.staged))
     }
+
+    /// What lies above the database between two keys, the newest edit of each record.
+    fn above_within(&self, range: (Bound<&[u8]>, Bound<&[u8]>), prefix: &[u8]) -> BTreeMap<&[u8], Option<&[u8]>> {
+        let mut own = BTreeMap::new();
+        for edits in self.above() {
+            let within = edits.range::<[u8], _>(range).take_while(|(key, _)| key.starts_with(prefix));
+            own.extend(within.map(|(key, edit)| (key.as_slice(), edit.as_deref())));
+        }
+        own
+    }
 }
 
 impl Store for DiskView {
@@ -228,41 +239,30 @@ impl Store for DiskView {
             Base::Engine(records) => records,
             Base::Memory(store) => return store.scan(prefix, from, visit),
         };
-        let start = from.max(prefix).to_vec();
-        let mut own: BTreeMap<&[u8], &Option<Vec<u8>>> = BTreeMap::new();
-        for edits in self.above() {
-            let range = edits.range(start.clone()..).take_while(|(key, _)| key.starts_with(prefix));
-            own.extend(range.map(|(key, edit)| (key.as_slice(), edit)));
-        }
-        let mut own = own.into_iter().peekable();
-        let mut stopped = false;
-        records.scan(&start, &mut |key, value| {
-            if !key.starts_with(prefix) {
-                return ControlFlow::Break(());
-            }
-            while let Some((mine, edit)) = own.next_if(|(mine, _)| *mine < key) {
-                if edit.as_ref().is_some_and(|value| visit(mine, value).is_break()) {
-                    stopped = true;
-                    return ControlFlow::Break(());
-                }
-            }
-            let flow = match own.next_if(|(mine, _)| *mine == key) {
-                Some((_, None)) => ControlFlow::Continue(()),
-                Some((mine, Some(newer))) => visit(mine, newer),
-                None => visit(key, value),
-            };
-            stopped = flow.is_break();
-            flow
-        })?;
-        if stopped {
-            return Ok(());
-        }
-        for (mine, edit) in own {
-            if edit.as_ref().is_some_and(|value| visit(mine, value).is_break()) {
-                break;
-            }
-        }
-        Ok(())
+        let start = from.max(prefix);
+        let own = self.above_within((Bound::Included(start), Bound::Unbounded), prefix);
+        merge_scan(own.into_iter(), Ordering::Less, visit, |visit| {
+            records.scan(start, &mut |key, value| match key.starts_with(prefix) {
+                true => visit(key, value),
+                false => ControlFlow::Break(()),
+            })
+        })
+    }
+
+    fn scan_back(&self, prefix: &[u8], before: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let records = match &self.base {
+            Base::Engine(records) => records,
+            Base::Memory(store) => return store.scan_back(prefix, before, visit),
+        };
+        let end = before.map_or_else(|| prefix_end(prefix), |before| Some(before.to_vec()));
+        let bound = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let own = self.above_within((Bound::Included(prefix), bound), prefix);
+        merge_scan(own.into_iter().rev(), Ordering::Greater, visit, |visit| {
+            records.scan_back(end.as_deref(), &mut |key, value| match key.starts_with(prefix) {
+                true => visit(key, value),
+                false => ControlFlow::Break(()),
+            })
+        })
     }
 }
 

@@ -36,7 +36,7 @@ pub enum Sync {
     Later,
 }
 
-/// Called with records in ascending order.
+/// Called with records in order.
 pub type VisitRecord<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// Records to put, or to remove where there is no value; each key once.
@@ -55,6 +55,12 @@ pub trait Engine: Send + std::marker::Sync {
     /// # Errors
     /// As [`Engine::get`].
     fn scan(&self, from: &[u8], visit: &mut VisitRecord<'_>) -> Result<(), StoreError>;
+
+    /// Visits the records below `before` (all of them, if not given), descending, until `visit` breaks.
+    ///
+    /// # Errors
+    /// As [`Engine::get`].
+    fn scan_back(&self, before: Option<&[u8]>, visit: &mut VisitRecord<'_>) -> Result<(), StoreError>;
 
     /// Writes a batch: all of it or nothing. Visible when it returns.
     ///

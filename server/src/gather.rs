@@ -5,9 +5,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use replica::{Answer, Request};
+use smallvec::SmallVec;
 
+use crate::clients::Client;
 use crate::connection::{Outbox, SlotId};
 use crate::node::Node;
 use crate::resp::{Protocol, Reply};
@@ -21,9 +24,12 @@ pub enum Step {
     Replies(Vec<Reply>),
     /// It asks the replicas, and goes on with their answers, in the order of the requests.
     Ask(Vec<Request>, Finish),
-    /// It waits for something else.
-    Wait(Pin<Box<dyn Future<Output = Reply>>>),
+    /// It waits for something else, and the connection's next command waits for it.
+    Wait(Wait),
 }
+
+/// What a command waits for; dropped when its client has gone.
+pub type Wait = Pin<Box<dyn Future<Output = Reply>>>;
 
 /// What a command does with the answers.
 pub type Finish = Box<dyn FnOnce(Vec<Answer>, &Arc<Node>) -> Step>;
@@ -40,6 +46,32 @@ impl Step {
         )
     }
 
+    /// The same step, with another reply made of its own.
+    #[must_use]
+    pub fn map_reply(self, change: impl FnOnce(Reply) -> Reply + 'static) -> Self {
+        match self {
+            Step::Reply(reply) => Step::Reply(change(reply)),
+            Step::Ask(requests, finish) => {
+                Step::Ask(requests, Box::new(|answers, node| finish(answers, node).map_reply(change)))
+            }
+            Step::Wait(future) => Step::Wait(Box::pin(async move { change(future.await) })),
+            replies @ Step::Replies(_) => replies,
+        }
+    }
+
+    /// Goes on from the step's one reply.
+    #[must_use]
+    pub fn then(self, next: impl FnOnce(Reply, &Arc<Node>) -> Step + 'static) -> Self {
+        match self {
+            Step::Reply(reply) => Step::Ask(Vec::new(), Box::new(move |_, node| next(reply, node))),
+            Step::Ask(requests, finish) => {
+                Step::Ask(requests, Box::new(|answers, node| finish(answers, node).then(next)))
+            }
+            // Nothing that waits, or has several replies, is part of another command.
+            other => other,
+        }
+    }
+
     /// Several requests at once, and the reply their answers make together.
     pub fn ask_all(requests: Vec<Request>, finish: impl FnOnce(Vec<Answer>, &Arc<Node>) -> Reply + 'static) -> Self {
         Step::Ask(requests, Box::new(|answers, node| Step::Reply(finish(answers, node))))
@@ -52,11 +84,36 @@ impl From<Reply> for Step {
     }
 }
 
+/// A command that has begun: what it was, and where its reply goes.
+pub struct Begun {
+    /// The connection's replies.
+    pub outbox: Rc<Outbox>,
+    /// The reply's place among them.
+    pub slot: SlotId,
+    /// How it is written.
+    pub protocol: Protocol,
+    /// When it began.
+    pub at: Instant,
+    /// The command's name and first argument, as far as the slow log shows them.
+    pub what: SmallVec<[u8; 48]>,
+    /// Who asked.
+    pub client: Arc<Client>,
+}
+
+impl Begun {
+    fn end(&self, replies: &[Reply], node: &Node) {
+        let took = self.at.elapsed();
+        if node.config.slow_micros.get() <= took.as_micros() as u64 {
+            let words: Vec<Vec<u8>> = self.what.splitn(2, |byte| *byte == b' ').map(<[u8]>::to_vec).collect();
+            node.slow_log.note(took, &words, &self.client.address, self.client.name());
+        }
+        self.outbox.fill(self.slot, self.protocol, replies);
+    }
+}
+
 /// The answers of one command, as they come in.
 pub struct Gather {
-    outbox: Rc<Outbox>,
-    slot: SlotId,
-    protocol: Protocol,
+    begun: Cell<Option<Begun>>,
     node: Arc<Node>,
     answers: RefCell<Vec<Option<Answer>>>,
     missing: Cell<usize>,
@@ -64,30 +121,19 @@ pub struct Gather {
 }
 
 impl Gather {
-    /// Carries a step out; its reply goes to the slot.
-    pub fn start(
-        step: Step,
-        outbox: &Rc<Outbox>,
-        slot: SlotId,
-        protocol: Protocol,
-        node: &Arc<Node>,
-        worker: &WorkerRef,
-    ) {
+    /// Carries a step out; its reply goes where the command began.
+    pub fn start(step: Step, begun: Begun, node: &Arc<Node>, worker: &WorkerRef) {
         match step {
-            Step::Reply(reply) => outbox.fill(slot, protocol, &[reply]),
-            Step::Replies(replies) => outbox.fill(slot, protocol, &replies),
-            Step::Wait(future) => {
-                let outbox = Rc::clone(outbox);
-                tokio::task::spawn_local(async move { outbox.fill(slot, protocol, &[future.await]) });
-            }
+            Step::Reply(reply) => begun.end(&[reply], node),
+            Step::Replies(replies) => begun.end(&replies, node),
+            // How long it waits says nothing of how long it takes.
+            Step::Wait(future) => begun.outbox.wait(begun.slot, begun.protocol, future),
             Step::Ask(requests, finish) if requests.is_empty() => {
-                Self::start(finish(Vec::new(), node), outbox, slot, protocol, node, worker);
+                Self::start(finish(Vec::new(), node), begun, node, worker);
             }
             Step::Ask(requests, finish) => {
                 let gather = Rc::new(Self {
-                    outbox: Rc::clone(outbox),
-                    slot,
-                    protocol,
+                    begun: Cell::new(Some(begun)),
                     node: Arc::clone(node),
                     answers: RefCell::new(requests.iter().map(|_| None).collect()),
                     missing: Cell::new(requests.len()),
@@ -106,10 +152,10 @@ impl Gather {
         debug_assert!(before.is_none(), "each request is answered once");
         self.missing.set(self.missing.get() - 1);
         if self.missing.get() == 0
-            && let Some(finish) = self.finish.take()
+            && let (Some(finish), Some(begun)) = (self.finish.take(), self.begun.take())
         {
             let answers = self.answers.take().into_iter().flatten().collect();
-            Self::start(finish(answers, &self.node), &self.outbox, self.slot, self.protocol, &self.node, worker);
+            Self::start(finish(answers, &self.node), begun, &self.node, worker);
         }
     }
 }

@@ -8,11 +8,14 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod clients;
 pub mod command;
 pub mod config;
 pub mod connection;
+pub mod cursors;
 pub mod demo;
 pub mod disk;
+pub mod dump;
 pub mod engine;
 pub mod error;
 pub mod fault;
@@ -22,8 +25,11 @@ pub mod identity;
 pub mod merges;
 pub mod node;
 pub mod peer;
+pub mod procedures;
 pub mod pubsub;
 pub mod resp;
 pub mod session;
+pub mod slow_log;
 pub mod token;
+pub mod waiting;
 pub mod worker;

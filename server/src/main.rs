@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io::{IsTerminal as _, Read as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use server::config::ServeOptions;
@@ -66,12 +67,15 @@ fn serve(options: ServeOptions) -> Result<(), Error> {
         running.client_address
     );
     if stops_with_parent {
-        let mut nothing = [0; 64];
-        // Anything but bytes means that the parent is gone.
-        while std::io::stdin().read(&mut nothing).is_ok_and(|read| read > 0) {}
-        return Ok(());
+        let node = Arc::clone(node);
+        std::thread::spawn(move || {
+            let mut nothing = [0; 64];
+            // Anything but bytes means that the parent is gone.
+            while std::io::stdin().read(&mut nothing).is_ok_and(|read| read > 0) {}
+            node.stop.notify_one();
+        });
     }
-    loop {
-        std::thread::park();
-    }
+    node.wait_for_end()?;
+    tracing::info!("everything that was answered is on disk: the node ends");
+    Ok(())
 }

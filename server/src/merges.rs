@@ -16,8 +16,8 @@ pub fn describe(report: &MergeReport, view: &View) -> String {
     let note = &report.note;
     let mut json = format!("{{\"key\":{}", quoted(&note.key));
     let part = match &note.cell {
-        CellId { kind: CellKind::Value, .. } => String::new(),
-        CellId { kind: CellKind::Member, name } => format!(",\"member\":{}", quoted(name)),
+        CellId { kind: CellKind::Value | CellKind::Deadline | CellKind::Item, .. } => String::new(),
+        CellId { kind: CellKind::Member | CellKind::Score, name } => format!(",\"member\":{}", quoted(name)),
         CellId { kind: CellKind::Field, name } => format!(",\"field\":{}", quoted(name)),
     };
     let (me, from) = (quoted(view.name(view.me).as_bytes()), quoted(view.name(report.from).as_bytes()));
@@ -35,6 +35,9 @@ pub fn type_name(kind: CellKind) -> &'static str {
         CellKind::Value => "string",
         CellKind::Member => "set",
         CellKind::Field => "hash",
+        CellKind::Score => "zset",
+        CellKind::Item => "list",
+        CellKind::Deadline => "expiry",
     }
 }
 

@@ -5,18 +5,21 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use replica::{
     Answer, Application, BEAT_MS, Cluster, ClusterAction, Failure, Incarnation, Member, Members, MergeReport, NodeId,
     PartitionId, PartitionSet, Presence, Quorum, Request, Service, Step, View,
 };
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
+use crate::clients::Clients;
 use crate::config::{Config, ServeOptions};
+use crate::cursors::Cursors;
 use crate::disk::Disk;
 use crate::engine;
 use crate::error::Error;
@@ -24,12 +27,20 @@ use crate::identity::{self, IDENTITY, Identity, MEMBERS};
 use crate::merges;
 use crate::peer::{self, PeerFrame, Peers};
 use crate::pubsub::PubSub;
+use crate::slow_log::SlowLog;
+use crate::waiting::WaitingClients;
 use crate::worker::{self, ToWorker};
 
 /// The distance of the peer port from the client port.
 const PEER_PORT_OFFSET: u16 = 10_000;
 /// With so many messages in a worker's inbox, nothing more is read from other nodes.
 const INBOX_MESSAGES: usize = 65_536;
+
+/// Milliseconds since 1970, as this machine believes.
+#[must_use]
+pub fn wall_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
 
 /// What the threads of a node share.
 pub struct Node {
@@ -45,6 +56,16 @@ pub struct Node {
     pub peers: Peers,
     /// Who follows which channel.
     pub pubsub: PubSub,
+    /// Who is connected.
+    pub clients: Clients,
+    /// Commands that took long.
+    pub slow_log: SlowLog,
+    /// Told when the process is to end.
+    pub stop: tokio::sync::Notify,
+    /// Where the pages of scans ended.
+    pub cursors: Cursors,
+    /// Who waits for which keys.
+    pub waiting_clients: WaitingClients,
     /// When it started.
     pub started: Instant,
     /// The number of the next connection.
@@ -247,6 +268,27 @@ impl Node {
         }
     }
 
+    /// Returns when the node is asked to end: by a signal (SIGINT, SIGTERM), or by SHUTDOWN. What it has answered is on disk then.
+    ///
+    /// # Errors
+    /// [`Error::Thread`] if the signals cannot be waited for.
+    pub fn wait_for_end(&self) -> Result<(), Error> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
+        runtime.block_on(async {
+            let mut ends = signal(SignalKind::terminate()).map_err(Error::Thread)?;
+            let mut interrupts = signal(SignalKind::interrupt()).map_err(Error::Thread)?;
+            tokio::select! {
+                _ = ends.recv() => {}
+                _ = interrupts.recv() => {}
+                () = self.stop.notified() => {}
+            }
+            Ok(())
+        })?;
+        // It comes behind everything that waits to be written, and is synced.
+        self.keep_members();
+        Ok(())
+    }
+
     /// Starts a node and returns when it takes connections.
     ///
     /// # Errors
@@ -282,6 +324,11 @@ impl Node {
             disk,
             peers: Peers::new(identity.node, links),
             pubsub: PubSub::default(),
+            clients: Clients::default(),
+            slow_log: SlowLog::default(),
+            stop: tokio::sync::Notify::new(),
+            cursors: Cursors::new(identity.node),
+            waiting_clients: WaitingClients::default(),
             started: Instant::now(),
             next_client: AtomicU64::new(1),
             commands: AtomicU64::new(0),

@@ -111,6 +111,16 @@ impl PubSub {
         self.with(|tables| tables.channels.is_empty() && tables.patterns.is_empty())
     }
 
+    /// Channels that somebody here follows, and how many do.
+    pub(crate) fn channels(&self) -> Vec<(Vec<u8>, usize)> {
+        self.with(|tables| tables.channels.iter().map(|(name, all)| (name.clone(), all.len())).collect())
+    }
+
+    /// How many patterns are followed here.
+    pub(crate) fn patterns(&self) -> usize {
+        self.with(|tables| tables.patterns.len())
+    }
+
     /// Hands a message to the subscribers of this node; says how many there were.
     pub(crate) fn publish(&self, channel: &[u8], payload: &[u8]) -> usize {
         let (name, payload) = (Bytes::copy_from_slice(channel), Bytes::copy_from_slice(payload));

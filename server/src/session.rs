@@ -1,11 +1,15 @@
 //! What a connection has said of itself, and chosen.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use replica::QuorumKind;
+use replica::{ByteString, Context, QuorumKind};
+use tokio::sync::Notify;
 
+use crate::clients::Client;
 use crate::node::Node;
 use crate::pubsub::{Messages, Subscriber};
 use crate::resp::Protocol;
@@ -49,12 +53,12 @@ impl Quorums {
 pub struct Session {
     /// Its number, unique in this run of the node.
     pub id: u64,
-    /// Where it comes from.
-    pub address: String,
+    /// What others may know of it.
+    pub client: Arc<Client>,
+    /// Has it said who it is, where that is asked for?
+    pub is_authenticated: bool,
     /// RESP2 until HELLO says otherwise.
     pub protocol: Protocol,
-    /// CLIENT SETNAME.
-    pub name: String,
     /// How many must take part in its requests, as far as it has chosen.
     pub quorums: Quorums,
     /// Its channels.
@@ -63,26 +67,133 @@ pub struct Session {
     pub patterns: BTreeSet<Vec<u8>>,
     /// Where its messages go.
     pub subscriber: Subscriber,
+    /// What it has written last.
+    pub last_write: LastWrite,
+    /// The commands it has gathered since MULTI.
+    pub transaction: Option<Transaction>,
+    /// The keys it watches.
+    pub watched: Rc<Watched>,
     /// It has said goodbye.
     pub closing: bool,
 }
 
+/// A key and the events of a connection's last write: shared with whatever still waits for its answer.
+#[derive(Clone, Debug, Default)]
+pub struct LastWrite(Rc<RefCell<Option<Events>>>);
+
+/// A key, and events on it.
+type Events = (Vec<u8>, Context);
+
+impl LastWrite {
+    /// A write has been answered.
+    pub fn note(&self, key: Vec<u8>, own: Context) {
+        if !own.is_empty() {
+            *self.0.borrow_mut() = Some((key, own));
+        }
+    }
+
+    /// The last one.
+    #[must_use]
+    pub fn get(&self) -> Option<Events> {
+        self.0.borrow().clone()
+    }
+}
+
+/// The commands of a transaction, until EXEC.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// In their order.
+    pub commands: Vec<Vec<ByteString>>,
+    /// How large they are together.
+    pub bytes: usize,
+    /// One of them was refused: EXEC will refuse them all.
+    pub is_broken: bool,
+}
+
+/// Keys that a connection watches, with what they were then.
+#[derive(Debug, Default)]
+pub struct Watched {
+    keys: RefCell<Vec<(ByteString, u64)>>,
+    asked: Cell<usize>,
+    failed: Cell<bool>,
+    wake: Notify,
+}
+
+impl Watched {
+    /// The keys, as far as they are known.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Vec<u8>> {
+        self.keys.borrow().iter().map(|(key, _)| key.0.clone()).collect()
+    }
+
+    /// A key's state was asked for.
+    pub fn ask(&self) {
+        self.asked.set(self.asked.get() + 1);
+    }
+
+    /// What it is; nothing if it could not be told.
+    pub fn answer(&self, key: ByteString, digest: Option<u64>) {
+        self.asked.set(self.asked.get() - 1);
+        match digest {
+            Some(digest) => self.keys.borrow_mut().push((key, digest)),
+            None => self.failed.set(true),
+        }
+        self.wake.notify_waiters();
+    }
+
+    /// Everything that is watched, once it is known; nothing if that of some key is not.
+    pub async fn known(&self) -> Option<Vec<(ByteString, u64)>> {
+        while self.asked.get() > 0 {
+            self.wake.notified().await;
+        }
+        (!self.failed.get()).then(|| self.keys.take())
+    }
+}
+
 impl Session {
-    pub(crate) fn new(node: &Arc<Node>, address: String) -> (Self, Messages) {
+    pub(crate) fn new(node: &Arc<Node>, address: String, local_address: String) -> (Self, Messages) {
         let id = node.next_client.fetch_add(1, Ordering::Relaxed);
         let (subscriber, messages) = Subscriber::new(id);
-        let session = Self {
-            id,
-            address,
+        let client = Arc::new(Client::new(id, address, local_address));
+        let is_authenticated = node.options.requirepass.is_none();
+        (Self { is_authenticated, ..Self::with(client, subscriber) }, messages)
+    }
+
+    /// For commands that are carried out where their keys are: nobody listens.
+    #[must_use]
+    pub fn without_connection() -> Self {
+        let client = Arc::new(Client::new(0, String::new(), String::new()));
+        Self { protocol: Protocol::Resp3, ..Self::with(client, Subscriber::new(0).0) }
+    }
+
+    fn with(client: Arc<Client>, subscriber: Subscriber) -> Self {
+        Self {
+            id: client.id,
+            client,
+            is_authenticated: true,
             protocol: Protocol::Resp2,
-            name: String::new(),
             quorums: Quorums::default(),
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
             subscriber,
+            last_write: LastWrite::default(),
+            transaction: None,
+            watched: Rc::default(),
             closing: false,
-        };
-        (session, messages)
+        }
+    }
+
+    /// As it was when it was new.
+    pub(crate) fn reset(&mut self, node: &Node) {
+        self.client.rename("");
+        let fresh = Self::with(Arc::clone(&self.client), self.subscriber.clone());
+        *self = Self { is_authenticated: node.options.requirepass.is_none(), ..fresh };
+    }
+
+    /// Is there a connection, which can wait?
+    #[must_use]
+    pub fn has_connection(&self) -> bool {
+        self.id > 0
     }
 
     /// How many channels and patterns it follows.

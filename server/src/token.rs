@@ -14,6 +14,9 @@ fn place(key: &[u8], cell: &CellId) -> Vec<u8> {
         CellKind::Value => b'v',
         CellKind::Member => b'm',
         CellKind::Field => b'f',
+        CellKind::Score => b's',
+        CellKind::Item => b'i',
+        CellKind::Deadline => b'e',
     };
     [&(key.len() as u32).to_be_bytes(), key, &[kind], &cell.name].concat()
 }

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use replica::{
     Action, Actor, Answer, Core, Event, Incarnation, NodeId, Now, PARTITIONS, PartitionId, Presence, Request,
@@ -21,8 +21,9 @@ use crate::connection;
 use crate::disk::{DiskView, Durability, Progress};
 use crate::error::Error;
 use crate::gather::Gather;
-use crate::node::Node;
+use crate::node::{self, Node};
 use crate::peer::PeerFrame;
+use crate::procedures::Commands;
 
 /// How many messages one turn takes from the inbox.
 const TURN_MESSAGES: usize = 512;
@@ -100,6 +101,7 @@ impl Worker {
         let share = (0..PARTITIONS).filter_map(PartitionId::new).filter(|p| worker_of(*p, node.workers()) == index);
         let actor = Actor { node: node.id, incarnation: node.incarnation() };
         let core = Core::new(actor, settings(&node), share, &disk);
+        let core = core.map(|core| core.with_procedures(Arc::new(Commands::of(&node))));
         let core = core.map_err(|why| Error::DamagedData { path: node.options.data.clone(), why: why.to_string() })?;
         Ok(Self {
             index,
@@ -116,8 +118,7 @@ impl Worker {
     }
 
     fn now(&self) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { mono_ms: self.started.elapsed().as_millis() as u64, wall_ms: wall.as_millis() as u64 }
+        Now { mono_ms: self.started.elapsed().as_millis() as u64, wall_ms: node::wall_ms() }
     }
 
     fn handle(&mut self, event: Event) {
@@ -126,7 +127,10 @@ impl Worker {
         let mut flushed = None;
         for action in actions.drain(..) {
             match action {
-                Action::Write(batch) => flushed = self.disk.stage(batch).or(flushed),
+                Action::Write(batch) => {
+                    self.node.waiting_clients.wake(&batch);
+                    flushed = self.disk.stage(batch).or(flushed);
+                }
                 Action::Send(to, message) => self.node.peers.send(to, &PeerFrame::Core(Box::new(message))),
                 Action::Answer(id, answer) => {
                     if let Some(waiter) = self.waiters.remove(&id) {

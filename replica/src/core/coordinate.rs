@@ -155,7 +155,9 @@ impl Core {
             Operation::Read(read) => self.coordinate_read(step, task, request.key, read),
             Operation::Explain => self.coordinate_explain(step, task, request.key),
             Operation::Scan { from, count_keys, conflicts_only } => {
-                let page = self.on_partition(step, partition, |p, txn| p.page(txn, from, count_keys, conflicts_only));
+                let now_ms = step.now.wall_ms;
+                let page =
+                    self.on_partition(step, partition, |p, txn| p.page(txn, from, count_keys, conflicts_only, now_ms));
                 let answer = page.map_or_else(|e| Answer::Failed(e.into()), |(keys, next)| Answer::Page(keys, next));
                 self.release(step, Until::Promised(self.batch_of(partition)), origin.answer(answer));
             }

@@ -1,16 +1,23 @@
 //! Anti-entropy: replicas tell each other their clocks, fetch what they lack, fill new owners, and let go of what
 //! others have. Once all clocks are equal and everybody knows, nothing is sent any more.
 
+use std::sync::Arc;
+
 use crate::core::{Action, Core, Step, Until};
 use crate::id::{Actor, Context, NodeId, PARTITIONS, PartitionId};
 use crate::layout::View;
 use crate::message::{ClockNote, Cursor, Message, MissingKeys, StreamedRange};
-use crate::partition::Backlog;
+use crate::operation::{Failure, Write};
+use crate::partition::{Backlog, Order};
+use crate::quorum::Medium;
 
 /// An answer that has not come by then was lost.
 const ANSWER_MS: u64 = 2_000;
 /// A stream that has not moved for so long is begun anew, perhaps from another source.
 const STREAM_MS: u64 = 6_000;
+
+/// How many keys of a partition that have ended one round removes.
+const ENDINGS_PER_ROUND: usize = 256;
 
 impl Core {
     /// One comparison of a partition with its other replicas.
@@ -29,6 +36,8 @@ impl Core {
             }
             return;
         }
+        self.end_keys(step, &view, partition);
+        let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
         if replicas.all().all(|node| node == me) {
             return;
         }
@@ -61,6 +70,43 @@ impl Core {
         }
         self.settle_ownership(step, partition);
         self.verify(step, partition);
+    }
+
+    /// Removes keys that have ended, at the one that coordinates: the others only hide them. Not while a replica is away: it may
+    /// know of a later deadline.
+    fn end_keys(&mut self, step: &mut Step<'_>, view: &View, partition: PartitionId) {
+        let now_ms = step.now.wall_ms;
+        let slot = self.partitions[usize::from(partition.number())].as_ref();
+        let is_due = slot.is_some_and(|slot| slot.may_end(now_ms)) && !self.amnesia;
+        let replicas = view.replicas(partition);
+        if !is_due
+            || view.coordinator(partition) != Some(self.me.node)
+            || !replicas.all().all(|node| view.alive.contains(&node))
+        {
+            return;
+        }
+        let (at, procedures) = (self.hlc.tick(now_ms), Arc::clone(&self.procedures));
+        let order = Order { write: &Write::RemoveKey, at, procedures: procedures.as_ref() };
+        let ended = self.on_partition(step, partition, |p, txn| {
+            let mut changes = Vec::new();
+            for key in p.ended(txn, now_ms, ENDINGS_PER_ROUND)? {
+                changes.extend(p.write(txn, &key, &order)?.1);
+            }
+            Ok::<_, Failure>(changes)
+        });
+        match ended {
+            Ok(changes) if !changes.is_empty() => {
+                let ticket = self.ticket();
+                for node in replicas.all().filter(|node| *node != self.me.node) {
+                    step.out
+                        .push(Action::Send(node, Message::Delta(ticket, partition, Medium::Memory, changes.clone())));
+                }
+            }
+            Ok(_) => {}
+            Err(why) => {
+                step.out.push(Action::Alarm(format!("partition {partition}: keys that have ended stay: {why:?}")))
+            }
+        }
     }
 
     fn tell(&mut self, step: &mut Step<'_>, view: &View, partition: PartitionId, to: NodeId, ask: bool) {

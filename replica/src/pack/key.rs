@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! key       = version:1 head:1 [residual context] [collection] cell (the value's)
-//! head      = bit 0: there is a residual; bit 1: there is a collection
-//! collection = members, fields, cells number, digest:8 little-endian (of all cells but the value)
+//! head      = bit 0: there is a residual; bit 1: there is a collection; bit 2: it has a deadline
+//! collection = kinds:1 (a bit each), per kind its count, cells number, digest:8 little-endian (of all cells but the value)
 //! cell      = version:1 cell
 //! partition = version:1 clock context, residual context, minted, keys, standing bytes number
 //! ```
@@ -11,7 +11,7 @@
 use crate::Context;
 use crate::digest;
 use crate::pack::{Names, Packer, Unpacker, damaged};
-use crate::place::CellId;
+use crate::place::{CellId, Counts};
 use crate::record::{CellState, KeyRecord, Meta, VERSION};
 use crate::store::StoreError;
 
@@ -29,14 +29,15 @@ pub(crate) fn pack(key: &KeyRecord, names: &mut Names) -> Vec<u8> {
     let mut packer = begin(names);
     // A string's digest follows from its one cell.
     let digest = key.digest ^ digest::of_cell(&CellId::value(), &key.value.live);
-    let is_collection = (key.members | key.fields | key.cells | digest) != 0;
-    packer.byte(u8::from(!key.residual.is_empty()) | u8::from(is_collection) << 1);
+    let kinds = key.counts.iter().enumerate().fold(0, |kinds, (bit, (_, count))| kinds | u8::from(count > 0) << bit);
+    let is_collection = kinds > 0 || (key.cells | digest) != 0;
+    packer.byte(u8::from(!key.residual.is_empty()) | u8::from(is_collection) << 1 | u8::from(key.has_deadline) << 2);
     if !key.residual.is_empty() {
         packer.context(&key.residual);
     }
     if is_collection {
-        packer.number(key.members);
-        packer.number(key.fields);
+        packer.byte(kinds);
+        key.counts.iter().filter(|(_, count)| *count > 0).for_each(|(_, count)| packer.number(count));
         packer.number(key.cells);
         digest.to_le_bytes().into_iter().for_each(|byte| packer.byte(byte));
     }
@@ -47,13 +48,22 @@ pub(crate) fn pack(key: &KeyRecord, names: &mut Names) -> Vec<u8> {
 pub(crate) fn unpack(bytes: &[u8], names: &Names) -> Result<KeyRecord, StoreError> {
     let mut unpacker = open(bytes, names)?;
     let head = unpacker.byte()?;
-    if head > 3 {
+    if head > 7 {
         return Err(damaged("a key begins with nothing known"));
     }
     let residual = if head & 1 == 1 { unpacker.context()? } else { Context::new() };
-    let mut key = KeyRecord { residual, ..KeyRecord::default() };
+    let mut key = KeyRecord { residual, has_deadline: head & 4 == 4, ..KeyRecord::default() };
     if head & 2 == 2 {
-        (key.members, key.fields, key.cells) = (unpacker.number()?, unpacker.number()?, unpacker.number()?);
+        let kinds = unpacker.byte()?;
+        if kinds > 0xf {
+            return Err(damaged("a key has cells of no known kind"));
+        }
+        for (_, (kind, _)) in Counts::default().iter().enumerate().filter(|(bit, _)| kinds >> bit & 1 == 1) {
+            if let Some(count) = key.counts.of_mut(kind) {
+                *count = unpacker.number()?;
+            }
+        }
+        key.cells = unpacker.number()?;
         for shift in (0..64).step_by(8) {
             key.digest |= u64::from(unpacker.byte()?) << shift;
         }

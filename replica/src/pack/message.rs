@@ -67,24 +67,15 @@ fn read<T>(bytes: &[u8], body: impl FnOnce(&mut Unpacker<'_>) -> Result<T, Store
 }
 
 fn write_kind(packer: &mut Packer<'_>, cell: &CellId) {
-    packer.byte(match cell.kind {
-        CellKind::Value => 0,
-        CellKind::Member => 1,
-        CellKind::Field => 2,
-    });
+    packer.byte(cell.kind.code());
     packer.bytes(&cell.name);
 }
 
 fn read_kind(unpacker: &mut Unpacker<'_>) -> Result<CellId, StoreError> {
-    let kind = match unpacker.byte()? {
-        0 => CellKind::Value,
-        1 => CellKind::Member,
-        2 => CellKind::Field,
-        _ => return Err(damaged("a cell is of no known kind")),
-    };
+    let kind = CellKind::from_code(unpacker.byte()?).ok_or_else(|| damaged("a cell is of no known kind"))?;
     let name = unpacker.bytes()?;
-    if kind == CellKind::Value && !name.is_empty() {
-        return Err(damaged("a value has a name"));
+    if kind.is_single() && !name.is_empty() {
+        return Err(damaged("a cell that a key has one of has a name"));
     }
     Ok(CellId { kind, name })
 }

@@ -1,16 +1,16 @@
 //! Looking: what reads need of a key, pages of keys, and where a replica stands.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use crdt::reading;
 
 use crate::digest;
 use crate::id::Context;
 use crate::message::KeyState;
-use crate::operation::{ByteString, Found, OwnerReport, Read};
+use crate::operation::{ByteString, Found, OwnerReport, Read, places};
 use crate::pack::key as pack;
-use crate::partition::Partition;
-use crate::place::{CellId, CellKind};
+use crate::partition::{OpenKey, Partition, Start};
+use crate::place::{CellId, CellKind, Counts};
 use crate::quorum::Receipt;
 use crate::record::{self, CellState, DotTable, KeyHash, KeyRecord};
 use crate::store::{StoreError, Txn};
@@ -59,28 +59,27 @@ impl KeyView {
 
     /// The answer to a read.
     pub(crate) fn found(self) -> Found {
-        let present =
-            |kind| move |(id, cell): &&(CellId, CellState)| id.kind == kind && reading::is_present(&cell.live);
-        let count = |kind| self.state.cells.iter().filter(present(kind)).count() as u64;
-        let (value, members, fields) = (count(CellKind::Value), count(CellKind::Member), count(CellKind::Field));
-        Found {
-            kind: kind_of(value > 0, members, fields),
-            kinds_present: kinds(value > 0, members, fields),
-            members,
-            fields,
-            cells: self.state.cells,
-            receipt: Receipt::default(),
+        let (mut counts, mut value, mut deadline_ms) = (Counts::default(), false, None);
+        for (id, cell) in self.state.cells.iter().filter(|(_, cell)| reading::is_present(&cell.live)) {
+            match (id.kind, counts.of_mut(id.kind)) {
+                (_, Some(count)) => *count += 1,
+                (CellKind::Deadline, None) => deadline_ms = cell.deadline_ms(),
+                (_, None) => value = true,
+            }
         }
+        found(counts, value, deadline_ms, self.state.cells)
     }
 }
 
-fn kind_of(value: bool, members: u64, fields: u64) -> Option<CellKind> {
-    let value = value.then_some(CellKind::Value);
-    value.or((members > 0).then_some(CellKind::Member)).or((fields > 0).then_some(CellKind::Field))
+fn found(counts: Counts, value: bool, deadline_ms: Option<u64>, cells: Vec<(CellId, CellState)>) -> Found {
+    let (kind, kinds_present) = (counts.shown(value), counts.kinds(value));
+    Found { kind, kinds_present, counts, deadline_ms, cells, receipt: Receipt::default() }
 }
 
-fn kinds(value: bool, members: u64, fields: u64) -> u8 {
-    u8::from(value) + u8::from(members > 0) + u8::from(fields > 0)
+/// These, and the deadline: of a key that has ended nothing is shown.
+fn with_deadline(ids: &[CellId], open: &OpenKey) -> Vec<CellId> {
+    let is_missing = open.record.has_deadline && !ids.iter().any(|id| id.kind == CellKind::Deadline);
+    ids.iter().cloned().chain(is_missing.then(CellId::deadline)).collect()
 }
 
 impl Partition {
@@ -88,43 +87,87 @@ impl Partition {
     pub(crate) fn read_digest(&self, txn: &Txn<'_>, key: &[u8], read: &Read) -> Result<u64, StoreError> {
         let open = self.open(txn, key)?;
         match read {
-            Read::All | Read::Summary => Ok(open.record.digest),
-            Read::Cells(ids) => ids.iter().try_fold(0, |digest, id| {
-                let cell = self.load_cell(txn, &open, id.clone())?;
-                Ok(digest ^ digest::of_cell(id, &cell.state.live))
-            }),
+            Read::All | Read::Summary | Read::Slice { .. } | Read::After { .. } => Ok(open.record.digest),
+            Read::Cells(ids) => with_deadline(ids, &open)
+                .into_iter()
+                .try_fold(0, |digest, id| Ok(digest ^ self.load_cell(txn, &open, id)?.digest)),
         }
     }
 
     /// What this replica alone answers to a read.
     pub(crate) fn read(&self, txn: &Txn<'_>, key: &[u8], read: &Read) -> Result<Found, StoreError> {
         let open = self.open(txn, key)?;
-        let KeyRecord { members, fields, .. } = open.record;
         let value = reading::is_present(&open.record.value.live);
         let ids = match read {
             Read::Summary => Vec::new(),
             Read::Cells(ids) => ids.clone(),
             Read::All => self.cell_ids(txn, &open)?,
+            Read::Slice { kind, from, to } => {
+                let count = open.record.counts.of(*kind);
+                self.names_at(txn, key, *kind, count, places(count, *from, *to))?
+            }
+            Read::After { kind, name, count } => {
+                let start = name.as_ref().map_or(Start::First, |name| Start::After(&name.0));
+                self.names_from(txn, key, *kind, start, 0, u64::from(*count))?
+            }
         };
+        let ids = with_deadline(&ids, &open);
         let load = |id: CellId| Ok((id.clone(), self.load_cell(txn, &open, id)?.state));
         let cells = ids.into_iter().map(load).collect::<Result<Vec<_>, StoreError>>()?;
-        let cells = cells.into_iter().filter(|(_, state)| !state.is_nothing()).collect();
-        Ok(Found {
-            kind: kind_of(value, members, fields),
-            kinds_present: kinds(value, members, fields),
-            members,
-            fields,
-            cells,
-            receipt: Receipt::default(),
-        })
+        let cells: Vec<_> = cells.into_iter().filter(|(_, state)| !state.is_nothing()).collect();
+        let deadline = cells.iter().find(|(id, _)| id.kind == CellKind::Deadline);
+        let deadline_ms = deadline.and_then(|(_, cell)| cell.deadline_ms());
+        Ok(found(open.record.counts, value, deadline_ms, cells))
+    }
+
+    /// The cells at these places of the order, walked to from the nearer end.
+    fn names_at(
+        &self,
+        txn: &Txn<'_>,
+        key: &[u8],
+        kind: CellKind,
+        count: u64,
+        places: Range<u64>,
+    ) -> Result<Vec<CellId>, StoreError> {
+        let wanted = places.end - places.start;
+        if places.start <= count.saturating_sub(places.end) {
+            return self.names_from(txn, key, kind, Start::First, places.start, wanted);
+        }
+        let mut ids = self.names_from(txn, key, kind, Start::Last, count.saturating_sub(places.end), wanted)?;
+        ids.reverse();
+        Ok(ids)
+    }
+
+    fn names_from(
+        &self,
+        txn: &Txn<'_>,
+        key: &[u8],
+        kind: CellKind,
+        start: Start<'_>,
+        mut skip: u64,
+        wanted: u64,
+    ) -> Result<Vec<CellId>, StoreError> {
+        let mut ids = Vec::new();
+        if wanted == 0 {
+            return Ok(ids);
+        }
+        self.walk(txn, key, kind, start, &mut |name, _| {
+            if skip > 0 {
+                skip -= 1;
+                return ControlFlow::Continue(());
+            }
+            ids.push(CellId { kind, name: name.to_vec() });
+            if ids.len() as u64 == wanted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(ids)
     }
 
     /// Everything a merge with another replica's view needs. `None` if it is too large to send at once.
     pub(crate) fn view(&self, txn: &Txn<'_>, key: &[u8], read: &Read) -> Result<Option<KeyView>, StoreError> {
         let open = self.open(txn, key)?;
         let (ids, whole) = match read {
-            Read::Cells(ids) => (ids.clone(), false),
-            Read::All | Read::Summary => (self.cell_ids(txn, &open)?, true),
+            Read::Cells(ids) => (with_deadline(ids, &open), false),
+            _ => (self.cell_ids(txn, &open)?, true),
         };
         let (mut cells, mut bytes) = (Vec::with_capacity(ids.len()), 0);
         for id in ids {
@@ -148,6 +191,7 @@ impl Partition {
         from: KeyHash,
         count: u32,
         conflicts_only: bool,
+        now_ms: u64,
     ) -> Result<Page, StoreError> {
         let (mut keys, mut looked_at, mut last, mut next) = (Vec::new(), 0, None, None);
         let mut candidates = Vec::new();
@@ -167,6 +211,12 @@ impl Partition {
         })?;
         damaged.map_or(Ok(()), Err)?;
         for (key, kind, record) in candidates {
+            if record.has_deadline {
+                let open = self.open(txn, &key)?;
+                if self.deadline_ms(txn, &open)?.is_some_and(|deadline_ms| deadline_ms <= now_ms) {
+                    continue;
+                }
+            }
             if !conflicts_only || self.has_conflict(txn, &key, &record)? {
                 keys.push((ByteString(key), kind));
             }
@@ -178,11 +228,12 @@ impl Partition {
         if record.kinds_present() > 1 || reading::siblings(&record.value.live).len() > 1 {
             return Ok(true);
         }
-        if record.fields == 0 {
+        if record.counts.of(CellKind::Member) == record.cells {
             return Ok(false);
         }
         let open = self.open(txn, key)?;
-        for id in self.cell_ids(txn, &open)?.into_iter().filter(|id| id.kind == CellKind::Field) {
+        let has_siblings = |id: &CellId| !matches!(id.kind, CellKind::Member | CellKind::Deadline);
+        for id in self.cell_ids(txn, &open)?.into_iter().filter(has_siblings) {
             if reading::siblings(&self.load_cell(txn, &open, id)?.state.live).len() > 1 {
                 return Ok(true);
             }

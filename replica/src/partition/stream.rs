@@ -14,7 +14,7 @@ use crate::message::{Cursor, KeyState, StreamedRange};
 use crate::operation::ByteString;
 use crate::pack::key as pack;
 use crate::partition::{Joined, Partition};
-use crate::place::{CellId, CellKind, Place};
+use crate::place::{CellId, Place};
 use crate::record;
 use crate::store::{StoreError, Txn};
 
@@ -273,7 +273,7 @@ impl Partition {
     fn is_in(&self, range: &StreamedRange, key: &[u8], cell: &CellId) -> bool {
         let begun = range.after.as_ref().is_none_or(|cursor| is_after(cursor, self.id, key, cell));
         let ended = range.upto.as_ref().is_some_and(|cursor| is_after(cursor, self.id, key, cell));
-        debug_assert!(cell.kind != CellKind::Value || cell.name.is_empty());
+        debug_assert!(!cell.kind.is_single() || cell.name.is_empty());
         begun && !ended
     }
 }

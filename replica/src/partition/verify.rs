@@ -184,9 +184,11 @@ impl Partition {
             found.bytes += path.len() + bytes.len();
             match record::cell_in(path).and_then(|id| Ok((id, pack::unpack_cell(bytes, &self.names)?))) {
                 Ok((id, cell)) => {
-                    let present = u64::from(reading::is_present(&cell.live));
-                    let count = if id.kind == CellKind::Member { &mut actual.members } else { &mut actual.fields };
-                    (*count, actual.cells) = (*count + present, actual.cells + 1);
+                    if let Some(count) = actual.counts.of_mut(id.kind) {
+                        *count += u64::from(reading::is_present(&cell.live));
+                    }
+                    actual.has_deadline |= id.kind == CellKind::Deadline;
+                    actual.cells += 1;
                     actual.digest ^= digest::of_cell(&id, &cell.live);
                 }
                 Err(why) => broken.push(why),
@@ -198,16 +200,17 @@ impl Partition {
         for why in broken {
             found.damage.push(format!("a cell of key {:?} is lost here ({why})", name()));
         }
-        let KeyRecord { members, fields, cells, digest, .. } = actual;
-        let is_present = members + fields > 0 || reading::is_present(&open.record.value.live);
-        let is_right = (open.record.members, open.record.fields, open.record.cells, open.record.digest)
-            == (members, fields, cells, digest);
+        let KeyRecord { counts, has_deadline, cells, digest, .. } = actual;
+        let is_present = counts.shown(reading::is_present(&open.record.value.live)).is_some();
+        let OpenKey { record, .. } = &open;
+        let is_right =
+            (record.counts, record.has_deadline, record.cells, record.digest) == (counts, has_deadline, cells, digest);
         if !is_right {
             if decodes {
                 found.damage.push(format!("cells of key {:?} are not what its record says", name()));
             }
             let record = &mut open.record;
-            (record.members, record.fields, record.cells, record.digest) = (members, fields, cells, digest);
+            (record.counts, record.has_deadline, record.cells, record.digest) = (counts, has_deadline, cells, digest);
             self.close(txn, open);
         }
         Ok((digest, is_present))

@@ -5,8 +5,9 @@ use crdt::{Content, Hlc, Tallies, reading};
 use crate::id::{Actor, Context, Dot, Entry, Seen};
 use crate::message::Change;
 use crate::operation::{ByteString, Failure, Observed, Write, Written};
-use crate::partition::{OpenCell, OpenKey, Partition};
+use crate::partition::{Keys, OpenCell, OpenKey, Partition};
 use crate::place::{CellId, CellKind, Place};
+use crate::procedure::Procedures;
 use crate::store::{StoreError, Txn};
 
 /// The siblings of a cell, together: each owner's must fit one message with those of the others.
@@ -26,66 +27,109 @@ pub(crate) struct Writing {
     pub(crate) written: Written,
 }
 
+/// A write, when it happens, and who carries out what the application calls.
+pub(crate) struct Order<'w> {
+    pub(crate) write: &'w Write,
+    pub(crate) at: Hlc,
+    pub(crate) procedures: &'w dyn Procedures,
+}
+
 impl Partition {
     /// Carries a write out here and gives the events the other replicas need.
     pub(crate) fn write(
         &mut self,
         txn: &mut Txn<'_>,
         key: &[u8],
-        write: &Write,
-        at: Hlc,
+        order: &Order<'_>,
     ) -> Result<(Written, Vec<Change>), Failure> {
-        let mut writing = Writing { at, changes: Vec::new(), written: Written::default() };
-        if matches!(write, Write::Clear) {
-            self.clear(txn, &mut writing)?;
-            return Ok((writing.written, writing.changes));
+        let mut writing = Writing::new(order.at);
+        match order.write {
+            Write::Clear => self.clear(txn, &mut writing)?,
+            Write::Call(call) => {
+                let mut keys = Keys::new(self, txn, &mut writing);
+                let said = order.procedures.call(&call.0, &mut keys)?;
+                writing.written.said = ByteString(said);
+            }
+            write => self.write_key(txn, key, write, &mut writing)?,
         }
+        Ok((writing.written, writing.changes))
+    }
+
+    /// A write to one key. What has ended is removed first, and what is left without a key loses its deadline.
+    pub(super) fn write_key(
+        &mut self,
+        txn: &mut Txn<'_>,
+        key: &[u8],
+        write: &Write,
+        writing: &mut Writing,
+    ) -> Result<(), Failure> {
         let mut open = self.open(txn, key)?;
+        if self.deadline_ms(txn, &open)?.is_some_and(|deadline_ms| deadline_ms <= writing.at.millis()) {
+            self.remove_key(txn, &mut open, writing)?;
+            writing.written.changed = 0;
+        }
         self.check_type(&open, write)?;
+        self.write_open(txn, &mut open, write, writing)?;
+        if open.record.has_deadline && !open.record.is_present() {
+            let cell = self.load_cell(txn, &open, CellId::deadline())?;
+            if !cell.state.live.is_empty() {
+                self.put(txn, &mut open, cell, &Put::Nothing, writing);
+            }
+        }
+        self.close(txn, open);
+        Ok(())
+    }
+
+    fn write_open(
+        &mut self,
+        txn: &mut Txn<'_>,
+        open: &mut OpenKey,
+        write: &Write,
+        writing: &mut Writing,
+    ) -> Result<(), Failure> {
         match write {
-            Write::Set(value) => self.set(txn, &mut open, value, &mut writing)?,
+            Write::Set(value) => self.set(txn, open, value, writing)?,
             Write::Put(kind, cells) => {
                 for (name, value) in cells {
-                    let cell = self.load_cell(txn, &open, CellId { kind: *kind, name: name.0.clone() })?;
+                    let cell = self.load_cell(txn, open, CellId { kind: *kind, name: name.0.clone() })?;
                     writing.written.changed += u64::from(!cell.was_present);
-                    self.put(txn, &mut open, cell, &Put::Value(&value.0), &mut writing);
+                    self.put(txn, open, cell, &Put::Value(&value.0), writing);
                 }
             }
             Write::PutObserved(id, values, observed) => {
-                self.put_observed(txn, &mut open, id, values, observed, &mut writing)?;
+                self.put_observed(txn, open, id, values, observed, writing)?;
             }
             Write::PutIfCurrent(id, values, observed) => {
-                let cell = self.load_cell(txn, &open, id.clone())?;
+                let cell = self.load_cell(txn, open, id.clone())?;
                 if cell.state.live.dots().any(|dot| !observed.context.contains(dot)) {
                     return Err(Failure::NotCurrent);
                 }
-                self.put_observed(txn, &mut open, id, values, observed, &mut writing)?;
+                self.put_observed(txn, open, id, values, observed, writing)?;
             }
             Write::Add(members) => {
                 for member in members {
-                    let cell = self.load_cell(txn, &open, CellId::member(member.0.clone()))?;
+                    let cell = self.load_cell(txn, open, CellId::member(member.0.clone()))?;
                     writing.written.changed += u64::from(!cell.was_present);
-                    self.put(txn, &mut open, cell, &Put::Member, &mut writing);
+                    self.put(txn, open, cell, &Put::Member, writing);
                 }
             }
-            Write::Increment(id, by) => self.increment(txn, &mut open, id, *by, &mut writing)?,
+            Write::Increment(id, by) => self.increment(txn, open, id, *by, writing)?,
             Write::Remove(kind, names) => {
                 for ByteString(name) in names {
-                    let cell = self.load_cell(txn, &open, CellId { kind: *kind, name: name.clone() })?;
+                    let cell = self.load_cell(txn, open, CellId { kind: *kind, name: name.clone() })?;
                     if cell.was_present {
                         writing.written.changed += 1;
-                        self.put(txn, &mut open, cell, &Put::Nothing, &mut writing);
+                        self.put(txn, open, cell, &Put::Nothing, writing);
                     }
                 }
             }
             Write::RemoveObserved(id, observed) => {
-                self.put_observed(txn, &mut open, id, &[], observed, &mut writing)?;
+                self.put_observed(txn, open, id, &[], observed, writing)?;
             }
-            Write::RemoveKey => self.remove_key(txn, &mut open, &mut writing)?,
-            Write::Clear => {}
+            Write::RemoveKey => self.remove_key(txn, open, writing)?,
+            Write::Clear | Write::Call(_) => return Err(Failure::NotOfOneKey),
         }
-        self.close(txn, open);
-        Ok((writing.written, writing.changes))
+        Ok(())
     }
 
     fn check_type(&self, open: &OpenKey, write: &Write) -> Result<(), Failure> {
@@ -94,8 +138,13 @@ impl Partition {
             Write::Add(_) => CellKind::Member,
             Write::Increment(id, _) | Write::PutObserved(id, ..) | Write::PutIfCurrent(id, ..) => id.kind,
             // A removal of exactly what was read must work on every side of a type conflict.
-            Write::Set(_) | Write::RemoveObserved(..) | Write::RemoveKey | Write::Clear => return Ok(()),
+            Write::Set(_) | Write::RemoveObserved(..) | Write::RemoveKey | Write::Clear | Write::Call(_) => {
+                return Ok(());
+            }
         };
+        if wanted == CellKind::Deadline {
+            return Ok(());
+        }
         match open.record.kind() {
             Some(kind) if kind != wanted => Err(Failure::WrongType),
             _ => Ok(()),
@@ -329,6 +378,22 @@ fn value_bytes(entry: &Entry) -> usize {
 }
 
 impl Writing {
+    pub(super) fn new(at: Hlc) -> Self {
+        Self { at, changes: Vec::new(), written: Written::default() }
+    }
+
+    pub(super) fn at(&self) -> Hlc {
+        self.at
+    }
+
+    /// Takes in another write of the same call.
+    pub(super) fn add(&mut self, other: Writing) {
+        self.written.changed += other.written.changed;
+        self.written.own.context.union(&other.written.own.context);
+        self.written.own.seen.extend(other.written.own.seen);
+        self.changes.extend(other.changes);
+    }
+
     fn own(&mut self, change: Change) {
         self.written.own.context.insert(change.dot);
         if let Some(Entry { content: Content::Tally(tally), .. }) = &change.entry {

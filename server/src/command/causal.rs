@@ -11,7 +11,8 @@ use replica::{
 
 use crate::command::keys::Walk;
 use crate::command::{
-    Arguments, Command, NO_KEYS, ONE_KEY, check_name, check_value, everywhere, explain, read, refusal, request, run,
+    Arguments, Command, NO_KEYS, ONE_KEY, check_name, check_value, everywhere, explain, here, read, refusal, request,
+    run,
 };
 use crate::fault::Faults;
 use crate::gather::Step;
@@ -24,87 +25,79 @@ use crate::token;
 use crate::worker::ToWorker;
 
 pub(super) static COMMANDS: &[Command] = &[
-    Command {
-        name: "DOT.GET",
-        arity: -2,
-        flags: &["readonly"],
-        keys: ONE_KEY,
-        group: "dot",
-        summary: "key [FIELD f | MEMBER m]: the siblings, and the context to replace them with.",
-        run: get,
-    },
-    Command {
-        name: "DOT.SET",
-        arity: -4,
-        flags: &["write", "denyoom"],
-        keys: ONE_KEY,
-        group: "dot",
-        summary: "key context value [ALSO n value ..] [FIELD f] [IFCURRENT]: replaces exactly what the context has seen.",
-        run: set,
-    },
-    Command {
-        name: "DOT.DEL",
-        arity: -3,
-        flags: &["write"],
-        keys: ONE_KEY,
-        group: "dot",
-        summary: "key context [FIELD f | MEMBER m]: removes exactly what the context has seen.",
-        run: del,
-    },
-    Command {
-        name: "DOT.CONFLICTS",
-        arity: -2,
-        flags: &["readonly"],
-        keys: NO_KEYS,
-        group: "dot",
-        summary: "cursor [MATCH p] [COUNT n]: keys with siblings or several types.",
-        run: conflicts,
-    },
-    Command {
-        name: "DOT.EXPLAIN",
-        arity: 2,
-        flags: &["readonly"],
-        keys: ONE_KEY,
-        group: "dot",
-        summary: "key: its owners, and where each stands.",
-        run: explain::run,
-    },
-    Command {
-        name: "DOT.ENTROPY",
-        arity: 1,
-        flags: &["readonly", "admin"],
-        keys: NO_KEYS,
-        group: "dot",
-        summary: "What this node and each other lack of one another, in events.",
-        run: entropy,
-    },
-    Command {
-        name: "DOT.SCRUB",
-        arity: 1,
-        flags: &["admin"],
-        keys: NO_KEYS,
-        group: "dot",
-        summary: "Reads everything this node has, in the background, and sets right what is damaged.",
-        run: scrub,
-    },
-    Command {
-        name: "DOT.WITH",
-        arity: -3,
-        flags: &["movablekeys"],
-        keys: NO_KEYS,
-        group: "dot",
-        summary: "[R n] [W n] [PR n] [PW n] [DW n] [STRICT|SLOPPY] [TIMEOUT ms] [RECEIPT] command ..: with so many nodes; without a command, for this connection.",
-        run: with,
-    },
-    Command {
-        name: "DOT.FAULT",
-        arity: -2,
-        flags: &["admin"],
-        keys: NO_KEYS,
-        group: "dot",
-        summary: "CUT node .. | HEAL | DELAY ms | DROP percent | LIST: demo and tests only.",
-        run: fault,
-    },
+    here(
+        "DOT.GET",
+        -2,
+        &["readonly"],
+        ONE_KEY,
+        "dot",
+        "key [FIELD f | MEMBER m]: the siblings, and the context to replace them with.",
+        get,
+    ),
+    here(
+        "DOT.SET",
+        -4,
+        &["write", "denyoom"],
+        ONE_KEY,
+        "dot",
+        "key context value [ALSO n value ..] [FIELD f] [IFCURRENT]: replaces exactly what the context has seen.",
+        set,
+    ),
+    here(
+        "DOT.DEL",
+        -3,
+        &["write"],
+        ONE_KEY,
+        "dot",
+        "key context [FIELD f | MEMBER m]: removes exactly what the context has seen.",
+        del,
+    ),
+    here(
+        "DOT.CONFLICTS",
+        -2,
+        &["readonly"],
+        NO_KEYS,
+        "dot",
+        "cursor [MATCH p] [COUNT n]: keys with siblings or several types.",
+        conflicts,
+    ),
+    here("DOT.EXPLAIN", 2, &["readonly"], ONE_KEY, "dot", "key: its owners, and where each stands.", explain::run),
+    here(
+        "DOT.ENTROPY",
+        1,
+        &["readonly", "admin"],
+        NO_KEYS,
+        "dot",
+        "What this node and each other lack of one another, in events.",
+        entropy,
+    ),
+    here(
+        "DOT.SCRUB",
+        1,
+        &["admin"],
+        NO_KEYS,
+        "dot",
+        "Reads everything this node has, in the background, and sets right what is damaged.",
+        scrub,
+    ),
+    here(
+        "DOT.WITH",
+        -3,
+        &["movablekeys"],
+        NO_KEYS,
+        "dot",
+        "[R n] [W n] [PR n] [PW n] [DW n] [STRICT|SLOPPY] [TIMEOUT ms] [RECEIPT] command ..: with so many nodes; without a command, for this connection.",
+        with,
+    ),
+    here(
+        "DOT.FAULT",
+        -2,
+        &["admin"],
+        NO_KEYS,
+        "dot",
+        "CUT node .. | HEAL | DELAY ms | DROP percent | LIST: demo and tests only.",
+        fault,
+    ),
 ];
 
 /// `[FIELD f | MEMBER m]` and whatever else a command takes.
@@ -153,7 +146,7 @@ fn get(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> St
         let Some(state) = found.cell(&cell) else {
             let named = if cell.kind == CellKind::Value { found.kind } else { None };
             return match named {
-                Some(CellKind::Member | CellKind::Field) => Reply::wrong_type(),
+                Some(kind) if kind != CellKind::Value => Reply::wrong_type(),
                 _ => answer(Reply::Null, Vec::new()),
             };
         };

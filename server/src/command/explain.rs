@@ -74,6 +74,9 @@ fn cell_name(id: &CellId) -> String {
         CellKind::Value => "value".to_owned(),
         CellKind::Member => format!("member {}", String::from_utf8_lossy(&id.name)),
         CellKind::Field => format!("field {} of the {}", String::from_utf8_lossy(&id.name), type_name(id.kind)),
+        CellKind::Score => format!("member {} of the zset", String::from_utf8_lossy(&id.name)),
+        CellKind::Item => format!("element {}", id.name.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        CellKind::Deadline => "deadline".to_owned(),
     }
 }
 

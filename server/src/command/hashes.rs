@@ -1,78 +1,71 @@
 //! Hashes: a cell per field, with siblings of its own.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crdt::reading;
-use replica::{ByteString, CellId, CellKind, Read, Write};
+use replica::{ByteString, CellId, CellKind, Found, Keys, Read, Write, Written};
 
+use crate::command::refusal::Done;
+use crate::command::scan::{Collection, scan};
+use crate::command::sets::{RANDOM_MOST, by_chance};
+use crate::command::strings::add_float;
+use crate::command::values::{of_kind, winner};
 use crate::command::{
-    Arguments, Command, ONE_KEY, check_cells, check_name, check_value, names, read_kind, shown, write,
+    Arguments, Command, ONE_KEY, READ, READ_FAST, REMOVE_FAST, WRITE_FAST, check_cells, check_name, check_value, here,
+    names, read_kind, shown, there, write,
 };
 use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::{Reply, parse_integer};
 use crate::session::Session;
 
+const GROUP: &str = "hash";
+
 pub(super) static COMMANDS: &[Command] = &[
-    Command {
-        name: "HSET",
-        arity: -4,
-        flags: &["write", "denyoom", "fast"],
-        keys: ONE_KEY,
-        group: "hash",
-        summary: "Writes fields.",
-        run: hset,
-    },
-    Command {
-        name: "HGET",
-        arity: 3,
-        flags: &["readonly", "fast"],
-        keys: ONE_KEY,
-        group: "hash",
-        summary: "The value of a field.",
-        run: hget,
-    },
-    Command {
-        name: "HDEL",
-        arity: -3,
-        flags: &["write", "fast"],
-        keys: ONE_KEY,
-        group: "hash",
-        summary: "Removes what is seen of fields.",
-        run: hdel,
-    },
-    Command {
-        name: "HGETALL",
-        arity: 2,
-        flags: &["readonly"],
-        keys: ONE_KEY,
-        group: "hash",
-        summary: "All fields and values.",
-        run: hgetall,
-    },
-    Command {
-        name: "HLEN",
-        arity: 2,
-        flags: &["readonly", "fast"],
-        keys: ONE_KEY,
-        group: "hash",
-        summary: "How many fields.",
-        run: hlen,
-    },
-    Command {
-        name: "HINCRBY",
-        arity: 4,
-        flags: &["write", "denyoom", "fast"],
-        keys: ONE_KEY,
-        group: "hash",
-        summary: "Adds to a field; concurrent increments add up.",
-        run: hincrby,
-    },
+    here("HSET", -4, WRITE_FAST, ONE_KEY, GROUP, "Writes fields.", hset),
+    here("HMSET", -4, WRITE_FAST, ONE_KEY, GROUP, "Writes fields.", hmset),
+    there("HSETNX", 4, WRITE_FAST, ONE_KEY, GROUP, "Writes a field the coordinator sees no value of.", hsetnx),
+    here("HGET", 3, READ_FAST, ONE_KEY, GROUP, "The value of a field.", hget),
+    here("HMGET", -3, READ_FAST, ONE_KEY, GROUP, "The values of fields.", hmget),
+    here("HDEL", -3, REMOVE_FAST, ONE_KEY, GROUP, "Removes what is seen of fields.", hdel),
+    here("HGETALL", 2, READ, ONE_KEY, GROUP, "All fields and values.", hgetall),
+    here("HKEYS", 2, READ, ONE_KEY, GROUP, "All fields.", hkeys),
+    here("HVALS", 2, READ, ONE_KEY, GROUP, "All values.", hvals),
+    here("HLEN", 2, READ_FAST, ONE_KEY, GROUP, "How many fields.", hlen),
+    here("HEXISTS", 3, READ_FAST, ONE_KEY, GROUP, "Is there a field?", hexists),
+    here("HSTRLEN", 3, READ_FAST, ONE_KEY, GROUP, "How long the value of a field is.", hstrlen),
+    here("HINCRBY", 4, WRITE_FAST, ONE_KEY, GROUP, "Adds to a field; concurrent increments add up.", hincrby),
+    there(
+        "HINCRBYFLOAT",
+        4,
+        WRITE_FAST,
+        ONE_KEY,
+        GROUP,
+        "Adds; whole numbers add up, of others the last wins.",
+        hincrbyfloat,
+    ),
+    here("HRANDFIELD", -2, READ, ONE_KEY, GROUP, "Fields by chance.", hrandfield),
+    here("HSCAN", -3, READ, ONE_KEY, GROUP, "Fields and values, page by page.", hscan),
 ];
 
 fn hset(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    put(arguments, session, node, "hset", |written| Reply::Integer(written.changed as i64))
+}
+
+fn hmset(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    put(arguments, session, node, "hmset", |_| Reply::ok())
+}
+
+fn put(
+    arguments: &Arguments<'_>,
+    session: &Session,
+    node: &Arc<Node>,
+    command: &str,
+    reply: fn(Written) -> Reply,
+) -> Step {
     if arguments.len() % 2 == 1 {
-        return Reply::wrong_number_of_arguments("hset").into();
+        return Reply::wrong_number_of_arguments(command).into();
     }
     if let Err(refused) = check_cells(arguments) {
         return refused.into();
@@ -85,18 +78,65 @@ fn hset(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
         }
         fields.push((ByteString::from(field), ByteString::from(value)));
     }
-    write(session, node, arguments.get(1), Write::Put(CellKind::Field, fields), |written| {
-        Reply::Integer(written.changed as i64)
-    })
+    write(session, node, arguments.get(1), Write::Put(CellKind::Field, fields), reply)
 }
 
-fn hget(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+/// The value the coordinator sees of a field.
+fn field_of(keys: &Keys<'_, '_>, key: &[u8], field: &[u8]) -> Result<Option<Vec<u8>>, super::Refused> {
+    let cell = CellId::field(field);
+    let found = of_kind(keys, key, CellKind::Field, &Read::Cells(vec![cell.clone()]))?;
+    Ok(winner(&found, &cell))
+}
+
+fn hsetnx(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+    let (key, field) = (arguments.get(1), arguments.get(2));
+    check_name(node, field)?;
+    if field_of(keys, key, field)?.is_some() {
+        return Ok(Reply::Integer(0));
+    }
+    keys.write(key, &Write::Put(CellKind::Field, vec![(field.into(), arguments.get(3).into())]))?;
+    Ok(Reply::Integer(1))
+}
+
+/// Reads one field.
+fn with_field(
+    arguments: &Arguments<'_>,
+    session: &Session,
+    node: &Arc<Node>,
+    reply: fn(Option<Cow<'_, [u8]>>) -> Reply,
+) -> Step {
     if let Err(refused) = check_name(node, arguments.get(2)) {
         return refused.into();
     }
     let field = CellId::field(arguments.get(2));
-    read_kind(session, node, arguments.get(1), Read::Cells(vec![field.clone()]), CellKind::Field, move |found| {
-        shown(&found, &field)
+    let what = Read::Cells(vec![field.clone()]);
+    read_kind(session, node, arguments.get(1), what, CellKind::Field, move |found| {
+        reply(found.cell(&field).and_then(|state| reading::winner(&state.live)))
+    })
+}
+
+fn hget(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    with_field(arguments, session, node, |value| value.map(Cow::into_owned).into())
+}
+
+fn hexists(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    with_field(arguments, session, node, |value| Reply::Integer(value.is_some().into()))
+}
+
+fn hstrlen(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    with_field(arguments, session, node, |value| Reply::count(value.map_or(0, |value| value.len())))
+}
+
+fn hmget(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    let fields: Vec<CellId> = match names(arguments, 2, node) {
+        Ok(fields) => fields.into_iter().map(|field| CellId::field(field.0)).collect(),
+        Err(refused) => return refused.into(),
+    };
+    let mut asked = fields.clone();
+    asked.sort_unstable();
+    asked.dedup();
+    read_kind(session, node, arguments.get(1), Read::Cells(asked), CellKind::Field, move |found| {
+        Reply::Array(fields.iter().map(|field| shown(&found, field)).collect())
     })
 }
 
@@ -110,17 +150,39 @@ fn hdel(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
     })
 }
 
+/// A field and its value.
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// All fields with their values.
+fn pairs(found: &Found) -> Vec<Pair> {
+    let fields = found.of(CellKind::Field);
+    fields.filter_map(|(name, state)| Some((name.to_vec(), reading::winner(&state.live)?.into_owned()))).collect()
+}
+
+fn with_all(
+    arguments: &Arguments<'_>,
+    session: &Session,
+    node: &Arc<Node>,
+    reply: fn(Vec<Pair>) -> Reply,
+) -> Step {
+    read_kind(session, node, arguments.get(1), Read::All, CellKind::Field, move |found| reply(pairs(&found)))
+}
+
 fn hgetall(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    read_kind(session, node, arguments.get(1), Read::All, CellKind::Field, |found| {
-        let fields = found.cells.iter().filter(|(id, _)| id.kind == CellKind::Field);
-        let shown = fields.filter_map(|(id, state)| Some((id, reading::winner(&state.live)?)));
-        Reply::Map(shown.map(|(id, value)| (Reply::copied(&id.name), Reply::copied(&value))).collect())
-    })
+    with_all(arguments, session, node, Reply::map)
+}
+
+fn hkeys(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    with_all(arguments, session, node, |pairs| Reply::array(pairs.into_iter().map(|(field, _)| field)))
+}
+
+fn hvals(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    with_all(arguments, session, node, |pairs| Reply::array(pairs.into_iter().map(|(_, value)| value)))
 }
 
 fn hlen(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     read_kind(session, node, arguments.get(1), Read::Summary, CellKind::Field, |found| {
-        Reply::Integer(found.fields as i64)
+        Reply::Integer(found.counts.of(CellKind::Field) as i64)
     })
 }
 
@@ -130,5 +192,43 @@ fn hincrby(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -
     }
     let Some(by) = parse_integer(arguments.get(3)) else { return Reply::not_an_integer().into() };
     let increment = Write::Increment(CellId::field(arguments.get(2)), by);
+    let not_a_number =
+        |reply| if reply == Reply::not_an_integer() { Reply::error("ERR hash value is not an integer") } else { reply };
     write(session, node, arguments.get(1), increment, |written| Reply::Integer(written.number.unwrap_or(0)))
+        .map_reply(not_a_number)
+}
+
+fn hincrbyfloat(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+    let (key, field, by) = (arguments.get(1), arguments.get(2), arguments.get(3));
+    check_name(node, field)?;
+    let before = field_of(keys, key, field)?;
+    Ok(add_float(keys, key, CellId::field(field), before, by, "hash value is not a float")?.into())
+}
+
+fn hrandfield(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    let with_values = match arguments.len() {
+        2 | 3 => false,
+        4 if arguments.is(3, "WITHVALUES") => true,
+        _ => return Reply::syntax_error().into(),
+    };
+    let count = match (arguments.len(), parse_integer(arguments.get(2))) {
+        (2, _) => None,
+        (_, Some(count)) if count.unsigned_abs() <= RANDOM_MOST => Some(count),
+        (_, Some(_)) => return Reply::error("ERR value is out of range").into(),
+        (_, None) => return Reply::not_an_integer().into(),
+    };
+    read_kind(session, node, arguments.get(1), Read::All, CellKind::Field, move |found| {
+        let chosen = by_chance(pairs(&found), count);
+        match (count, with_values) {
+            (None, _) => chosen.into_iter().next().map(|(field, _)| field).into(),
+            (Some(_), false) => Reply::array(chosen.into_iter().map(|(field, _)| field)),
+            (Some(_), true) => {
+                Reply::Pairs(chosen.into_iter().map(|(field, value)| (field.into(), value.into())).collect())
+            }
+        }
+    })
+}
+
+fn hscan(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    scan(arguments, session, node, Collection::Hash)
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use replica::{Answer, CellKind, KeyHash, Operation, PartitionId, Read, Request, Write};
 
 use crate::command::{
-    ALL_KEYS, Arguments, Command, NO_KEYS, ONE_KEY, check_name, everywhere, first_refusal, read, refusal, request,
+    ALL_KEYS, Arguments, Command, NO_KEYS, ONE_KEY, READ, READ_FAST, REMOVE, REMOVE_FAST, check_name, everywhere,
+    first_refusal, here, read, refusal, request,
 };
 use crate::gather::Step;
 use crate::glob;
@@ -17,70 +18,20 @@ use crate::session::Session;
 /// How many bits of a cursor stand for the place within a partition.
 const HASH_BITS: u32 = 48;
 
+const GROUP: &str = "generic";
+
 pub(super) static COMMANDS: &[Command] = &[
-    Command {
-        name: "DEL",
-        arity: -2,
-        flags: &["write"],
-        keys: ALL_KEYS,
-        group: "generic",
-        summary: "Removes what is seen of keys.",
-        run: del,
-    },
-    Command {
-        name: "EXISTS",
-        arity: -2,
-        flags: &["readonly", "fast"],
-        keys: ALL_KEYS,
-        group: "generic",
-        summary: "How many of the keys there are.",
-        run: exists,
-    },
-    Command {
-        name: "TYPE",
-        arity: 2,
-        flags: &["readonly", "fast"],
-        keys: ONE_KEY,
-        group: "generic",
-        summary: "The type of a key.",
-        run: kind,
-    },
-    Command {
-        name: "SCAN",
-        arity: -2,
-        flags: &["readonly"],
-        keys: NO_KEYS,
-        group: "generic",
-        summary: "The keys of the whole cluster, page by page.",
-        run: scan,
-    },
-    Command {
-        name: "DBSIZE",
-        arity: 1,
-        flags: &["readonly", "fast"],
-        keys: NO_KEYS,
-        group: "server",
-        summary: "How many keys the cluster has, each counted once.",
-        run: dbsize,
-    },
-    Command {
-        name: "FLUSHALL",
-        arity: -1,
-        flags: &["write"],
-        keys: NO_KEYS,
-        group: "server",
-        summary: "Removes everything that is seen, on all nodes.",
-        run: flushall,
-    },
-    Command {
-        name: "FLUSHDB",
-        arity: -1,
-        flags: &["write"],
-        keys: NO_KEYS,
-        group: "server",
-        summary: "The same: there is one database.",
-        run: flushall,
-    },
+    here("DEL", -2, REMOVE, ALL_KEYS, GROUP, "Removes what is seen of keys.", del),
+    here("UNLINK", -2, REMOVE_FAST, ALL_KEYS, GROUP, "Removes what is seen of keys.", del),
+    here("EXISTS", -2, READ_FAST, ALL_KEYS, GROUP, "How many of the keys there are.", exists),
+    here("TOUCH", -2, READ_FAST, ALL_KEYS, GROUP, "How many of the keys there are.", exists),
+    here("TYPE", 2, READ_FAST, ONE_KEY, GROUP, "The type of a key.", kind),
+    here("SCAN", -2, READ, NO_KEYS, GROUP, "Keys, page by page; from any node.", scan),
+    here("KEYS", 2, READ, NO_KEYS, GROUP, "All keys that match.", keys_like),
+    here("RANDOMKEY", 1, READ, NO_KEYS, GROUP, "Some key.", randomkey),
+    here("DBSIZE", 1, READ_FAST, NO_KEYS, "server", "How many keys; each counted once.", dbsize),
+    here("FLUSHALL", -1, REMOVE, NO_KEYS, "server", "Removes everything that is seen, on all nodes.", flushall),
+    here("FLUSHDB", -1, REMOVE, NO_KEYS, "server", "The same: there is one database.", flushall),
 ];
 
 fn for_each_key(
@@ -117,7 +68,7 @@ fn exists(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) ->
 }
 
 fn kind(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    read(session, node, arguments.get(1), Read::Summary, |found| Reply::Simple(found.kind.map_or("none", type_name)))
+    read(session, node, arguments.get(1), Read::Summary, |found| Reply::status(found.kind.map_or("none", type_name)))
 }
 
 fn dbsize(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
@@ -129,6 +80,56 @@ fn dbsize(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
 /// The sum of counts.
 pub(super) fn counted(answers: &[Answer]) -> u64 {
     answers.iter().map(|answer| if let Answer::Count(count) = answer { *count } else { 0 }).sum()
+}
+
+fn keys_like(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    let pattern = arguments.get(1).to_vec();
+    let all = Operation::Scan { from: KeyHash(0), count_keys: u32::MAX, conflicts_only: false };
+    Step::ask_all(everywhere(session, node, &all), move |answers, node| {
+        if let Some(refused) = first_refusal(&answers, node) {
+            return refused;
+        }
+        let pages =
+            answers.into_iter().flat_map(|answer| if let Answer::Page(keys, _) = answer { keys } else { Vec::new() });
+        Reply::array(pages.filter(|(key, _)| glob::matches(&pattern, &key.0)).map(|(key, _)| key.0))
+    })
+}
+
+/// A partition by its share of the keys, and there a key of some page.
+fn randomkey(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    let template = request(session, node, b"", Operation::Count);
+    Step::Ask(
+        everywhere(session, node, &Operation::Count),
+        Box::new(move |answers, node| {
+            if let Some(refused) = first_refusal(&answers, node) {
+                return refused.into();
+            }
+            let counts: Vec<u64> = answers.iter().map(|answer| counted(std::slice::from_ref(answer))).collect();
+            let all: u64 = counts.iter().sum();
+            let mut at = if all == 0 { return Reply::Null.into() } else { fastrand::u64(..all) };
+            let chosen = PartitionId::all().zip(counts).find(|(_, count)| match at.checked_sub(*count) {
+                Some(rest) => {
+                    at = rest;
+                    false
+                }
+                None => true,
+            });
+            let Some((partition, _)) = chosen else { return Reply::Null.into() };
+            let page = |from: u64| {
+                let operation = Operation::Scan { from: KeyHash(from), count_keys: 16, conflicts_only: false };
+                Request { partition, operation, ..template.clone() }
+            };
+            // From somewhere on, and from the beginning, should nothing follow there.
+            Step::ask_all(vec![page(fastrand::u64(..1 << HASH_BITS)), page(0)], |answers, node| {
+                let pages = answers
+                    .iter()
+                    .filter_map(|answer| if let Answer::Page(keys, _) = answer { Some(keys) } else { None });
+                let page = pages.into_iter().find(|keys| !keys.is_empty());
+                let some = page.map(|keys| keys[fastrand::usize(..keys.len())].0.0.clone());
+                some.map_or_else(|| first_refusal(&answers, node).unwrap_or(Reply::Null), Reply::bulk)
+            })
+        }),
+    )
 }
 
 fn flushall(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {

@@ -5,22 +5,22 @@ use std::sync::Arc;
 
 use replica::{Layout, LayoutChange, MAX_CAPACITY, NodeId, PartitionId, Proposal, Refused, Role, View};
 
-use crate::command::{Arguments, Command, NO_KEYS};
+use crate::command::{Arguments, Command, NO_KEYS, here};
 use crate::gather::Step;
 use crate::merges::dot_name;
 use crate::node::Node;
 use crate::resp::{Reply, parse_integer};
 use crate::session::Session;
 
-pub(super) static COMMANDS: &[Command] = &[Command {
-    name: "DOT.LAYOUT",
-    arity: -2,
-    flags: &["admin"],
-    keys: NO_KEYS,
-    group: "dot",
-    summary: "SHOW; STAGE node [ZONE z] [CAPACITY n] | STAGE node LEAVE | REMOVE | STAGE REPLICAS n; PLAN; COMMIT plan; REVERT.",
+pub(super) static COMMANDS: &[Command] = &[here(
+    "DOT.LAYOUT",
+    -2,
+    &["admin"],
+    NO_KEYS,
+    "dot",
+    "SHOW; STAGE node [ZONE z] [CAPACITY n] | STAGE node LEAVE | REMOVE | STAGE REPLICAS n; PLAN; COMMIT plan; REVERT.",
     run,
-}];
+)];
 
 const USAGE: &str = "ERR DOT.LAYOUT SHOW | STAGE node [ZONE z] [CAPACITY n] | STAGE node LEAVE | STAGE node REMOVE | \
                      STAGE REPLICAS n | PLAN | COMMIT plan | REVERT";

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::command::{Arguments, Command, NO_KEYS};
+use crate::command::{Arguments, Command, NO_KEYS, here};
 use crate::gather::Step;
+use crate::glob;
 use crate::node::Node;
 use crate::peer::PeerFrame;
 use crate::pubsub::Topic;
@@ -11,52 +12,58 @@ use crate::resp::Reply;
 use crate::session::Session;
 
 pub(super) static COMMANDS: &[Command] = &[
-    Command {
-        name: "SUBSCRIBE",
-        arity: -2,
-        flags: &["pubsub", "pubsub-mode"],
-        keys: NO_KEYS,
-        group: "pubsub",
-        summary: "Follows channels; __dot__:merges has the merges of this node.",
-        run: subscribe,
-    },
-    Command {
-        name: "PSUBSCRIBE",
-        arity: -2,
-        flags: &["pubsub", "pubsub-mode"],
-        keys: NO_KEYS,
-        group: "pubsub",
-        summary: "Follows channels by pattern, such as __dot__:merges:user:*.",
-        run: psubscribe,
-    },
-    Command {
-        name: "UNSUBSCRIBE",
-        arity: -1,
-        flags: &["pubsub", "pubsub-mode"],
-        keys: NO_KEYS,
-        group: "pubsub",
-        summary: "Leaves channels.",
-        run: unsubscribe,
-    },
-    Command {
-        name: "PUNSUBSCRIBE",
-        arity: -1,
-        flags: &["pubsub", "pubsub-mode"],
-        keys: NO_KEYS,
-        group: "pubsub",
-        summary: "Leaves patterns.",
-        run: punsubscribe,
-    },
-    Command {
-        name: "PUBLISH",
-        arity: 3,
-        flags: &["pubsub", "fast"],
-        keys: NO_KEYS,
-        group: "pubsub",
-        summary: "Sends a message to the channel's subscribers on all nodes; says how many this node has.",
-        run: publish,
-    },
+    here(
+        "SUBSCRIBE",
+        -2,
+        &["pubsub", "pubsub-mode"],
+        NO_KEYS,
+        "pubsub",
+        "Follows channels; __dot__:merges has the merges of this node.",
+        subscribe,
+    ),
+    here(
+        "PSUBSCRIBE",
+        -2,
+        &["pubsub", "pubsub-mode"],
+        NO_KEYS,
+        "pubsub",
+        "Follows channels by pattern, such as __dot__:merges:user:*.",
+        psubscribe,
+    ),
+    here("UNSUBSCRIBE", -1, &["pubsub", "pubsub-mode"], NO_KEYS, "pubsub", "Leaves channels.", unsubscribe),
+    here("PUNSUBSCRIBE", -1, &["pubsub", "pubsub-mode"], NO_KEYS, "pubsub", "Leaves patterns.", punsubscribe),
+    here(
+        "PUBLISH",
+        3,
+        &["pubsub", "fast"],
+        NO_KEYS,
+        "pubsub",
+        "Sends a message to the channel's subscribers on all nodes; says how many this node has.",
+        publish,
+    ),
+    here("PUBSUB", -2, &["pubsub"], NO_KEYS, "pubsub", "CHANNELS, NUMSUB, NUMPAT of this node.", pubsub),
 ];
+
+fn pubsub(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
+    let channels = node.pubsub.channels();
+    let reply = match (arguments.word(1).as_str(), arguments.len()) {
+        ("CHANNELS", 2 | 3) => {
+            let matches = |name: &[u8]| arguments.len() == 2 || glob::matches(arguments.get(2), name);
+            Reply::array(channels.into_iter().map(|(name, _)| name).filter(|name| matches(name)))
+        }
+        ("NUMSUB", _) => {
+            let count = |name: &[u8]| channels.iter().find(|(other, _)| other == name).map_or(0, |(_, count)| *count);
+            Reply::Array(arguments.skip(2).flat_map(|name| [Reply::copied(name), Reply::count(count(name))]).collect())
+        }
+        ("NUMPAT", 2) => Reply::count(node.pubsub.patterns()),
+        ("SHARDCHANNELS", _) => Reply::Array(Vec::new()),
+        ("CHANNELS" | "NUMPAT", _) => {
+            Reply::wrong_number_of_arguments(&format!("pubsub|{}", arguments.text(1).to_ascii_lowercase()))
+        }
+        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try PUBSUB CHANNELS.", arguments.text(1))),
+    };
+    reply.into()
+}
 
 fn subscribe(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     join(arguments, session, node, Topic::Channel)

@@ -7,46 +7,108 @@ use std::sync::atomic::Ordering;
 use replica::{Operation, PARTITIONS, PartitionId};
 
 use crate::command::keys::counted;
-use crate::command::{Arguments, Command, NO_KEYS, all, everywhere, find};
+use crate::command::{Arguments, Command, NO_KEYS, all, everywhere, find, here};
 use crate::disk::Durability;
 use crate::gather::Step;
 use crate::glob;
 use crate::node::Node;
-use crate::resp::Reply;
+use crate::resp::{Reply, parse_integer};
 use crate::session::Session;
 
 /// The release of Redis whose clients' expectations are met.
 pub(super) const REDIS_VERSION: &str = "7.2.4";
 
+const GROUP: &str = "server";
+
 pub(super) static COMMANDS: &[Command] = &[
-    Command {
-        name: "INFO",
-        arity: -1,
-        flags: &["loading", "stale"],
-        keys: NO_KEYS,
-        group: "server",
-        summary: "What is known of this node, as text.",
-        run: info,
-    },
-    Command {
-        name: "CONFIG",
-        arity: -2,
-        flags: &["admin", "noscript"],
-        keys: NO_KEYS,
-        group: "server",
-        summary: "GET pattern ..; SET name value ..",
-        run: config,
-    },
-    Command {
-        name: "COMMAND",
-        arity: -1,
-        flags: &["loading", "stale"],
-        keys: NO_KEYS,
-        group: "server",
-        summary: "COUNT, LIST, INFO, DOCS, GETKEYS.",
-        run: command,
-    },
+    here("INFO", -1, &["loading", "stale"], NO_KEYS, GROUP, "What is known of this node, as text.", info),
+    here(
+        "CONFIG",
+        -2,
+        &["admin", "noscript"],
+        NO_KEYS,
+        GROUP,
+        "GET pattern ..; SET name value ..; RESETSTAT; REWRITE.",
+        config,
+    ),
+    here("COMMAND", -1, &["loading", "stale"], NO_KEYS, "server", "COUNT, LIST, INFO, DOCS, GETKEYS.", command),
+    here("TIME", 1, &["loading", "stale", "fast"], NO_KEYS, GROUP, "Seconds and microseconds since 1970.", time),
+    here("ROLE", 1, &["loading", "stale", "fast"], NO_KEYS, GROUP, "Every node is a master.", role),
+    here("LASTSAVE", 1, &["loading", "stale", "fast"], NO_KEYS, GROUP, "Now: what is answered is kept.", lastsave),
+    here("SAVE", 1, &["admin"], NO_KEYS, GROUP, "Nothing: what is answered is kept.", save),
+    here("BGSAVE", -1, &["admin"], NO_KEYS, GROUP, "Nothing: what is answered is kept.", bgsave),
+    here("BGREWRITEAOF", 1, &["admin"], NO_KEYS, GROUP, "Nothing: the engine compacts by itself.", bgrewriteaof),
+    here("SLOWLOG", -2, &["admin"], NO_KEYS, GROUP, "GET, LEN, RESET: commands that took long.", slowlog),
+    here("LATENCY", -2, &["admin"], NO_KEYS, GROUP, "LATEST, HISTORY, RESET: nothing is recorded.", latency),
+    here("SHUTDOWN", -1, &["admin", "noscript"], NO_KEYS, GROUP, "Ends this node's process.", shutdown),
 ];
+
+fn time(_: &Arguments<'_>, _: &mut Session, _: &Arc<Node>) -> Step {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Reply::array([now.as_secs().to_string(), now.subsec_micros().to_string()]).into()
+}
+
+fn role(_: &Arguments<'_>, _: &mut Session, _: &Arc<Node>) -> Step {
+    Reply::Array(vec![Reply::bulk("master"), Reply::Integer(0), Reply::Array(Vec::new())]).into()
+}
+
+fn lastsave(_: &Arguments<'_>, _: &mut Session, _: &Arc<Node>) -> Step {
+    Reply::Integer((crate::node::wall_ms() / 1_000) as i64).into()
+}
+
+fn save(_: &Arguments<'_>, _: &mut Session, _: &Arc<Node>) -> Step {
+    Reply::ok().into()
+}
+
+fn bgsave(_: &Arguments<'_>, _: &mut Session, _: &Arc<Node>) -> Step {
+    Reply::status("Background saving started").into()
+}
+
+fn bgrewriteaof(_: &Arguments<'_>, _: &mut Session, _: &Arc<Node>) -> Step {
+    Reply::status("Background append only file rewriting started").into()
+}
+
+fn slowlog(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
+    let count = match (arguments.len(), parse_integer(arguments.get(2))) {
+        (2, _) => Some(10),
+        (3, Some(-1)) => Some(usize::MAX),
+        (3, Some(count)) => usize::try_from(count).ok(),
+        _ => None,
+    };
+    let reply = match (arguments.word(1).as_str(), count) {
+        ("GET", Some(count)) => Reply::Array(node.slow_log.latest(count)),
+        ("GET", None) => Reply::error("ERR count should be greater than or equal to -1"),
+        ("LEN", _) => Reply::count(node.slow_log.len()),
+        ("RESET", _) => {
+            node.slow_log.clear();
+            Reply::ok()
+        }
+        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try SLOWLOG GET.", arguments.text(1))),
+    };
+    reply.into()
+}
+
+fn latency(arguments: &Arguments<'_>, _: &mut Session, _: &Arc<Node>) -> Step {
+    let reply = match arguments.word(1).as_str() {
+        "LATEST" | "HISTORY" => Reply::Array(Vec::new()),
+        "RESET" => Reply::Integer(0),
+        "DOCTOR" => Reply::Verbatim("Nothing is recorded; SLOWLOG GET has commands that took long.".to_owned()),
+        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try LATENCY LATEST.", arguments.text(1))),
+    };
+    reply.into()
+}
+
+/// What was answered is on disk as far as was promised; the next start reads it.
+fn shutdown(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
+    if arguments
+        .skip(1)
+        .any(|word| !["NOSAVE", "SAVE", "NOW", "FORCE"].iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes())))
+    {
+        return Reply::syntax_error().into();
+    }
+    node.stop.notify_one();
+    Reply::ok().into()
+}
 
 fn info(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     let wanted: Vec<String> =
@@ -88,7 +150,14 @@ fn describe(node: &Node, keys: u64, wanted: &[String]) -> String {
             ("uptime_in_seconds", node.started.elapsed().as_secs().to_string()),
         ],
     );
-    section("Clients", &[("connections_received", (node.next_client.load(Ordering::Relaxed) - 1).to_string())]);
+    section(
+        "Clients",
+        &[
+            ("connected_clients", node.clients.count().to_string()),
+            ("blocked_clients", node.waiting_clients.count().to_string()),
+            ("connections_received", (node.next_client.load(Ordering::Relaxed) - 1).to_string()),
+        ],
+    );
     section(
         "Persistence",
         &[
@@ -139,6 +208,15 @@ fn config(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step 
     }
     if arguments.is(1, "SET") && arguments.len() > 3 && arguments.len().is_multiple_of(2) {
         return config_set(arguments, node).into();
+    }
+    if (arguments.is(1, "RESETSTAT") || arguments.is(1, "REWRITE")) && arguments.len() == 2 {
+        // Flags and environment decide at the next start.
+        return if arguments.is(1, "RESETSTAT") {
+            node.slow_log.clear();
+            Reply::ok().into()
+        } else {
+            Reply::error("ERR The server is running without a config file").into()
+        };
     }
     if arguments.is(1, "GET") || arguments.is(1, "SET") {
         return Reply::wrong_number_of_arguments(&format!("config|{}", arguments.text(1).to_ascii_lowercase())).into();
@@ -191,26 +269,35 @@ fn command(arguments: &Arguments<'_>, _: &mut Session, _: &Arc<Node>) -> Step {
     let named = || arguments.skip(2).map(|name| (name, find(name)));
     let sub = arguments.text(1).to_ascii_uppercase();
     let reply = match sub.as_str() {
-        "" => Reply::Array(all().map(entry).collect()),
-        "COUNT" => Reply::count(all().count()),
-        "LIST" => Reply::Array(all().map(|command| Reply::bulk(command.name.to_ascii_lowercase())).collect()),
-        "INFO" if arguments.len() == 2 => Reply::Array(all().map(entry).collect()),
-        "INFO" => Reply::Array(named().map(|(_, command)| command.map_or(Reply::NullArray, entry)).collect()),
-        "DOCS" if arguments.len() == 2 => Reply::Map(all().map(documentation).collect()),
+        "" => Reply::Array(shown().map(entry).collect()),
+        "COUNT" => Reply::count(shown().count()),
+        "LIST" => Reply::Array(shown().map(|command| Reply::bulk(command.name.to_ascii_lowercase())).collect()),
+        "INFO" if arguments.len() == 2 => Reply::Array(shown().map(entry).collect()),
+        "INFO" => Reply::Array(named().map(|(_, command)| command.map_or(Reply::Null, entry)).collect()),
+        "DOCS" if arguments.len() == 2 => Reply::Map(shown().map(documentation).collect()),
         "DOCS" => Reply::Map(named().filter_map(|(_, command)| command.map(documentation)).collect()),
+        "GETKEYS" if arguments.len() < 4 => Reply::wrong_number_of_arguments("command|getkeys"),
         "GETKEYS" => return keys_of(&arguments.after(2)).into(),
         _ => Reply::error(format!("ERR unknown subcommand '{}'. Try COMMAND HELP.", arguments.text(1))),
     };
     reply.into()
 }
 
+/// Those that are clients' business.
+fn shown() -> impl Iterator<Item = &'static Command> {
+    all().filter(|command| !command.has("hidden"))
+}
+
+/// Flags that are only ours.
+const OWN_FLAGS: &[&str] = &["pubsub-mode", "no-queue", "no-auth", "hidden"];
+
 fn entry(command: &Command) -> Reply {
-    let (first, last, step) = command.keys;
+    let (first, last, step) = command.keys.fixed();
     Reply::Array(vec![
         Reply::bulk(command.name.to_ascii_lowercase()),
         Reply::Integer(command.arity),
         Reply::Set(
-            command.flags.iter().filter(|flag| **flag != "pubsub-mode").map(|flag| Reply::Simple(flag)).collect(),
+            command.flags.iter().filter(|flag| !OWN_FLAGS.contains(flag)).map(|flag| Reply::status(flag)).collect(),
         ),
         Reply::Integer(first),
         Reply::Integer(last),
@@ -236,11 +323,12 @@ fn keys_of(arguments: &Arguments<'_>) -> Reply {
     let Some(command) = find(arguments.get(0)) else {
         return Reply::error("ERR Invalid command specified");
     };
-    let (first, last, step) = command.keys;
-    if first == 0 {
-        return Reply::error("ERR The command has no key arguments");
+    if !command.takes(arguments.len()) {
+        return Reply::error("ERR Invalid number of arguments specified for command");
     }
-    let last = if last < 0 { arguments.len() as i64 + last } else { last };
-    let places = (first..=last).step_by(usize::try_from(step).unwrap_or(1).max(1));
-    Reply::Array(places.map(|at| Reply::copied(arguments.get(usize::try_from(at).unwrap_or(0)))).collect())
+    match command.keys.of(&arguments) {
+        Ok(keys) if keys.is_empty() => Reply::error("ERR The command has no key arguments"),
+        Ok(keys) => Reply::Array(keys.into_iter().map(Reply::copied).collect()),
+        Err(refused) => refused,
+    }
 }

@@ -1,5 +1,6 @@
 //! [fjall](https://docs.rs/fjall): a log-structured merge tree with a journal.
 
+use std::ops::Bound;
 use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -29,6 +30,17 @@ impl Engine for Fjall {
 
     fn scan(&self, from: &[u8], visit: &mut VisitRecord<'_>) -> Result<(), StoreError> {
         for item in self.records.range(from..) {
+            let (key, value) = item.into_inner().map_err(failed)?;
+            if visit(&key, &value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn scan_back(&self, before: Option<&[u8]>, visit: &mut VisitRecord<'_>) -> Result<(), StoreError> {
+        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+        for item in self.records.range::<&[u8], _>((Bound::Unbounded, end)).rev() {
             let (key, value) = item.into_inner().map_err(failed)?;
             if visit(&key, &value).is_break() {
                 break;

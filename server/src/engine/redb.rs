@@ -1,6 +1,7 @@
 //! [redb](https://docs.rs/redb): a copy-on-write B+ tree in one file, its pages under checksums that are looked at
 //! after a crash.
 
+use std::ops::Bound;
 use std::path::Path;
 
 use redb::{Database, Durability, ReadableDatabase as _, TableDefinition};
@@ -53,6 +54,19 @@ impl Engine for Redb {
         let reading = self.database.begin_read().map_err(failed)?;
         let records = reading.open_table(RECORDS).map_err(failed)?;
         for item in records.range(from..).map_err(failed)? {
+            let (key, value) = item.map_err(failed)?;
+            if visit(key.value(), value.value()).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn scan_back(&self, before: Option<&[u8]>, visit: &mut VisitRecord<'_>) -> Result<(), StoreError> {
+        let reading = self.database.begin_read().map_err(failed)?;
+        let records = reading.open_table(RECORDS).map_err(failed)?;
+        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+        for item in records.range::<&[u8]>((Bound::Unbounded, end)).map_err(failed)?.rev() {
             let (key, value) = item.map_err(failed)?;
             if visit(key.value(), value.value()).is_break() {
                 break;

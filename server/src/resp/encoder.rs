@@ -29,6 +29,7 @@ impl Encoder<'_> {
             Reply::NullArray => self.null(b"*-1\r\n"),
             Reply::Array(items) => self.items(b'*', items),
             Reply::Map(pairs) => self.map(pairs),
+            Reply::Pairs(pairs) => self.pairs(pairs),
             Reply::Set(items) => self.items(b'~', items),
             Reply::Push(items) => self.items(b'>', items),
             Reply::Verbatim(text) => self.verbatim(text.as_bytes()),
@@ -96,6 +97,21 @@ impl Encoder<'_> {
         for (key, value) in pairs {
             self.reply(key);
             self.reply(value);
+        }
+    }
+
+    fn pairs(&mut self, pairs: &[(Reply, Reply)]) {
+        let entries = match self.protocol {
+            Protocol::Resp2 => 2 * pairs.len(),
+            Protocol::Resp3 => pairs.len(),
+        };
+        self.header(b'*', entries);
+        for (first, second) in pairs {
+            if self.protocol == Protocol::Resp3 {
+                self.header(b'*', 2);
+            }
+            self.reply(first);
+            self.reply(second);
         }
     }
 
@@ -197,6 +213,8 @@ mod tests {
             "%2\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n:2\r\n",
         );
         assert_golden(Reply::Map(Vec::new()), "*0\r\n", "%0\r\n");
+        let pairs = Reply::Pairs(vec![(Reply::copied(b"m"), Reply::Double(1.5))]);
+        assert_golden(pairs, "*2\r\n$1\r\nm\r\n$3\r\n1.5\r\n", "*1\r\n*2\r\n$1\r\nm\r\n,1.5\r\n");
     }
 
     #[test]

@@ -9,11 +9,15 @@
 //! | double | `,1.5` | the text as a bulk string |
 //! | boolean | `#t` | the integer 1 or 0 |
 //! | null, null array | `_` | `$-1`, `*-1` |
+//! | pairs | an array of arrays of two | one array of both in turn |
 //! | map | `%` pairs | an array of keys and values in turn |
 //! | set, push | `~`, `>` | an array |
 //! | verbatim | `=` with `txt:` | a bulk string |
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::encoder::Encoder;
 use super::{Protocol, ProtocolError};
@@ -28,10 +32,10 @@ use super::{Protocol, ProtocolError};
 /// reply.encode(Protocol::Resp3, &mut out);
 /// assert_eq!(out, b"%1\r\n$5\r\nproto\r\n:3\r\n");
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
     /// A status: a short text of ours without CR and LF.
-    Simple(&'static str),
+    Simple(Cow<'static, str>),
     /// An error: its code, a space, and a sentence. A CR or LF in it is
     /// written as a space, because the text may quote a client.
     Error(String),
@@ -52,6 +56,8 @@ pub enum Reply {
     Array(Vec<Reply>),
     /// Pairs of a key and a value, in the order given.
     Map(Vec<(Reply, Reply)>),
+    /// Pairs in an order: an array of arrays of two in RESP3, one flat array in RESP2.
+    Pairs(Vec<(Reply, Reply)>),
     /// Replies without an order; that they differ is up to the command.
     Set(Vec<Reply>),
     /// A message outside of the order of replies.
@@ -63,7 +69,12 @@ pub enum Reply {
 impl Reply {
     /// `OK`.
     pub const fn ok() -> Self {
-        Self::Simple("OK")
+        Self::status("OK")
+    }
+
+    /// A status.
+    pub const fn status(text: &'static str) -> Self {
+        Self::Simple(Cow::Borrowed(text))
     }
 
     /// An error, which begins with its code: `ERR no such key`.
@@ -74,6 +85,11 @@ impl Reply {
     /// The error for a key that holds another type than the command needs.
     pub fn wrong_type() -> Self {
         Self::error("WRONGTYPE Operation against a key holding the wrong kind of value")
+    }
+
+    /// The error for keys that are in different slots where one command needs them together.
+    pub fn cross_slot() -> Self {
+        Self::error("CROSSSLOT Keys in request don't hash to the same slot")
     }
 
     /// The error for arguments that do not go together.

@@ -34,7 +34,7 @@ impl Core {
             let found = self.on_partition(step, partition, |p, txn| p.read(txn, &key, &read));
             let receipt = Receipt { holders: vec![own] };
             let answer = match found {
-                Ok(found) => Answer::Found(Found { receipt, ..found }),
+                Ok(found) => Answer::Found(Found { receipt, ..found }.at(step.now.wall_ms)),
                 Err(error) => Answer::Failed(Failure::Store(error)),
             };
             return self.release(step, Until::Promised(self.batch_of(partition)), origin.answer(answer));
@@ -118,7 +118,7 @@ impl Core {
         let Awaited::Read(reading) = what else { return };
         let Reading { read, found, own_digest, differing, view, .. } = *reading;
         let Some(view) = view.filter(|_| !differing.is_empty()) else {
-            let answer = origin.answer(Answer::Found(Found { receipt, ..found }));
+            let answer = origin.answer(Answer::Found(Found { receipt, ..found }.at(step.now.wall_ms)));
             return self.release(step, Until::Promised(self.batch_of(partition)), answer);
         };
         let together = view.digest();
@@ -134,9 +134,8 @@ impl Core {
                 self.report(step, *from, joined);
             }
         }
-        let found = view.found();
-        let cells = if matches!(read, Read::Summary) { Vec::new() } else { found.cells };
-        let answer = Answer::Found(Found { cells, receipt, ..found });
+        let found = view.found().at(step.now.wall_ms);
+        let answer = Answer::Found(Found { receipt, ..read.pick(found) });
         self.release(step, Until::Promised(self.batch_of(partition)), origin.answer(answer));
     }
 }

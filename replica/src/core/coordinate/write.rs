@@ -1,11 +1,14 @@
 //! Coordinating writes: applied here, sent to every owner and to those that stand in, answered when enough hold it.
 
+use std::sync::Arc;
+
 use crate::core::coordinate::{Awaited, Task};
 use crate::core::replicate::bytes_of;
 use crate::core::{Action, Core, Held, Step};
 use crate::id::NodeId;
 use crate::message::{Message, Ticket};
 use crate::operation::{Answer, Failure, Write};
+use crate::partition::Order;
 use crate::quorum::{Holder, Medium, Receipt};
 
 impl Core {
@@ -20,8 +23,10 @@ impl Core {
             return step.out.push(origin.fail(Failure::StandInFull { limit_bytes }));
         }
         let at = self.hlc.tick(step.now.wall_ms);
+        let procedures = Arc::clone(&self.procedures);
+        let order = Order { write, at, procedures: procedures.as_ref() };
         let done = self.on_partition(step, partition, |p, txn| {
-            let (written, changes) = p.write(txn, key, write, at)?;
+            let (written, changes) = p.write(txn, key, &order)?;
             if stands_in && !changes.is_empty() {
                 p.count_standing(bytes_of(&changes));
             }

@@ -1,0 +1,134 @@
+//! The keys of a partition as a procedure sees and changes them.
+
+use std::ops::ControlFlow;
+
+use crate::id::{Dot, PartitionId};
+use crate::operation::{Failure, Found, Read, Write, Written};
+use crate::pack::key as pack;
+use crate::partition::Partition;
+use crate::partition::write::Writing;
+use crate::place::{CellId, CellKind};
+use crate::record::{self, CellState};
+use crate::store::{StoreError, Txn};
+
+/// The keys of one partition, within one [call](crate::Procedures::call): what it writes it sees.
+pub struct Keys<'a, 's> {
+    partition: &'a mut Partition,
+    txn: &'a mut Txn<'s>,
+    writing: &'a mut Writing,
+}
+
+/// Where a walk over the cells of a key begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start<'n> {
+    /// With the first.
+    First,
+    /// With the last, going back.
+    Last,
+    /// Behind this name.
+    After(&'n [u8]),
+    /// Before this name, going back.
+    Before(&'n [u8]),
+}
+
+/// Called with the name of a cell and what it holds.
+pub type VisitCell<'v> = dyn FnMut(&[u8], &CellState) -> ControlFlow<()> + 'v;
+
+impl<'a, 's> Keys<'a, 's> {
+    pub(super) fn new(partition: &'a mut Partition, txn: &'a mut Txn<'s>, writing: &'a mut Writing) -> Self {
+        Self { partition, txn, writing }
+    }
+
+    /// The partition.
+    #[must_use]
+    pub fn partition(&self) -> PartitionId {
+        self.partition.id
+    }
+
+    /// Milliseconds since 1970, as the coordinator's machine believes; the same within one call.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.writing.at().millis()
+    }
+
+    /// The dot of the next event: unique in the partition, until something is written.
+    #[must_use]
+    pub fn next_dot(&self) -> Dot {
+        self.partition.mint()
+    }
+
+    /// What this replica has of a key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if a record cannot be read.
+    pub fn read(&self, key: &[u8], read: &Read) -> Result<Found, StoreError> {
+        Ok(self.partition.read(self.txn, key, read)?.at(self.now_ms()))
+    }
+
+    /// Tells apart what a key is at different times: the digest of its live dots, 0 for one that is not there.
+    ///
+    /// # Errors
+    /// As [`Keys::read`].
+    pub fn digest(&self, key: &[u8]) -> Result<u64, StoreError> {
+        if self.read(key, &Read::Summary)?.kind.is_none() {
+            return Ok(0);
+        }
+        self.partition.read_digest(self.txn, key, &Read::All)
+    }
+
+    /// Changes a key.
+    ///
+    /// # Errors
+    /// [`Failure`], among them that the key is of another type; then nothing is changed by this write.
+    pub fn write(&mut self, key: &[u8], write: &Write) -> Result<Written, Failure> {
+        let mut own = Writing::new(self.writing.at());
+        self.partition.write_key(self.txn, key, write, &mut own)?;
+        let written = own.written.clone();
+        self.writing.add(own);
+        Ok(written)
+    }
+
+    /// Visits the present cells of one kind in the order of their names, or backwards. O(log cells) and what is visited.
+    ///
+    /// # Errors
+    /// As [`Keys::read`].
+    pub fn walk(
+        &self,
+        key: &[u8],
+        kind: CellKind,
+        start: Start<'_>,
+        visit: &mut VisitCell<'_>,
+    ) -> Result<(), StoreError> {
+        self.partition.walk(self.txn, key, kind, start, visit)
+    }
+}
+
+impl Partition {
+    pub(super) fn walk(
+        &self,
+        txn: &Txn<'_>,
+        key: &[u8],
+        kind: CellKind,
+        start: Start<'_>,
+        visit: &mut VisitCell<'_>,
+    ) -> Result<(), StoreError> {
+        let path = |name: &[u8]| record::cell(self.id, key, &CellId { kind, name: name.to_vec() });
+        let prefix = path(b"");
+        let mut damaged = None;
+        let mut each = |path: &[u8], bytes: &[u8]| match pack::unpack_cell(bytes, &self.names) {
+            Ok(cell) if crdt::reading::is_present(&cell.live) => visit(&path[prefix.len()..], &cell),
+            Ok(_) => ControlFlow::Continue(()),
+            Err(error) => {
+                damaged = Some(error);
+                ControlFlow::Break(())
+            }
+        };
+        match start {
+            Start::First => txn.scan(&prefix, &prefix, &mut each)?,
+            Start::After(name) => txn.scan(&prefix, &[&path(name)[..], &[0]].concat(), &mut each)?,
+            Start::Last => txn.scan_back(&prefix, None, &mut each)?,
+            Start::Before(name) => txn.scan_back(&prefix, Some(&path(name)), &mut each)?,
+        }
+        damaged.map_or(Ok(()), Err)
+    }
+}

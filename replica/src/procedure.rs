@@ -1,0 +1,50 @@
+//! Commands of an application's own that decide by what they see: carried out where the key's partition is coordinated, in one
+//! atomic batch. (In Dynamo, and in Riak's buckets of application state, a read and a write are two requests with a context
+//! between them; here the code travels to the data, as riak_core's vnode commands do.)
+
+use std::fmt;
+
+use crate::operation::Failure;
+use crate::partition::Keys;
+
+/// What [`Write::Call`](crate::Write::Call) means.
+///
+/// A call sees what its coordinator sees, whatever other owners know by then: two coordinators on two sides of a
+/// partition both carry theirs out, and the cells merge as ever.
+///
+/// ```
+/// use replica::{CellId, CellKind, Failure, Keys, Procedures, Read, Write};
+///
+/// /// The first to call takes the seat; the others are told who has it.
+/// #[derive(Debug)]
+/// struct Seats;
+///
+/// impl Procedures for Seats {
+///     fn call(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure> {
+///         let found = keys.read(b"seat", &Read::Cells(vec![CellId::value()]))?;
+///         let taken = found.cell(&CellId::value()).and_then(|cell| crdt::reading::winner(&cell.live));
+///         if let Some(by) = taken {
+///             return Ok(by.into_owned());
+///         }
+///         keys.write(b"seat", &Write::Set(call.to_vec()))?;
+///         Ok(call.to_vec())
+///     }
+/// }
+/// ```
+pub trait Procedures: fmt::Debug + Send + Sync {
+    /// Carries a call out, and says what the caller is told. The same call on the same cells must do the same everywhere.
+    ///
+    /// # Errors
+    /// A [`Failure`]; nothing is changed then.
+    fn call(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure>;
+}
+
+/// For applications that have none: every call fails with [`Failure::NotUnderstood`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoProcedures;
+
+impl Procedures for NoProcedures {
+    fn call(&self, _: &[u8], _: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure> {
+        Err(Failure::NotUnderstood)
+    }
+}

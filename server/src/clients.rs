@@ -1,0 +1,116 @@
+//! Who is connected: for CLIENT LIST, INFO and KILL.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+/// What others may know of a connection.
+#[derive(Debug)]
+pub struct Client {
+    /// Its number.
+    pub id: u64,
+    /// Where it comes from.
+    pub address: String,
+    /// Where it arrived.
+    pub local_address: String,
+    /// Since when.
+    pub since: Instant,
+    /// Told when it is to end.
+    pub kill: Notify,
+    now: Mutex<Now>,
+}
+
+#[derive(Clone, Debug)]
+struct Now {
+    name: String,
+    command: &'static str,
+    at: Instant,
+    protocol: i64,
+    channels: usize,
+    patterns: usize,
+}
+
+impl Client {
+    /// One that has just arrived.
+    #[must_use]
+    pub fn new(id: u64, address: String, local_address: String) -> Self {
+        let since = Instant::now();
+        let now = Now { name: String::new(), command: "NULL", at: since, protocol: 2, channels: 0, patterns: 0 };
+        Self { id, address, local_address, since, kill: Notify::new(), now: Mutex::new(now) }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Now) -> T) -> T {
+        work(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// It has begun a command.
+    pub fn begin(&self, command: &'static str) {
+        self.with(|now| (now.command, now.at) = (command, Instant::now()));
+    }
+
+    /// It is called something.
+    pub fn rename(&self, name: &str) {
+        self.with(|now| name.clone_into(&mut now.name));
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.with(|now| now.name.clone())
+    }
+
+    /// What it speaks, and follows.
+    pub fn describe(&self, protocol: i64, channels: usize, patterns: usize) {
+        self.with(|now| (now.protocol, now.channels, now.patterns) = (protocol, channels, patterns));
+    }
+
+    /// A line of CLIENT LIST.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let Now { name, command, at, protocol, channels, patterns } = self.with(|now| now.clone());
+        let (age, idle) = (self.since.elapsed().as_secs(), at.elapsed().as_secs());
+        let flags = if channels + patterns > 0 { "P" } else { "N" };
+        format!(
+            "id={} addr={} laddr={} name={name} age={age} idle={idle} flags={flags} db=0 sub={channels} psub={patterns} \
+             multi=-1 cmd={} user=default redir=-1 resp={protocol}",
+            self.id,
+            self.address,
+            self.local_address,
+            command.to_ascii_lowercase()
+        )
+    }
+}
+
+/// Everybody who is connected to this node.
+#[derive(Debug, Default)]
+pub struct Clients(Mutex<BTreeMap<u64, Arc<Client>>>);
+
+impl Clients {
+    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<u64, Arc<Client>>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Somebody has come.
+    pub fn enter(&self, client: &Arc<Client>) {
+        self.with(|all| drop(all.insert(client.id, Arc::clone(client))));
+    }
+
+    /// Somebody has gone.
+    pub fn leave(&self, id: u64) {
+        self.with(|all| drop(all.remove(&id)));
+    }
+
+    /// Everybody, the oldest first.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        self.with(|all| all.values().cloned().collect())
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.with(|all| all.len())
+    }
+}

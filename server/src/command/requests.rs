@@ -1,0 +1,187 @@
+//! What commands ask of the replicas, and what they refuse to ask.
+
+use std::sync::Arc;
+
+use replica::{
+    Answer, ByteString, CellId, CellKind, Found, Operation, PartitionId, Quorum, QuorumKind, Read, Request, Write,
+    Written,
+};
+
+use crate::command::arguments::Arguments;
+use crate::command::refusal::refusal;
+use crate::command::{NO_KEYS, find};
+use crate::config::Setting;
+use crate::gather::Step;
+use crate::node::Node;
+use crate::procedures::{self, Call};
+use crate::resp::Reply;
+use crate::session::{LastWrite, Quorums, Session};
+
+/// How many bytes of keys one command may multiply into.
+const CELLS_TIMES_KEY_BYTES: usize = 32 * 1024 * 1024;
+
+pub(super) fn request(session: &Session, node: &Node, key: &[u8], operation: Operation) -> Request {
+    request_with(session.quorums, node, key, operation)
+}
+
+/// A request with these quorums, once the session is out of reach.
+pub(super) fn request_with(chosen: Quorums, node: &Node, key: &[u8], operation: Operation) -> Request {
+    let config = &node.config;
+    let or = |own: Option<u8>, setting: &Setting| own.or(u8::try_from(setting.get()).ok().filter(|n| *n > 0));
+    let strict = if config.strict_quorum.get() > 0 { QuorumKind::Strict } else { QuorumKind::Sloppy };
+    let kind = chosen.kind.unwrap_or(strict);
+    let quorum = match operation {
+        Operation::Write(_) => {
+            Quorum { nodes: or(chosen.w, &config.write_quorum), owners: chosen.pw, on_disk: chosen.dw, kind }
+        }
+        _ => Quorum { nodes: or(chosen.r, &config.read_quorum), owners: chosen.pr, on_disk: None, kind },
+    };
+    Request { partition: partition_of(key), key: key.to_vec(), operation, quorum, timeout_ms: chosen.timeout_ms }
+}
+
+/// Where a key lives.
+pub(super) fn partition_of(key: &[u8]) -> PartitionId {
+    PartitionId::of_slot(redis_protocol::redis_keyslot(key))
+}
+
+/// Has a command carried out where its keys are coordinated.
+pub(super) fn call(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>) -> Step {
+    let places = find(arguments.get(0)).map_or(NO_KEYS, |command| command.keys);
+    let keys = match places.of(arguments) {
+        Ok(keys) => keys,
+        Err(refused) => return refused.into(),
+    };
+    let slot = |key: &[u8]| redis_protocol::redis_keyslot(key);
+    let Some(first) = keys.first() else { return Reply::syntax_error().into() };
+    if keys.iter().any(|key| slot(key) != slot(first)) {
+        return Reply::cross_slot().into();
+    }
+    let named = keys.iter().try_for_each(|key| check_name(node, key));
+    let all = named.and_then(|()| arguments.skip(1).try_for_each(|argument| check_value(node, argument)));
+    match all.and_then(|()| check_cells(arguments)) {
+        Ok(()) => call_at(first, &Call::Command(arguments.to_kept()), &Asker::of(session), node),
+        Err(refused) => refused.into(),
+    }
+}
+
+/// Has a call carried out where a key is coordinated.
+pub(super) fn call_at(key: &[u8], what: &Call, asker: &Asker, node: &Node) -> Step {
+    let (last, noted) = (asker.last_write.clone(), key.to_vec());
+    Step::ask_one(request_with(asker.quorums, node, key, Operation::Write(what.to_write())), move |answer, node| {
+        match answer {
+            Answer::Written(written) => {
+                last.note(noted, written.own.context);
+                procedures::said(&written.said.0).into()
+            }
+            other => refusal(&other, node).into(),
+        }
+    })
+}
+
+/// What of a session a command needs that goes on when the session is out of reach.
+#[derive(Clone)]
+pub(super) struct Asker {
+    pub(super) quorums: Quorums,
+    pub(super) last_write: LastWrite,
+}
+
+impl Asker {
+    pub(super) fn of(session: &Session) -> Self {
+        Self { quorums: session.quorums, last_write: session.last_write.clone() }
+    }
+}
+
+pub(super) fn everywhere(session: &Session, node: &Node, operation: &Operation) -> Vec<Request> {
+    let at = |partition| Request { partition, ..request(session, node, b"", operation.clone()) };
+    PartitionId::all().map(at).collect()
+}
+
+pub(super) fn write(session: &Session, node: &Node, key: &[u8], write: Write, reply: fn(Written) -> Reply) -> Step {
+    if let Err(refused) = check_name(node, key) {
+        return refused.into();
+    }
+    let (last, noted) = (session.last_write.clone(), key.to_vec());
+    Step::ask_one(request(session, node, key, Operation::Write(write)), move |answer, node| match answer {
+        Answer::Written(mut written) => {
+            last.note(noted, std::mem::take(&mut written.own.context));
+            reply(written).into()
+        }
+        other => refusal(&other, node).into(),
+    })
+}
+
+pub(super) fn read(
+    session: &Session,
+    node: &Node,
+    key: &[u8],
+    read: Read,
+    reply: impl FnOnce(Found) -> Reply + 'static,
+) -> Step {
+    if let Err(refused) = check_name(node, key) {
+        return refused.into();
+    }
+    Step::ask_one(request(session, node, key, Operation::Read(read)), move |answer, node| match answer {
+        Answer::Found(found) => reply(found).into(),
+        other => refusal(&other, node).into(),
+    })
+}
+
+/// A read that makes sense for one type of key only.
+pub(super) fn read_kind(
+    session: &Session,
+    node: &Node,
+    key: &[u8],
+    what: Read,
+    kind: CellKind,
+    reply: impl FnOnce(Found) -> Reply + 'static,
+) -> Step {
+    read(session, node, key, what, move |found| match found.kind {
+        Some(other) if other != kind => Reply::wrong_type(),
+        _ => reply(found),
+    })
+}
+
+pub(super) fn check_name(node: &Node, name: &[u8]) -> Result<(), Reply> {
+    let limit = node.config.max_key_bytes.get();
+    if name.len() as u64 <= limit {
+        return Ok(());
+    }
+    Err(Reply::error(format!(
+        "ERR a key, member or field of {} bytes is over the limit of {limit} (CONFIG GET max-key-bytes)",
+        name.len()
+    )))
+}
+
+pub(super) fn check_value(node: &Node, value: &[u8]) -> Result<(), Reply> {
+    let limit = node.config.max_value_bytes.get();
+    if value.len() as u64 <= limit {
+        return Ok(());
+    }
+    Err(Reply::error(format!(
+        "ERR a value of {} bytes is over the limit of {limit} (CONFIG SET max-value-bytes changes it)",
+        value.len()
+    )))
+}
+
+/// Each cell carries its key to the disk and to the other owners: a long key with many cells is refused.
+pub(super) fn check_cells(arguments: &Arguments<'_>) -> Result<(), Reply> {
+    let (key, cells) = (arguments.get(1).len(), arguments.len());
+    if key.saturating_mul(cells) <= CELLS_TIMES_KEY_BYTES {
+        return Ok(());
+    }
+    Err(Reply::error(format!(
+        "ERR {cells} arguments under a key of {key} bytes are too much at once: send them in several commands"
+    )))
+}
+
+pub(super) fn names(arguments: &Arguments<'_>, from: usize, node: &Node) -> Result<Vec<ByteString>, Reply> {
+    check_cells(arguments)?;
+    let checked = arguments.skip(from).map(|name| check_name(node, name).map(|()| ByteString::from(name)));
+    checked.collect()
+}
+
+/// The live value of a cell as a plain read shows it.
+pub(super) fn shown(found: &Found, cell: &CellId) -> Reply {
+    let value = found.cell(cell).and_then(|state| crdt::reading::winner(&state.live));
+    value.map_or(Reply::Null, |value| Reply::bulk(value.into_owned()))
+}

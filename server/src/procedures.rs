@@ -1,0 +1,131 @@
+//! What clients' commands do where their keys are coordinated: the server's side of [`replica::Procedures`].
+//!
+//! A command that decides by what it sees - `APPEND`, `SET .. NX`, `LPOP` - and a transaction travel to the node that
+//! coordinates their keys, and are carried out there as one atomic batch. What they tell the client travels back.
+
+use std::sync::{Arc, Weak};
+
+use replica::{Answer, ByteString, Failure, Keys, Operation, Procedures, Request, Write, Written};
+use serde::{Deserialize, Serialize};
+
+use crate::command::{self, Arguments};
+use crate::node::Node;
+use crate::resp::Reply;
+
+/// What is carried out at the keys of one partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Call {
+    /// One command.
+    Command(Vec<ByteString>),
+    /// Several commands, if the keys that were watched are what they were.
+    Transaction {
+        /// Keys, and what they were.
+        watched: Vec<(ByteString, u64)>,
+        /// The commands.
+        commands: Vec<Vec<ByteString>>,
+    },
+    /// What a key is, to be compared later.
+    Watch(ByteString),
+    /// A key is put in the place of whatever is there.
+    Store(ByteString, Box<crate::dump::Dump>, Conditions),
+}
+
+/// Under which conditions a key is put somewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conditions {
+    /// Only where there is none yet.
+    pub absent_only: bool,
+}
+
+impl Call {
+    /// As a write.
+    #[must_use]
+    pub fn to_write(&self) -> Write {
+        // Writing into memory does not fail for such types.
+        Write::Call(ByteString(postcard::to_allocvec(self).unwrap_or_default()))
+    }
+}
+
+/// What a call said.
+#[must_use]
+pub fn said(bytes: &[u8]) -> Reply {
+    postcard::from_bytes(bytes).unwrap_or_else(|_| Reply::error("ERR the coordinator's words do not decode"))
+}
+
+/// The procedures of a node.
+#[derive(Clone)]
+pub struct Commands(Weak<Node>);
+
+impl Commands {
+    /// Those of this node.
+    #[must_use]
+    pub fn of(node: &Arc<Node>) -> Self {
+        Self(Arc::downgrade(node))
+    }
+}
+
+impl std::fmt::Debug for Commands {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Commands")
+    }
+}
+
+impl Procedures for Commands {
+    fn call(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure> {
+        let call = postcard::from_bytes(call).map_err(|_| Failure::NotUnderstood)?;
+        let node = self.0.upgrade().ok_or(Failure::NotUnderstood)?;
+        let reply = carry_out(&call, keys, &node)?;
+        Ok(postcard::to_allocvec(&reply).unwrap_or_default())
+    }
+}
+
+fn carry_out(call: &Call, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Result<Reply, Failure> {
+    match call {
+        Call::Command(command) => command::carry_out(&Arguments::kept(command), keys, node),
+        Call::Transaction { watched, commands } => {
+            for (key, digest) in watched {
+                if keys.digest(&key.0)? != *digest {
+                    return Ok(Reply::NullArray);
+                }
+            }
+            let replies = commands.iter().map(|command| command::carry_out(&Arguments::kept(command), keys, node));
+            replies.collect::<Result<_, _>>().map(Reply::Array)
+        }
+        Call::Watch(key) => Ok(Reply::Integer(keys.digest(&key.0)? as i64)),
+        Call::Store(key, dump, conditions) => {
+            if conditions.absent_only && keys.read(&key.0, &replica::Read::Summary)?.kind.is_some() {
+                return Ok(Reply::Integer(0));
+            }
+            dump.restore(&key.0, keys)?;
+            Ok(Reply::Integer(1))
+        }
+    }
+}
+
+/// Answers a request from the keys at hand: what a command within a transaction asks.
+///
+/// # Errors
+/// [`Failure::Store`]: nothing of the batch may stay.
+pub(crate) fn answer(request: &Request, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Result<Answer, Failure> {
+    if request.partition != keys.partition() {
+        return Ok(Answer::Failed(Failure::NotOfOneKey));
+    }
+    let answer = match &request.operation {
+        Operation::Read(read) => keys.read(&request.key, read).map(Answer::Found).map_err(Failure::Store),
+        Operation::Write(Write::Call(call)) => match postcard::from_bytes(&call.0) {
+            Ok(call) => {
+                let reply = carry_out(&call, keys, node)?;
+                let said = ByteString(postcard::to_allocvec(&reply).unwrap_or_default());
+                Ok(Answer::Written(Written { said, ..Written::default() }))
+            }
+            Err(_) => Err(Failure::NotUnderstood),
+        },
+        Operation::Write(write) => keys.write(&request.key, write).map(Answer::Written),
+        _ => Err(Failure::NotOfOneKey),
+    };
+    match answer {
+        Err(failure @ Failure::Store(_)) => Err(failure),
+        Err(failure) => Ok(Answer::Failed(failure)),
+        Ok(answer) => Ok(answer),
+    }
+}
