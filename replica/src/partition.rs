@@ -47,6 +47,8 @@ use verify::Sums;
 pub(crate) struct Peer {
     /// The last clock it told: durable there.
     pub(crate) clock: Context,
+    /// Has it said so since the picture of the cluster last changed?
+    pub(crate) is_fresh: bool,
     /// Did it count this node among the replicas by then?
     pub(crate) counts_me: bool,
     /// The last clock it was told.
@@ -204,6 +206,7 @@ impl Partition {
         let Picture { others, former, is_replica, roster } = picture;
         self.peers.retain(|node, _| roster.runs.contains_key(node));
         for (node, peer) in &mut self.peers {
+            peer.is_fresh = false;
             // What an earlier run had minted says nothing of this one.
             peer.retired = peer.retired.filter(|_| roster.runs.get(node) == self.roster.runs.get(node));
         }
@@ -270,7 +273,7 @@ impl Partition {
     /// Takes note of a clock another replica has told.
     pub(crate) fn hear(&mut self, from: NodeId, clock: Context, note: ClockNote) {
         let peer = self.peers.entry(from).or_default();
-        peer.clock = clock;
+        (peer.clock, peer.is_fresh) = (clock, true);
         (peer.counts_me, peer.retired) = (note.counts_you, note.retired);
     }
 
@@ -431,6 +434,11 @@ impl Partition {
             now_ms.into_iter().for_each(|at_ms| txn.put(record::ending(self.id, at_ms, key), Vec::new()));
             self.next_ending_ms = self.next_ending_ms.into_iter().chain(now_ms).min();
         }
+    }
+
+    /// Does it know, by a word of since the picture last changed, whatever that replica knows?
+    pub(crate) fn knows_all_of(&self, node: &NodeId) -> bool {
+        self.peers.get(node).is_some_and(|peer| peer.is_fresh && self.meta.clock.covers(&peer.clock))
     }
 
     /// Is there perhaps a key that has ended?

@@ -1,5 +1,9 @@
 //! Small clusters driven by hand through the public interface: who stands in for whom, and what becomes of damage.
 
+#[path = "nodes/deadlines.rs"]
+mod deadlines;
+#[path = "nodes/procedures.rs"]
+mod procedures;
 #[path = "nodes/stand_ins.rs"]
 mod stand_ins;
 #[path = "nodes/support.rs"]

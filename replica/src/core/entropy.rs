@@ -72,8 +72,9 @@ impl Core {
         self.verify(step, partition);
     }
 
-    /// Removes keys that have ended, at the one that coordinates: the others only hide them. Not while a replica is away: it may
-    /// know of a later deadline.
+    /// Removes keys that have ended, at the one that coordinates: the others only hide them. Not before it has heard from every
+    /// replica that it knows all that one does, and all that was written elsewhere has been handed over: somebody may have
+    /// given the key more time.
     fn end_keys(&mut self, step: &mut Step<'_>, view: &View, partition: PartitionId) {
         let now_ms = step.now.wall_ms;
         let slot = self.partitions[usize::from(partition.number())].as_ref();
@@ -83,6 +84,16 @@ impl Core {
             || view.coordinator(partition) != Some(self.me.node)
             || !replicas.all().all(|node| view.alive.contains(&node))
         {
+            return;
+        }
+        let others: Vec<NodeId> = replicas.all().filter(|node| *node != self.me.node).collect();
+        let slot = self.partitions[usize::from(partition.number())].as_ref();
+        let waits_for = |node: &&NodeId| slot.is_some_and(|slot| !slot.knows_all_of(node));
+        let unknown: Vec<NodeId> = others.iter().filter(waits_for).copied().collect();
+        if !unknown.is_empty() || slot.is_some_and(|slot| slot.visitors().next().is_some()) {
+            for node in unknown {
+                self.tell(step, view, partition, node, true);
+            }
             return;
         }
         let (at, procedures) = (self.hlc.tick(now_ms), Arc::clone(&self.procedures));
@@ -97,7 +108,7 @@ impl Core {
         match ended {
             Ok(changes) if !changes.is_empty() => {
                 let ticket = self.ticket();
-                for node in replicas.all().filter(|node| *node != self.me.node) {
+                for node in others {
                     step.out
                         .push(Action::Send(node, Message::Delta(ticket, partition, Medium::Memory, changes.clone())));
                 }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use replica::{
-    Action, Actor, Answer, BatchSeq, Contents, Core, Event, Incarnation, Member, Members, MemoryStore, Message, NodeId,
-    Now, Operation, PartitionId, PartitionSet, Quorum, Request, RequestId, Settings, Store as _, TICK_MS, View,
+    Action, Actor, Answer, BatchSeq, Contents, Core, Event, Incarnation, Member, Members, MemoryStore, Message,
+    NoProcedures, NodeId, Now, Operation, PartitionId, PartitionSet, Procedures, Quorum, Request, RequestId, Settings,
+    Store as _, TICK_MS, View,
 };
 
 pub(crate) fn partition() -> PartitionId {
@@ -40,12 +41,18 @@ pub(crate) struct Nodes {
 impl Nodes {
     /// So many nodes, in the order of their rank for the partition: the owners first.
     pub(crate) fn new(count: u128, settings: Settings) -> Self {
+        Self::with_procedures(count, settings, Arc::new(NoProcedures))
+    }
+
+    /// The same, with an application's own commands.
+    pub(crate) fn with_procedures(count: u128, settings: Settings, procedures: Arc<dyn Procedures>) -> Self {
         let all: Vec<NodeId> = (1..=count).map(|n| NodeId(uuid::Uuid::from_u128(n << 64 | 7))).collect();
         let mut order = picture(all[0], &all, &all, &all, &BTreeMap::new()).replicas(partition()).serving.clone();
         order.extend(all.iter().filter(|node| !order.contains(node)).copied().collect::<Vec<_>>());
         let node = |id: &NodeId| {
             let (store, actor) = (MemoryStore::new(), Actor { node: *id, incarnation: Incarnation(1) });
             let core = Core::new(actor, settings, [partition()].into_iter(), &store).expect("an empty store reads");
+            let core = core.with_procedures(Arc::clone(&procedures));
             Node { id: *id, core, store, written: BatchSeq(0), flushed: BatchSeq(0) }
         };
         let nodes = order.iter().map(node).collect();

@@ -159,12 +159,7 @@ fn pairs(found: &Found) -> Vec<Pair> {
     fields.filter_map(|(name, state)| Some((name.to_vec(), reading::winner(&state.live)?.into_owned()))).collect()
 }
 
-fn with_all(
-    arguments: &Arguments<'_>,
-    session: &Session,
-    node: &Arc<Node>,
-    reply: fn(Vec<Pair>) -> Reply,
-) -> Step {
+fn with_all(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>, reply: fn(Vec<Pair>) -> Reply) -> Step {
     read_kind(session, node, arguments.get(1), Read::All, CellKind::Field, move |found| reply(pairs(&found)))
 }
 
