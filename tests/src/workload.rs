@@ -25,7 +25,7 @@ const MEMORIES: usize = 64;
 
 impl Clients for Workload {
     fn next(&mut self, _: RequestId, dice: &mut Dice, partition: PartitionId) -> Request {
-        let (key, operation) = match dice.below(20) {
+        let (key, operation) = match dice.below(23) {
             0..=2 => ("cart", Operation::Write(Write::Set(self.fresh()))),
             3 | 4 => self.with_memory(dice),
             5 => ("cart", Operation::Read(Read::Cells(vec![CellId::value()]))),
@@ -42,7 +42,13 @@ impl Clients for Workload {
             16 => ("user", Operation::Write(Write::Increment(CellId::field("n"), 1))),
             17 => (["tags", "user", "cart"][dice.below(3)], Operation::Write(Write::RemoveKey)),
             18 if dice.percent(20) => ("", Operation::Write(Write::Clear)),
-            _ => ("user", Operation::Read(Read::All)),
+            18 | 19 => ("user", Operation::Read(Read::All)),
+            20 => {
+                let score = ByteString(dice.between(0, 9).to_string().into_bytes());
+                ("board", Operation::Write(Write::Put(CellKind::Score, vec![(name(dice), score)])))
+            }
+            21 => ("board", Operation::Write(Write::Increment(CellId::score(name(dice).0), 1))),
+            _ => ("board", Operation::Write(Write::Remove(CellKind::Score, self.members(dice)))),
         };
         let number = |dice: &mut Dice| [Some(1), Some(2), None][dice.below(3)];
         let kind = if dice.percent(30) { QuorumKind::Strict } else { QuorumKind::Sloppy };
