@@ -10,6 +10,7 @@
 //! (Gonçalves, Almeida, Baquero, Fonte: *Concise Server-Wide Causality Management for Eventually Consistent Data
 //! Stores*, 2015; *DottedDB*, 2017 - here with deltas, removals that mint, and streams.)
 
+mod ends;
 mod incorporate;
 mod inspect;
 mod keys;
@@ -26,6 +27,7 @@ pub use keys::{Keys, Start, VisitCell};
 pub(crate) use sync::Backlog;
 pub(crate) use write::Order;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -37,6 +39,7 @@ use crate::pack::{Names, key as pack};
 use crate::place::{CellId, CellKind, Place};
 use crate::record::{self, CellState, DotTable, KeyRecord, Meta};
 use crate::store::{BatchSeq, Store, StoreError, Txn};
+use ends::Ends;
 use stability::Stability;
 use stream::Inbound;
 pub(crate) use verify::NO_QUESTION;
@@ -115,6 +118,8 @@ pub(crate) struct Partition {
     strip_due: bool,
     /// No key ends before this.
     next_ending_ms: Option<u64>,
+    /// Where lists begin and end.
+    ends: RefCell<Ends>,
     /// The last batch that changed anything here: what reads depend on.
     pub(crate) last_batch: BatchSeq,
     dirty: bool,
@@ -172,6 +177,7 @@ impl Partition {
             roster: Arc::default(),
             strip_due: true,
             next_ending_ms: Some(0),
+            ends: RefCell::default(),
             debris: true,
             last_batch: BatchSeq::default(),
             dirty: false,
@@ -328,6 +334,7 @@ impl Partition {
         (self.stability, self.inbound, self.asked, self.dirty) = (Stability::default(), None, None, false);
         // They may have what did not come to be: the next scrub finds out.
         self.sums = Sums::default();
+        self.ends.get_mut().clear();
         Ok(())
     }
 
@@ -414,6 +421,9 @@ impl Partition {
             *count = (*count + u64::from(present)).saturating_sub(u64::from(cell.was_present));
         }
         let keep = !cell.state.is_nothing();
+        if present && cell.id.kind == CellKind::Item {
+            self.ends.get_mut().add(&open.key, &cell.id.name);
+        }
         if cell.id.kind == CellKind::Deadline {
             open.record.has_deadline = keep;
             self.note_ending(txn, &open.key, cell.deadline_ms, cell.state.deadline_ms());
@@ -568,6 +578,7 @@ impl Partition {
         (self.names, self.meta) = (Names::default(), Meta { minted: self.minted(), ..Meta::default() });
         (self.stability, self.inbound, self.asked) = (Stability::default(), None, None);
         self.sums = Sums::default();
+        self.ends.get_mut().clear();
         (self.debris, self.incomplete) = (false, false);
         Ok(())
     }

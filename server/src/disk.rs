@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
+use std::iter::Peekable;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -202,14 +203,52 @@ impl DiskView {
         self.layers.iter().map(|(_, edits)| edits.as_ref()).chain(std::iter::once(&self.staged))
     }
 
-    /// What lies above the database between two keys, the newest edit of each record.
-    fn above_within(&self, range: (Bound<&[u8]>, Bound<&[u8]>), prefix: &[u8]) -> BTreeMap<&[u8], Option<&[u8]>> {
-        let mut own = BTreeMap::new();
-        for edits in self.above() {
-            let within = edits.range::<[u8], _>(range).take_while(|(key, _)| key.starts_with(prefix));
-            own.extend(within.map(|(key, edit)| (key.as_slice(), edit.as_deref())));
+    /// What lies above the database between two keys, the newest edit of each record: looked at only as far as it is asked for.
+    fn above_within<'v>(
+        &'v self,
+        range: (Bound<&[u8]>, Bound<&[u8]>),
+        prefix: &'v [u8],
+        order: Ordering,
+    ) -> Layered<'v> {
+        let layers = self.above().rev().map(|edits| {
+            let within = edits.range::<[u8], _>(range).map(|(key, edit)| (key.as_slice(), edit.as_deref()));
+            let within: Box<dyn Iterator<Item = Edit<'v>> + 'v> =
+                if order == Ordering::Less { Box::new(within) } else { Box::new(within.rev()) };
+            let within: Box<dyn Iterator<Item = Edit<'v>> + 'v> =
+                Box::new(within.take_while(move |(key, _)| key.starts_with(prefix)));
+            within.peekable()
+        });
+        Layered { layers: layers.collect(), order }
+    }
+}
+
+/// A record's key, and what it is now; nothing if it was removed.
+type Edit<'v> = (&'v [u8], Option<&'v [u8]>);
+
+/// Several layers of edits as one, in an order; of edits of one record the newest.
+struct Layered<'v> {
+    /// The newest first.
+    layers: Vec<Peekable<Box<dyn Iterator<Item = Edit<'v>> + 'v>>>,
+    order: Ordering,
+}
+
+impl<'v> Iterator for Layered<'v> {
+    type Item = Edit<'v>;
+
+    fn next(&mut self) -> Option<Edit<'v>> {
+        let mut next: Option<&[u8]> = None;
+        for layer in &mut self.layers {
+            if let Some((key, _)) = layer.peek()
+                && next.is_none_or(|next| (*key).cmp(next) == self.order)
+            {
+                next = Some(key);
+            }
         }
-        own
+        let (key, mut newest) = (next?, None);
+        for layer in &mut self.layers {
+            newest = newest.or(layer.next_if(|(other, _)| *other == key));
+        }
+        newest
     }
 }
 
@@ -240,8 +279,8 @@ impl Store for DiskView {
             Base::Memory(store) => return store.scan(prefix, from, visit),
         };
         let start = from.max(prefix);
-        let own = self.above_within((Bound::Included(start), Bound::Unbounded), prefix);
-        merge_scan(own.into_iter(), Ordering::Less, visit, |visit| {
+        let own = self.above_within((Bound::Included(start), Bound::Unbounded), prefix, Ordering::Less);
+        merge_scan(own, Ordering::Less, visit, |visit| {
             records.scan(start, &mut |key, value| match key.starts_with(prefix) {
                 true => visit(key, value),
                 false => ControlFlow::Break(()),
@@ -256,8 +295,8 @@ impl Store for DiskView {
         };
         let end = before.map_or_else(|| prefix_end(prefix), |before| Some(before.to_vec()));
         let bound = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let own = self.above_within((Bound::Included(prefix), bound), prefix);
-        merge_scan(own.into_iter().rev(), Ordering::Greater, visit, |visit| {
+        let own = self.above_within((Bound::Included(prefix), bound), prefix, Ordering::Greater);
+        merge_scan(own, Ordering::Greater, visit, |visit| {
             records.scan_back(end.as_deref(), &mut |key, value| match key.starts_with(prefix) {
                 true => visit(key, value),
                 false => ControlFlow::Break(()),
