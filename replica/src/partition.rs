@@ -335,6 +335,7 @@ impl Partition {
         // They may have what did not come to be: the next scrub finds out.
         self.sums = Sums::default();
         self.ends.get_mut().clear();
+        self.next_ending_ms = Some(0);
         Ok(())
     }
 
@@ -456,12 +457,12 @@ impl Partition {
         self.next_ending_ms.is_some_and(|at_ms| at_ms <= now_ms)
     }
 
-    /// Up to so many of the keys that have ended.
-    pub(crate) fn ended(&mut self, txn: &Txn<'_>, now_ms: u64, count: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        let (mut keys, mut next, prefix) = (Vec::new(), Ok(None), record::endings(self.id));
+    /// Up to so many of the keys that have ended. What the list of them has beyond that is set right.
+    pub(crate) fn ended(&mut self, txn: &mut Txn<'_>, now_ms: u64, count: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let (mut listed, mut next, prefix) = (Vec::new(), Ok(None), record::endings(self.id));
         txn.scan(&prefix, &prefix, &mut |path, _| match record::ending_in(path) {
-            Ok((at_ms, key)) if at_ms <= now_ms && keys.len() < count => {
-                keys.push(key.to_vec());
+            Ok((at_ms, key)) if at_ms <= now_ms && listed.len() < count => {
+                listed.push((at_ms, key.to_vec()));
                 ControlFlow::Continue(())
             }
             Ok((at_ms, _)) => {
@@ -474,6 +475,17 @@ impl Partition {
             }
         })?;
         self.next_ending_ms = next?;
+        let mut keys = Vec::new();
+        for (at_ms, key) in listed {
+            // A deadline that could not be read when it was replaced may have left a stale entry.
+            let open = self.open(txn, &key)?;
+            if self.deadline_ms(txn, &open)? == Some(at_ms) {
+                keys.push(key);
+            } else {
+                txn.remove(record::ending(self.id, at_ms, &key));
+                self.dirty = true;
+            }
+        }
         Ok(keys)
     }
 

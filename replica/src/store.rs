@@ -117,6 +117,15 @@ impl<'s> Txn<'s> {
         merge_scan(own, Ordering::Greater, visit, |visit| self.store.scan_back(prefix, before, visit))
     }
 
+    pub(crate) fn edits(&self) -> &Edits {
+        &self.edits
+    }
+
+    /// Goes back to what it had.
+    pub(crate) fn set_edits(&mut self, edits: Edits) {
+        self.edits = edits;
+    }
+
     pub(crate) fn into_edits(self) -> Edits {
         self.edits
     }

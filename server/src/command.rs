@@ -39,9 +39,8 @@ use replica::{Failure, Keys};
 
 pub use arguments::Arguments;
 use refusal::{Done, Refused, first_refusal, refusal};
-use requests::{
-    call, check_cells, check_name, check_value, everywhere, names, partition_of, read, read_kind, request, shown, write,
-};
+use requests::{call, check_cells, everywhere, names, partition_of, read, read_kind, request, shown, write};
+pub(crate) use requests::{check_cells_of, check_name, check_value};
 
 use crate::gather::Step;
 use crate::node::Node;
@@ -60,6 +59,8 @@ type RunThere = fn(&Arguments<'_>, &mut Keys<'_, '_>, &Node) -> Done;
 pub enum KeyPlaces {
     /// From the first place to the last (negative from the end), by a step; all 0: it has none.
     Fixed(i64, i64, i64),
+    /// Those of the command within it.
+    Inner,
     /// As many as an argument says, behind it; perhaps one more in the first place.
     Counted {
         /// Where their number stands.
@@ -75,6 +76,7 @@ impl KeyPlaces {
         match self {
             KeyPlaces::Fixed(first, last, step) => (first, last, step),
             KeyPlaces::Counted { first, .. } => (first.into(), first.into(), first.into()),
+            KeyPlaces::Inner => (0, 0, 0),
         }
     }
 
@@ -82,6 +84,10 @@ impl KeyPlaces {
     fn of<'a>(self, arguments: &Arguments<'a>) -> Result<Vec<&'a [u8]>, Reply> {
         let len = arguments.len();
         match self {
+            KeyPlaces::Inner => match causal::inner(arguments) {
+                Some(inner) => find(inner.get(0)).map_or(Ok(Vec::new()), |command| command.keys.of(&inner)),
+                None => Ok(Vec::new()),
+            },
             KeyPlaces::Fixed(0, ..) => Ok(Vec::new()),
             KeyPlaces::Fixed(first, last, step) => {
                 let last = if last < 0 { len as i64 + last } else { last };
@@ -144,7 +150,15 @@ const fn there(
     Command { name, arity, flags, keys, group, summary, here: None, there: Some(run) }
 }
 
+/// It asks in several rounds, or everywhere: what the connection sent before is answered first, and what follows waits for it.
+const IN_TURN: &str = "in-turn";
+/// It may be part of a transaction though it has no key.
+const ANYWHERE: &str = "anywhere";
+
 const READ: &[&str] = &["readonly"];
+const READ_IN_TURN: &[&str] = &["readonly", IN_TURN];
+const WRITE_IN_TURN: &[&str] = &["write", "denyoom", IN_TURN];
+const REMOVE_IN_TURN: &[&str] = &["write", IN_TURN];
 const READ_FAST: &[&str] = &["readonly", "fast"];
 const WRITE: &[&str] = &["write", "denyoom"];
 const WRITE_FAST: &[&str] = &["write", "denyoom", "fast"];
@@ -214,6 +228,13 @@ impl Command {
     }
 }
 
+/// Must what came before be answered first?
+#[must_use]
+pub fn is_in_turn(arguments: &Arguments<'_>) -> bool {
+    let is_so = |arguments: &Arguments<'_>| find(arguments.get(0)).is_some_and(|command| command.has(IN_TURN));
+    is_so(arguments) || causal::inner(arguments).is_some_and(|inner| is_so(&inner))
+}
+
 /// Carries a command out, or keeps it for its transaction.
 pub fn run(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     node.commands.fetch_add(1, Ordering::Relaxed);
@@ -226,7 +247,7 @@ pub fn run(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -
     };
     session.client.begin(command.name);
     if session.transaction.is_some() && !command.has("no-queue") {
-        return transactions::queue(arguments, session).into();
+        return transactions::queue(command, arguments, session).into();
     }
     start(command, arguments, session, node)
 }
@@ -274,6 +295,8 @@ pub(crate) fn carry_out(
 ) -> Result<Reply, Failure> {
     let mut session = Session::without_connection();
     let command = match check(arguments, &session) {
+        // Whoever it came from: what has no key is not done at somebody else's.
+        Ok(command) if command.keys == NO_KEYS && !command.has(ANYWHERE) => return Ok(keyless(command)),
         Ok(command) => command,
         Err(refused) => return Ok(refused),
     };
@@ -292,6 +315,14 @@ pub(crate) fn carry_out(
         }
         (None, None) => Err(Failure::NotUnderstood),
     }
+}
+
+/// Why a command cannot be part of a transaction.
+fn keyless(command: &Command) -> Reply {
+    Reply::error(format!(
+        "ERR {} has no key, and a transaction is carried out where its keys are: send it by itself",
+        command.name
+    ))
 }
 
 /// Carries out what a command would ask of the replicas, on this one.

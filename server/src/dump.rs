@@ -9,7 +9,9 @@ use crdt::reading;
 use replica::{ByteString, CellId, CellKind, Failure, Found, Keys, Position, Read, Write};
 use serde::{Deserialize, Serialize};
 
-use crate::resp::{DoubleText, parse_integer};
+use crate::command::{check_cells_of, check_name, check_value};
+use crate::node::Node;
+use crate::resp::{DoubleText, Reply, parse_integer};
 
 const MAGIC: &[u8; 4] = b"DOT1";
 
@@ -105,7 +107,42 @@ impl Dump {
         Some(Self { contents, deadline_ms: found.deadline_ms })
     }
 
-    /// Puts it in the place of whatever is there; an empty one removes that.
+    /// May it become that key here? Whatever made it, its parts are held to the limits of what clients write.
+    ///
+    /// # Errors
+    /// What to tell the client.
+    pub fn check(&self, key: &[u8], node: &Node) -> Result<(), Reply> {
+        let (mut cells, mut scores_are_numbers) = (1, true);
+        match &self.contents {
+            Contents::String(value) => check_value(node, &value.0)?,
+            Contents::Set(members) => {
+                cells = members.len();
+                members.iter().try_for_each(|member| check_name(node, &member.0))?;
+            }
+            Contents::Hash(fields) => {
+                cells = fields.len();
+                let both = |(field, value): &(ByteString, ByteString)| {
+                    check_name(node, &field.0).and_then(|()| check_value(node, &value.0))
+                };
+                fields.iter().try_for_each(both)?;
+            }
+            Contents::Sorted(members) => {
+                cells = members.len();
+                scores_are_numbers = members.iter().all(|(_, score)| !score.is_nan());
+                members.iter().try_for_each(|(member, _)| check_name(node, &member.0))?;
+            }
+            Contents::List(elements) => {
+                cells = elements.len();
+                elements.iter().try_for_each(|element| check_value(node, &element.0))?;
+            }
+        }
+        if !scores_are_numbers {
+            return Err(Reply::error("ERR a score is not a number"));
+        }
+        check_cells_of(key, cells)
+    }
+
+    /// Puts it in the place of whatever is there; an empty one removes that. To be [checked](Self::check) before.
     ///
     /// # Errors
     /// [`Failure`] as writes have it.
@@ -173,7 +210,8 @@ pub fn set_deadline(keys: &mut Keys<'_, '_>, key: &[u8], deadline_ms: u64) -> Re
 /// How a score is kept: an integer as one, so that increments add up.
 #[must_use]
 pub fn score_text(score: f64) -> ByteString {
-    ByteString(DoubleText::new(score).as_bytes().to_vec())
+    // Zero is one number.
+    ByteString(DoubleText::new(score + 0.0).as_bytes().to_vec())
 }
 
 /// The score in a cell.

@@ -327,7 +327,7 @@ impl Node {
             clients: Clients::default(),
             slow_log: SlowLog::default(),
             stop: tokio::sync::Notify::new(),
-            cursors: Cursors::new(identity.node),
+            cursors: Cursors::new(identity.node, identity.incarnation),
             waiting_clients: WaitingClients::default(),
             started: Instant::now(),
             next_client: AtomicU64::new(1),

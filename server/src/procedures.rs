@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Weak};
 
-use replica::{Answer, ByteString, Failure, Keys, Operation, Procedures, Request, Write, Written};
+use replica::{Answer, ByteString, CellId, Failure, Keys, Observed, Operation, Procedures, Request, Write, Written};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{self, Arguments};
@@ -28,6 +28,8 @@ pub enum Call {
     Watch(ByteString),
     /// A key is put in the place of whatever is there.
     Store(ByteString, Box<crate::dump::Dump>, Conditions),
+    /// What was observed of a key is removed, and nothing else.
+    Forget(ByteString, Vec<(CellId, Observed)>),
 }
 
 /// Under which conditions a key is put somewhere.
@@ -96,7 +98,16 @@ fn carry_out(call: &Call, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Result<R
             if conditions.absent_only && keys.read(&key.0, &replica::Read::Summary)?.kind.is_some() {
                 return Ok(Reply::Integer(0));
             }
+            if let Err(refused) = dump.check(&key.0, node) {
+                return Ok(refused);
+            }
             dump.restore(&key.0, keys)?;
+            Ok(Reply::Integer(1))
+        }
+        Call::Forget(key, cells) => {
+            for (cell, observed) in cells {
+                keys.write(&key.0, &Write::RemoveObserved(cell.clone(), Box::new(observed.clone())))?;
+            }
             Ok(Reply::Integer(1))
         }
     }

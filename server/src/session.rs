@@ -77,24 +77,25 @@ pub struct Session {
     pub closing: bool,
 }
 
-/// A key and the events of a connection's last write: shared with whatever still waits for its answer.
+/// The keys and events of a connection's last write: shared with whatever still waits for its answer.
 #[derive(Clone, Debug, Default)]
-pub struct LastWrite(Rc<RefCell<Option<Events>>>);
+pub struct LastWrite(Rc<RefCell<Vec<Events>>>);
 
 /// A key, and events on it.
-type Events = (Vec<u8>, Context);
+pub type Events = (Vec<u8>, Context);
 
 impl LastWrite {
     /// A write has been answered.
-    pub fn note(&self, key: Vec<u8>, own: Context) {
-        if !own.is_empty() {
-            *self.0.borrow_mut() = Some((key, own));
+    pub fn note(&self, events: impl IntoIterator<Item = Events>) {
+        let mut events = events.into_iter().filter(|(_, own)| !own.is_empty()).peekable();
+        if events.peek().is_some() {
+            *self.0.borrow_mut() = events.collect();
         }
     }
 
-    /// The last one.
+    /// The last one, by keys.
     #[must_use]
-    pub fn get(&self) -> Option<Events> {
+    pub fn get(&self) -> Vec<Events> {
         self.0.borrow().clone()
     }
 }

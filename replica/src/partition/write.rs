@@ -64,12 +64,23 @@ impl Partition {
         writing: &mut Writing,
     ) -> Result<(), Failure> {
         let mut open = self.open(txn, key)?;
-        if self.deadline_ms(txn, &open)?.is_some_and(|deadline_ms| deadline_ms <= writing.at.millis()) {
+        let has_ended = self.deadline_ms(txn, &open)?.is_some_and(|deadline_ms| deadline_ms <= writing.at.millis());
+        // What has ended is removed only if the write is carried out.
+        let before = has_ended.then(|| (txn.edits().clone(), self.meta.clone(), self.dirty));
+        if has_ended {
             self.remove_key(txn, &mut open, writing)?;
             writing.written.changed = 0;
         }
-        self.check_type(&open, write)?;
-        self.write_open(txn, &mut open, write, writing)?;
+        if let Err(refused) =
+            self.check_type(&open, write).and_then(|()| self.write_open(txn, &mut open, write, writing))
+        {
+            if let Some((edits, meta, dirty)) = before {
+                txn.set_edits(edits);
+                (self.meta, self.dirty) = (meta, dirty);
+                self.ends.get_mut().clear();
+            }
+            return Err(refused);
+        }
         if open.record.has_deadline && !open.record.is_present() {
             let cell = self.load_cell(txn, &open, CellId::deadline())?;
             if !cell.state.live.is_empty() {

@@ -112,5 +112,8 @@ pub(crate) fn parse_float(bytes: &[u8]) -> Option<f64> {
     if text.len() - digits.len() > 1 || digits.is_empty() {
         return None;
     }
-    text.parse().ok().filter(|number: &f64| !number.is_nan())
+    let number: f64 = text.parse().ok()?;
+    // Too great to be told from infinity is no number either.
+    let is_number = !number.is_nan() && (number.is_finite() || digits.as_bytes()[0].eq_ignore_ascii_case(&b'i'));
+    is_number.then_some(number)
 }

@@ -1,5 +1,6 @@
 //! Bits of strings: read and written as parts of the one cell, by what the coordinator sees.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use replica::{Answer, ByteString, CellId, CellKind, Keys, Operation, Read};
@@ -9,7 +10,7 @@ use crate::command::requests::{Asker, call_at, request};
 use crate::command::strings::{range_of, replace};
 use crate::command::values::{string, winner};
 use crate::command::{
-    Arguments, Command, KeyPlaces, ONE_KEY, READ, READ_FAST, WRITE, check_name, here, read_kind, there,
+    Arguments, Command, KeyPlaces, ONE_KEY, READ, READ_FAST, WRITE, WRITE_IN_TURN, check_name, here, read_kind, there,
 };
 use crate::dump::{Contents, Dump};
 use crate::gather::Step;
@@ -28,7 +29,7 @@ pub(super) static COMMANDS: &[Command] = &[
     here(
         "BITOP",
         -4,
-        WRITE,
+        WRITE_IN_TURN,
         KeyPlaces::Fixed(2, -1, 1),
         GROUP,
         "Combines strings bit by bit; reads, then writes.",
@@ -37,6 +38,9 @@ pub(super) static COMMANDS: &[Command] = &[
     there("BITFIELD", -2, WRITE, ONE_KEY, GROUP, "Reads and writes integers of any width.", bitfield),
     here("BITFIELD_RO", -2, READ_FAST, ONE_KEY, GROUP, "Reads integers of any width.", bitfield_ro),
 ];
+
+/// How many different keys BITOP reads at once.
+const BITOP_KEYS: usize = 64;
 
 /// The greatest bit a value can have, plus one.
 fn bits_most(node: &Node) -> u64 {
@@ -201,7 +205,14 @@ fn bitop(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> 
         return refused.into();
     }
     let ask = |key| request(session, node, key, Operation::Read(Read::Cells(vec![CellId::value()])));
-    let requests = arguments.skip(3).map(ask).collect();
+    // Each key is read once, however often it is named.
+    let named: Vec<&[u8]> = arguments.skip(3).collect();
+    let distinct: BTreeSet<&[u8]> = named.iter().copied().collect();
+    if distinct.len() > BITOP_KEYS {
+        return Reply::error(format!("ERR BITOP takes up to {BITOP_KEYS} different keys")).into();
+    }
+    let places: Vec<usize> = named.iter().map(|key| distinct.iter().take_while(|other| *other < key).count()).collect();
+    let requests = distinct.into_iter().map(ask).collect();
     let (to, asker) = (arguments.get(2).to_vec(), Asker::of(session));
     Step::Ask(
         requests,
@@ -217,7 +228,8 @@ fn bitop(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> 
                 }
                 values.push(winner(found, &CellId::value()).unwrap_or_default());
             }
-            let len = values.iter().map(Vec::len).max().unwrap_or(0);
+            let values: Vec<&Vec<u8>> = places.iter().filter_map(|place| values.get(*place)).collect();
+            let len = values.iter().map(|value| value.len()).max().unwrap_or(0);
             let at = |value: &Vec<u8>, place: usize| value.get(place).copied().unwrap_or(0);
             let result = (0..len).map(|place| {
                 let mut bytes = values.iter().map(|value| at(value, place));
@@ -304,7 +316,8 @@ impl Field {
         let invalid =
             "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.";
         let signed = text.starts_with('i');
-        let width = text.strip_prefix(['i', 'u']).and_then(|width| width.parse::<u32>().ok());
+        let width = text.strip_prefix(['i', 'u']).and_then(|width| parse_integer(width.as_bytes()));
+        let width = width.and_then(|width| u32::try_from(width).ok());
         let most = if signed { 64 } else { 63 };
         let width = width.filter(|width| (1..=most).contains(width)).ok_or_else(|| Reply::error(invalid))?;
         Ok((signed, width))

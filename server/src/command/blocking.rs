@@ -4,36 +4,45 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use replica::{Answer, ByteString, Operation, Request};
+use replica::{Answer, ByteString, Operation, Read, Request};
 use tokio::time::{Instant, timeout_at};
 
 use crate::command::Arguments;
 use crate::command::arguments::parse_float;
 use crate::command::refusal::refusal;
-use crate::command::requests::{check_name, request};
+use crate::command::requests::{check_name, partition_of, request};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::procedures::{self, Call};
 use crate::resp::Reply;
-use crate::session::Session;
+use crate::session::{LastWrite, Session};
 
 /// After so long it tries again though nothing has been heard.
 const AGAIN: Duration = Duration::from_millis(100);
+/// The same for keys whose changes all come by here.
+const AGAIN_IF_SEEN: Duration = Duration::from_secs(1);
 
-/// One thing to try, and the key that is told with what it gives.
+/// One thing to try.
 struct Attempt {
     request: Request,
-    key: Option<Vec<u8>>,
+    /// What must be there for it to give anything.
+    keys: Vec<Request>,
+    /// The key that is told with what it gives, where the command itself does not.
+    told: Option<Vec<u8>>,
+    last: LastWrite,
 }
 
 impl Attempt {
     /// What it gave; nothing if there was nothing to take.
     fn given(&self, answer: &Answer, node: &Node) -> Option<Reply> {
         let reply = match answer {
-            Answer::Written(written) => procedures::said(&written.said.0),
+            Answer::Written(written) => {
+                self.last.note([(self.request.key.clone(), written.own.context.clone())]);
+                procedures::said(&written.said.0)
+            }
             other => refusal(other, node),
         };
-        match (&self.key, reply) {
+        match (&self.told, reply) {
             (_, Reply::Null | Reply::NullArray) => None,
             (_, Reply::Array(items)) if items.is_empty() => None,
             (Some(_), reply @ Reply::Error(_)) | (None, reply) => Some(reply),
@@ -43,14 +52,23 @@ impl Attempt {
             (Some(key), reply) => Some(Reply::Array(vec![Reply::copied(key), reply])),
         }
     }
+
+    /// Is it worth trying, by what its keys are?
+    fn is_promising(&self, found: &[Answer]) -> bool {
+        found.iter().any(|answer| !matches!(answer, Answer::Found(found) if found.kind.is_none()))
+    }
 }
 
 /// `BLPOP key .. timeout` and the like: one command per key, in their order.
 pub(super) fn first_of(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>, command: &str) -> Step {
     let last = arguments.len() - 1;
     let keys: Vec<&[u8]> = (1..last).map(|at| arguments.get(at)).collect();
-    let attempt =
-        |key: &&[u8]| Attempt { request: of(&[command.as_bytes(), key], key, session, node), key: Some(key.to_vec()) };
+    let attempt = |key: &&[u8]| Attempt {
+        request: of(&[command.as_bytes(), key], key, session, node),
+        keys: vec![look(key, session, node)],
+        told: Some(key.to_vec()),
+        last: session.last_write.clone(),
+    };
     let attempts = keys.iter().map(attempt).collect();
     begin(attempts, arguments.get(last), &keys, session, node)
 }
@@ -75,13 +93,22 @@ pub(super) fn until_there(
         }
     }
     let Some(key) = keys.first() else { return Reply::syntax_error().into() };
-    let attempts = vec![Attempt { request: of(command, key, session, node), key: None }];
+    let attempts = vec![Attempt {
+        request: of(command, key, session, node),
+        keys: keys.iter().map(|key| look(key, session, node)).collect(),
+        told: None,
+        last: session.last_write.clone(),
+    }];
     begin(attempts, timeout, keys, session, node)
 }
 
 fn of(command: &[&[u8]], key: &[u8], session: &Session, node: &Node) -> Request {
     let call = Call::Command(command.iter().copied().map(ByteString::from).collect());
     request(session, node, key, Operation::Write(call.to_write()))
+}
+
+fn look(key: &[u8], session: &Session, node: &Node) -> Request {
+    request(session, node, key, Operation::Read(Read::Summary))
 }
 
 fn begin(attempts: Vec<Attempt>, timeout: &[u8], keys: &[&[u8]], session: &Session, node: &Arc<Node>) -> Step {
@@ -98,44 +125,85 @@ fn begin(attempts: Vec<Attempt>, timeout: &[u8], keys: &[&[u8]], session: &Sessi
     let keys: Vec<Vec<u8>> = keys.iter().map(|key| key.to_vec()).collect();
     // Within a transaction nothing waits.
     let waits = session.has_connection();
-    try_from(0, attempts, move |attempts, node| match waits {
+    // Which keys are there is asked of all at once.
+    let looks = attempts.iter().flat_map(|attempt| attempt.keys.clone()).collect();
+    let go_on = move |attempts: Vec<Attempt>, node: &Arc<Node>| match waits {
         true => {
             let node = Arc::clone(node);
             Step::Wait(Box::pin(async move { wait(attempts, &keys, deadline, &node).await }))
         }
         false => Reply::NullArray.into(),
-    })
+    };
+    Step::Ask(
+        looks,
+        Box::new(move |found, _| {
+            let promising = promising(&attempts, &found);
+            try_next(promising, attempts, go_on)
+        }),
+    )
+}
+
+/// The places of the attempts that are worth trying, the first of them last.
+fn promising(attempts: &[Attempt], found: &[Answer]) -> Vec<usize> {
+    let mut from = 0;
+    let mut promising = Vec::new();
+    for (place, attempt) in attempts.iter().enumerate() {
+        let upto = from + attempt.keys.len();
+        if attempt.is_promising(&found[from..upto]) {
+            promising.push(place);
+        }
+        from = upto;
+    }
+    promising.reverse();
+    promising
 }
 
 /// Tries one after the other, at once.
-fn try_from(
-    at: usize,
+fn try_next(
+    mut promising: Vec<usize>,
     attempts: Vec<Attempt>,
     otherwise: impl FnOnce(Vec<Attempt>, &Arc<Node>) -> Step + 'static,
 ) -> Step {
-    let Some(attempt) = attempts.get(at) else {
+    let Some(place) = promising.pop() else {
         return Step::Ask(Vec::new(), Box::new(move |_, node| otherwise(attempts, node)));
     };
-    Step::ask_one(attempt.request.clone(), move |answer, node| match attempts[at].given(&answer, node) {
+    Step::ask_one(attempts[place].request.clone(), move |answer, node| match attempts[place].given(&answer, node) {
         Some(reply) => reply.into(),
-        None => try_from(at + 1, attempts, otherwise),
+        None => try_next(promising, attempts, otherwise),
     })
 }
 
 async fn wait(attempts: Vec<Attempt>, keys: &[Vec<u8>], deadline: Option<Instant>, node: &Arc<Node>) -> Reply {
     let waiting = node.waiting_clients.enter(keys);
+    let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
     loop {
-        for attempt in &attempts {
-            let answer = node.ask(attempt.request.clone()).await;
-            if let Some(reply) = attempt.given(&answer, node) {
-                return reply;
+        let looks: Vec<_> =
+            attempts.iter().flat_map(|attempt| &attempt.keys).map(|look| node.ask(look.clone())).collect();
+        let mut found = Vec::with_capacity(looks.len());
+        for look in looks {
+            found.push(look.await);
+        }
+        for place in promising(&attempts, &found).into_iter().rev() {
+            let answer = node.ask(attempts[place].request.clone()).await;
+            match attempts[place].given(&answer, node) {
+                // It was no list when this was told, and may be one again.
+                Some(reply) if reply == Reply::wrong_type() => {}
+                Some(reply) => return reply,
+                None => {}
             }
         }
-        let again = Instant::now() + AGAIN;
-        let until = deadline.map_or(again, |deadline| deadline.min(again));
-        let is_over = timeout_at(until, waiting.changed()).await.is_err() && deadline == Some(until);
-        if is_over {
+        if is_over() {
             return Reply::NullArray;
         }
+        let again = Instant::now() + if sees_all(keys, node) { AGAIN_IF_SEEN } else { AGAIN };
+        let until = deadline.map_or(again, |deadline| deadline.min(again));
+        // Whoever is woken at the last moment tries once more.
+        let _ = timeout_at(until, waiting.changed()).await;
     }
+}
+
+/// Does this node hear of every change of these keys?
+fn sees_all(keys: &[Vec<u8>], node: &Node) -> bool {
+    let view = node.view();
+    keys.iter().all(|key| view.replicas(partition_of(key)).serving.contains(&node.id))
 }

@@ -11,8 +11,8 @@ use replica::{
 
 use crate::command::keys::Walk;
 use crate::command::{
-    Arguments, Command, NO_KEYS, ONE_KEY, check_name, check_value, everywhere, explain, here, read, refusal, request,
-    run,
+    Arguments, Command, IN_TURN, KeyPlaces, NO_KEYS, ONE_KEY, check_name, check_value, everywhere, explain, here, read,
+    refusal, request, run,
 };
 use crate::fault::Faults;
 use crate::gather::Step;
@@ -55,7 +55,7 @@ pub(super) static COMMANDS: &[Command] = &[
     here(
         "DOT.CONFLICTS",
         -2,
-        &["readonly"],
+        &["readonly", IN_TURN],
         NO_KEYS,
         "dot",
         "cursor [MATCH p] [COUNT n]: keys with siblings or several types.",
@@ -84,7 +84,7 @@ pub(super) static COMMANDS: &[Command] = &[
         "DOT.WITH",
         -3,
         &["movablekeys"],
-        NO_KEYS,
+        KeyPlaces::Inner,
         "dot",
         "[R n] [W n] [PR n] [PW n] [DW n] [STRICT|SLOPPY] [TIMEOUT ms] [RECEIPT] command ..: with so many nodes; without a command, for this connection.",
         with,
@@ -221,9 +221,10 @@ fn write_cell(key: &[u8], cell: CellId, write: Write, session: &Session, node: &
     if let Err(refused) = check_name(node, key) {
         return refused.into();
     }
-    let owned = key.to_vec();
+    let (owned, last) = (key.to_vec(), session.last_write.clone());
     Step::ask_one(request(session, node, key, Operation::Write(write)), move |answer, node| match answer {
         Answer::Written(written) => {
+            last.note([(owned.clone(), written.own.context.clone())]);
             let context = token::seal(&written.own, &owned, &cell);
             Reply::Array(vec![context, Reply::Integer(written.siblings as i64)]).into()
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::command::{Arguments, Command, NO_KEYS, here};
+use crate::command::{ANYWHERE, Arguments, Command, NO_KEYS, here};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::{Protocol, Reply, parse_integer};
@@ -12,8 +12,8 @@ const GROUP: &str = "connection";
 const ANYTIME: &[&str] = &["fast", "noscript", "no-auth", "no-queue", "pubsub-mode"];
 
 pub(super) static COMMANDS: &[Command] = &[
-    here("PING", -1, &["fast", "pubsub-mode"], NO_KEYS, GROUP, "Answers, or says what it was told.", ping),
-    here("ECHO", 2, &["fast"], NO_KEYS, GROUP, "Says what it was told.", echo),
+    here("PING", -1, &["fast", "pubsub-mode", ANYWHERE], NO_KEYS, GROUP, "Answers, or says what it was told.", ping),
+    here("ECHO", 2, &["fast", ANYWHERE], NO_KEYS, GROUP, "Says what it was told.", echo),
     here("AUTH", -2, &["fast", "noscript", "no-auth"], NO_KEYS, GROUP, "Says who the client is.", auth),
     here(
         "HELLO",

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use replica::{Answer, CellKind, Keys, Operation, Read, Write};
+use replica::{Answer, CellId, CellKind, CellState, Keys, Observed, Operation, Read, Write};
 
 use crate::command::refusal::{Done, refusal};
 use crate::command::requests::{Asker, call, call_at, check_name, request};
-use crate::command::{Arguments, Command, ONE_KEY, READ, SECOND, TWO_KEYS, WRITE, here, read, there};
+use crate::command::{Arguments, Command, ONE_KEY, READ, SECOND, TWO_KEYS, WRITE, WRITE_IN_TURN, here, read, there};
 use crate::dump::Dump;
 use crate::gather::Step;
 use crate::node::Node;
@@ -17,11 +17,12 @@ use crate::session::Session;
 const GROUP: &str = "generic";
 
 pub(super) static COMMANDS: &[Command] = &[
-    here("RENAME", 3, WRITE, TWO_KEYS, GROUP, "Gives a key another name; at one moment within a slot.", rename)
+    here("RENAME", 3, WRITE_IN_TURN, TWO_KEYS, GROUP, "Gives a key another name; at one moment within a slot.", rename)
         .and_there(rename_there),
-    here("RENAMENX", 3, WRITE, TWO_KEYS, GROUP, "The same, if there is no such key yet.", renamenx)
+    here("RENAMENX", 3, WRITE_IN_TURN, TWO_KEYS, GROUP, "The same, if there is no such key yet.", renamenx)
         .and_there(renamenx_there),
-    here("COPY", -3, WRITE, TWO_KEYS, GROUP, "Copies a key; at one moment within a slot.", copy).and_there(copy_there),
+    here("COPY", -3, WRITE_IN_TURN, TWO_KEYS, GROUP, "Copies a key; at one moment within a slot.", copy)
+        .and_there(copy_there),
     here("DUMP", 2, READ, ONE_KEY, GROUP, "A key as bytes, in a format of its own.", dump),
     there("RESTORE", -4, WRITE, ONE_KEY, GROUP, "A key from what DUMP gave.", restore),
     here(
@@ -112,45 +113,53 @@ fn transfer(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>, tran
     if let Err(refused) = check_name(node, from).and_then(|()| check_name(node, to)) {
         return refused.into();
     }
-    let (asker, to) = (Asker::of(session), to.to_vec());
-    let removal = request(session, node, from, Operation::Write(Write::RemoveKey));
+    let (asker, from_key, to) = (Asker::of(session), from.to_vec(), to.to_vec());
     Step::ask_one(request(session, node, from, Operation::Read(Read::All)), move |answer, node| {
         let Answer::Found(found) = answer else { return refusal(&answer, node).into() };
         let Some(dump) = Dump::of(&found) else { return (transfer.missing)().into() };
         let put = Call::Store(to.clone().into(), Box::new(dump), transfer.conditions);
-        call_at(&to, &put, &asker, node).then(move |reply, _| match reply {
-            Reply::Integer(1) if transfer.moves => Step::ask_one(removal, move |answer, node| match answer {
-                Answer::Written(_) => (transfer.done)().into(),
-                other => refusal(&other, node).into(),
-            }),
+        // Removed is what was copied: what somebody else writes under the old name meanwhile stays there.
+        let observed = |(id, cell): (CellId, CellState)| {
+            let seen = crdt::reading::tallies(&cell.live).reset();
+            (id, Observed { context: cell.live.dots().copied().collect(), seen })
+        };
+        let removal = Call::Forget(from_key.clone().into(), found.cells.into_iter().map(observed).collect());
+        call_at(&to, &put, &asker, node).then(move |reply, node| match reply {
+            Reply::Integer(1) if transfer.moves => {
+                call_at(&from_key, &removal, &asker, node).map_reply(move |reply| match reply {
+                    Reply::Integer(_) => (transfer.done)(),
+                    refused => refused,
+                })
+            }
             Reply::Integer(1) => (transfer.done)().into(),
             other => other.into(),
         })
     })
 }
 
-fn rename_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
-    transfer_there(arguments, keys, RENAME)
+fn rename_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+    transfer_there(arguments, keys, node, RENAME)
 }
 
-fn renamenx_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
-    transfer_there(arguments, keys, RENAMENX)
+fn renamenx_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+    transfer_there(arguments, keys, node, RENAMENX)
 }
 
-fn copy_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn copy_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
     if arguments.get(1) == arguments.get(2) {
         return Err(same_key().into());
     }
-    transfer_there(arguments, keys, copying(arguments)?)
+    transfer_there(arguments, keys, node, copying(arguments)?)
 }
 
-fn transfer_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, transfer: Transfer) -> Done {
+fn transfer_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node, transfer: Transfer) -> Done {
     let (from, to) = (arguments.get(1), arguments.get(2));
     let Some(dump) = Dump::of(&keys.read(from, &Read::All)?) else { return Ok((transfer.missing)()) };
     if transfer.conditions.absent_only && keys.read(to, &Read::Summary)?.kind.is_some() {
         return Ok(Reply::Integer(0));
     }
     if from != to {
+        dump.check(to, node)?;
         dump.restore(to, keys)?;
         if transfer.moves {
             keys.write(from, &Write::RemoveKey)?;
@@ -163,7 +172,7 @@ fn dump(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
     read(session, node, arguments.get(1), Read::All, |found| Dump::of(&found).map(|dump| dump.to_bytes()).into())
 }
 
-fn restore(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn restore(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
     let (mut replaces, mut is_absolute, mut at) = (false, false, 4);
     while at < arguments.len() {
         match arguments.word(at).as_str() {
@@ -189,6 +198,7 @@ fn restore(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done
         (at_ms, true) => Some(at_ms),
         (ttl_ms, false) => Some(keys.now_ms().saturating_add(ttl_ms)),
     };
+    dump.check(key, node)?;
     dump.restore(key, keys)?;
     Ok(Reply::ok())
 }

@@ -213,7 +213,7 @@ fn hrandfield(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>
         (_, None) => return Reply::not_an_integer().into(),
     };
     read_kind(session, node, arguments.get(1), Read::All, CellKind::Field, move |found| {
-        let chosen = by_chance(pairs(&found), count);
+        let chosen = by_chance(pairs(&found), count, |(field, value)| field.len() + value.len());
         match (count, with_values) {
             (None, _) => chosen.into_iter().next().map(|(field, _)| field).into(),
             (Some(_), false) => Reply::array(chosen.into_iter().map(|(field, _)| field)),

@@ -9,7 +9,7 @@ use crate::command::refusal::{Done, Refused, first_refusal};
 use crate::command::requests::{Asker, call_at, request};
 use crate::command::strings::replace;
 use crate::command::values::of_kind;
-use crate::command::{ALL_KEYS, Arguments, Command, ONE_KEY, READ, WRITE, WRITE_FAST, check_name, here, there};
+use crate::command::{ALL_KEYS, Arguments, Command, ONE_KEY, READ, WRITE_FAST, WRITE_IN_TURN, check_name, here, there};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::procedures::Call;
@@ -23,7 +23,7 @@ const MAGIC: &[u8] = b"HYLLdot1";
 pub(super) static COMMANDS: &[Command] = &[
     there("PFADD", -2, WRITE_FAST, ONE_KEY, GROUP, "Adds things; what is added at once is all counted.", pfadd),
     here("PFCOUNT", -2, READ, ALL_KEYS, GROUP, "About how many different things there are in all keys.", pfcount),
-    here("PFMERGE", -2, WRITE, ALL_KEYS, GROUP, "Joins keys into the first; reads, then writes.", pfmerge),
+    here("PFMERGE", -2, WRITE_IN_TURN, ALL_KEYS, GROUP, "Joins keys into the first; reads, then writes.", pfmerge),
     there("DOT.PFJOIN", 3, &["write", "denyoom", "hidden"], ONE_KEY, GROUP, "Joins registers into a key.", join),
 ];
 

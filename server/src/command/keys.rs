@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use replica::{Answer, CellKind, KeyHash, Operation, PartitionId, Read, Request, Write};
 
+use crate::command::requests::note_all;
 use crate::command::{
-    ALL_KEYS, Arguments, Command, NO_KEYS, ONE_KEY, READ, READ_FAST, REMOVE, REMOVE_FAST, check_name, everywhere,
-    first_refusal, here, read, refusal, request,
+    ALL_KEYS, Arguments, Command, NO_KEYS, ONE_KEY, READ_FAST, READ_IN_TURN, REMOVE, REMOVE_FAST, REMOVE_IN_TURN,
+    check_name, everywhere, first_refusal, here, read, refusal, request,
 };
 use crate::gather::Step;
 use crate::glob;
@@ -26,12 +27,12 @@ pub(super) static COMMANDS: &[Command] = &[
     here("EXISTS", -2, READ_FAST, ALL_KEYS, GROUP, "How many of the keys there are.", exists),
     here("TOUCH", -2, READ_FAST, ALL_KEYS, GROUP, "How many of the keys there are.", exists),
     here("TYPE", 2, READ_FAST, ONE_KEY, GROUP, "The type of a key.", kind),
-    here("SCAN", -2, READ, NO_KEYS, GROUP, "Keys, page by page; from any node.", scan),
-    here("KEYS", 2, READ, NO_KEYS, GROUP, "All keys that match.", keys_like),
-    here("RANDOMKEY", 1, READ, NO_KEYS, GROUP, "Some key.", randomkey),
-    here("DBSIZE", 1, READ_FAST, NO_KEYS, "server", "How many keys; each counted once.", dbsize),
-    here("FLUSHALL", -1, REMOVE, NO_KEYS, "server", "Removes everything that is seen, on all nodes.", flushall),
-    here("FLUSHDB", -1, REMOVE, NO_KEYS, "server", "The same: there is one database.", flushall),
+    here("SCAN", -2, READ_IN_TURN, NO_KEYS, GROUP, "Keys, page by page; from any node.", scan),
+    here("KEYS", 2, READ_IN_TURN, NO_KEYS, GROUP, "All keys that match.", keys_like),
+    here("RANDOMKEY", 1, READ_IN_TURN, NO_KEYS, GROUP, "Some key.", randomkey),
+    here("DBSIZE", 1, READ_IN_TURN, NO_KEYS, "server", "How many keys; each counted once.", dbsize),
+    here("FLUSHALL", -1, REMOVE_IN_TURN, NO_KEYS, "server", "Removes everything that is seen, on all nodes.", flushall),
+    here("FLUSHDB", -1, REMOVE_IN_TURN, NO_KEYS, "server", "The same: there is one database.", flushall),
 ];
 
 fn for_each_key(
@@ -48,7 +49,9 @@ fn for_each_key(
         }
         requests.push(request(session, node, key, operation.clone()));
     }
+    let (last, keys) = (session.last_write.clone(), requests.iter().map(|request| request.key.clone()).collect());
     Step::ask_all(requests, move |answers, node| {
+        note_all(&last, keys, &answers);
         first_refusal(&answers, node).unwrap_or_else(|| Reply::Integer(answers.iter().map(count).sum()))
     })
 }

@@ -10,8 +10,8 @@ use crate::command::blocking;
 use crate::command::refusal::{Done, Refused};
 use crate::command::values::{exists, of_kind, places_of};
 use crate::command::{
-    ALL_BUT_LAST, Arguments, Command, KeyPlaces, ONE_KEY, READ, READ_FAST, REMOVE, REMOVE_FAST, TWO_KEYS, WRITE,
-    WRITE_FAST, check_name, here, read_kind, there,
+    ALL_BUT_LAST, Arguments, Command, IN_TURN, KeyPlaces, ONE_KEY, READ, READ_FAST, REMOVE, REMOVE_FAST, TWO_KEYS,
+    WRITE, WRITE_FAST, check_name, here, read_kind, there,
 };
 use crate::gather::Step;
 use crate::node::Node;
@@ -21,7 +21,7 @@ use crate::session::Session;
 const GROUP: &str = "list";
 const COUNTED: KeyPlaces = KeyPlaces::Counted { number: 1, first: false };
 const COUNTED_LATER: KeyPlaces = KeyPlaces::Counted { number: 2, first: false };
-const BLOCKING: &[&str] = &["write", "blocking"];
+const BLOCKING: &[&str] = &["write", "blocking", IN_TURN];
 
 pub(super) static COMMANDS: &[Command] = &[
     there("LPUSH", -3, WRITE_FAST, ONE_KEY, GROUP, "Puts elements before the first.", lpush),
@@ -365,11 +365,13 @@ fn carry(keys: &mut Keys<'_, '_>, from: (&[u8], End), to: (&[u8], End)) -> Done 
     if exists(keys, to.0)? {
         len(keys, to.0)?;
     }
-    let taken = pop(keys, from.0, from.1, 1)?.pop();
-    if let Some(element) = &taken {
+    let taken = elements(keys, from.0, from.1, 1)?;
+    if let Some((_, element)) = taken.first() {
+        // Put there first: a list that turns is never empty in between, and keeps its deadline.
         push(keys, to.0, to.1, std::iter::once(element.as_slice()))?;
     }
-    Ok(taken.into())
+    remove(keys, from.0, &taken)?;
+    Ok(taken.into_iter().next().map(|(_, element)| element).into())
 }
 
 fn lmpop(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {

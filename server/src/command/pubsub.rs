@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::command::{Arguments, Command, NO_KEYS, here};
+use crate::command::{ANYWHERE, Arguments, Command, NO_KEYS, here};
 use crate::gather::Step;
 use crate::glob;
 use crate::node::Node;
@@ -35,7 +35,7 @@ pub(super) static COMMANDS: &[Command] = &[
     here(
         "PUBLISH",
         3,
-        &["pubsub", "fast"],
+        &["pubsub", "fast", ANYWHERE],
         NO_KEYS,
         "pubsub",
         "Sends a message to the channel's subscribers on all nodes; says how many this node has.",

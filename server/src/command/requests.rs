@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use replica::{
-    Answer, ByteString, CellId, CellKind, Found, Operation, PartitionId, Quorum, QuorumKind, Read, Request, Write,
-    Written,
+    Answer, ByteString, CellId, CellKind, Context, Found, Operation, PartitionId, Quorum, QuorumKind, Read, Request,
+    Write, Written,
 };
 
 use crate::command::arguments::Arguments;
@@ -70,12 +70,21 @@ pub(super) fn call_at(key: &[u8], what: &Call, asker: &Asker, node: &Node) -> St
     Step::ask_one(request_with(asker.quorums, node, key, Operation::Write(what.to_write())), move |answer, node| {
         match answer {
             Answer::Written(written) => {
-                last.note(noted, written.own.context);
+                last.note([(noted, written.own.context)]);
                 procedures::said(&written.said.0).into()
             }
             other => refusal(&other, node).into(),
         }
     })
+}
+
+/// Notes what several requests have written.
+pub(super) fn note_all(last: &LastWrite, keys: Vec<Vec<u8>>, answers: &[Answer]) {
+    let own = |answer: &Answer| match answer {
+        Answer::Written(written) => written.own.context.clone(),
+        _ => Context::new(),
+    };
+    last.note(keys.into_iter().zip(answers).map(|(key, answer)| (key, own(answer))).collect::<Vec<_>>());
 }
 
 /// What of a session a command needs that goes on when the session is out of reach.
@@ -103,7 +112,7 @@ pub(super) fn write(session: &Session, node: &Node, key: &[u8], write: Write, re
     let (last, noted) = (session.last_write.clone(), key.to_vec());
     Step::ask_one(request(session, node, key, Operation::Write(write)), move |answer, node| match answer {
         Answer::Written(mut written) => {
-            last.note(noted, std::mem::take(&mut written.own.context));
+            last.note([(noted, std::mem::take(&mut written.own.context))]);
             reply(written).into()
         }
         other => refusal(&other, node).into(),
@@ -141,7 +150,7 @@ pub(super) fn read_kind(
     })
 }
 
-pub(super) fn check_name(node: &Node, name: &[u8]) -> Result<(), Reply> {
+pub(crate) fn check_name(node: &Node, name: &[u8]) -> Result<(), Reply> {
     let limit = node.config.max_key_bytes.get();
     if name.len() as u64 <= limit {
         return Ok(());
@@ -152,7 +161,7 @@ pub(super) fn check_name(node: &Node, name: &[u8]) -> Result<(), Reply> {
     )))
 }
 
-pub(super) fn check_value(node: &Node, value: &[u8]) -> Result<(), Reply> {
+pub(crate) fn check_value(node: &Node, value: &[u8]) -> Result<(), Reply> {
     let limit = node.config.max_value_bytes.get();
     if value.len() as u64 <= limit {
         return Ok(());
@@ -165,12 +174,16 @@ pub(super) fn check_value(node: &Node, value: &[u8]) -> Result<(), Reply> {
 
 /// Each cell carries its key to the disk and to the other owners: a long key with many cells is refused.
 pub(super) fn check_cells(arguments: &Arguments<'_>) -> Result<(), Reply> {
-    let (key, cells) = (arguments.get(1).len(), arguments.len());
+    check_cells_of(arguments.get(1), arguments.len())
+}
+
+pub(crate) fn check_cells_of(key: &[u8], cells: usize) -> Result<(), Reply> {
+    let key = key.len();
     if key.saturating_mul(cells) <= CELLS_TIMES_KEY_BYTES {
         return Ok(());
     }
     Err(Reply::error(format!(
-        "ERR {cells} arguments under a key of {key} bytes are too much at once: send them in several commands"
+        "ERR {cells} cells under a key of {key} bytes are too much at once: write them with several commands"
     )))
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use replica::{Operation, PARTITIONS, PartitionId};
 
 use crate::command::keys::counted;
-use crate::command::{Arguments, Command, NO_KEYS, all, everywhere, find, here};
+use crate::command::{ANYWHERE, Arguments, Command, IN_TURN, NO_KEYS, all, everywhere, find, here};
 use crate::disk::Durability;
 use crate::gather::Step;
 use crate::glob;
@@ -21,7 +21,7 @@ pub(super) const REDIS_VERSION: &str = "7.2.4";
 const GROUP: &str = "server";
 
 pub(super) static COMMANDS: &[Command] = &[
-    here("INFO", -1, &["loading", "stale"], NO_KEYS, GROUP, "What is known of this node, as text.", info),
+    here("INFO", -1, &["loading", "stale", IN_TURN], NO_KEYS, GROUP, "What is known of this node, as text.", info),
     here(
         "CONFIG",
         -2,
@@ -32,7 +32,15 @@ pub(super) static COMMANDS: &[Command] = &[
         config,
     ),
     here("COMMAND", -1, &["loading", "stale"], NO_KEYS, "server", "COUNT, LIST, INFO, DOCS, GETKEYS.", command),
-    here("TIME", 1, &["loading", "stale", "fast"], NO_KEYS, GROUP, "Seconds and microseconds since 1970.", time),
+    here(
+        "TIME",
+        1,
+        &["loading", "stale", "fast", ANYWHERE],
+        NO_KEYS,
+        GROUP,
+        "Seconds and microseconds since 1970.",
+        time,
+    ),
     here("ROLE", 1, &["loading", "stale", "fast"], NO_KEYS, GROUP, "Every node is a master.", role),
     here("LASTSAVE", 1, &["loading", "stale", "fast"], NO_KEYS, GROUP, "Now: what is answered is kept.", lastsave),
     here("SAVE", 1, &["admin"], NO_KEYS, GROUP, "Nothing: what is answered is kept.", save),
@@ -289,7 +297,7 @@ fn shown() -> impl Iterator<Item = &'static Command> {
 }
 
 /// Flags that are only ours.
-const OWN_FLAGS: &[&str] = &["pubsub-mode", "no-queue", "no-auth", "hidden"];
+const OWN_FLAGS: &[&str] = &["pubsub-mode", "no-queue", "no-auth", "hidden", IN_TURN, ANYWHERE];
 
 fn entry(command: &Command) -> Reply {
     let (first, last, step) = command.keys.fixed();
@@ -316,17 +324,13 @@ fn documentation(command: &Command) -> (Reply, Reply) {
 }
 
 fn keys_of(arguments: &Arguments<'_>) -> Reply {
-    let arguments = match super::causal::inner(arguments) {
-        Some(inner) => inner,
-        None => *arguments,
-    };
     let Some(command) = find(arguments.get(0)) else {
         return Reply::error("ERR Invalid command specified");
     };
     if !command.takes(arguments.len()) {
         return Reply::error("ERR Invalid number of arguments specified for command");
     }
-    match command.keys.of(&arguments) {
+    match command.keys.of(arguments) {
         Ok(keys) if keys.is_empty() => Reply::error("ERR The command has no key arguments"),
         Ok(keys) => Reply::Array(keys.into_iter().map(Reply::copied).collect()),
         Err(refused) => refused,

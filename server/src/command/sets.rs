@@ -11,8 +11,8 @@ use crate::command::requests::{Asker, call_at, request};
 use crate::command::scan::{Collection, scan};
 use crate::command::values::of_kind;
 use crate::command::{
-    ALL_KEYS, Arguments, Command, KeyPlaces, ONE_KEY, READ, READ_FAST, REMOVE_FAST, TWO_KEYS, WRITE, WRITE_FAST,
-    check_name, here, names, read_kind, there, write,
+    ALL_KEYS, Arguments, Command, KeyPlaces, ONE_KEY, READ, READ_FAST, REMOVE_FAST, TWO_KEYS, WRITE_FAST,
+    WRITE_IN_TURN, check_name, here, names, read_kind, there, write,
 };
 use crate::dump::{Contents, Dump};
 use crate::gather::Step;
@@ -47,9 +47,33 @@ pub(super) static COMMANDS: &[Command] = &[
     here("SUNION", -2, READ, ALL_KEYS, GROUP, "What is in any set.", sunion),
     here("SDIFF", -2, READ, ALL_KEYS, GROUP, "What is in the first set and in no other.", sdiff),
     here("SINTERCARD", -3, READ, COUNTED, GROUP, "How many are in all sets.", sintercard),
-    here("SINTERSTORE", -3, WRITE, ALL_KEYS, GROUP, "Keeps what is in all sets; reads, then writes.", sinterstore),
-    here("SUNIONSTORE", -3, WRITE, ALL_KEYS, GROUP, "Keeps what is in any set; reads, then writes.", sunionstore),
-    here("SDIFFSTORE", -3, WRITE, ALL_KEYS, GROUP, "Keeps what is only in the first; reads, then writes.", sdiffstore),
+    here(
+        "SINTERSTORE",
+        -3,
+        WRITE_IN_TURN,
+        ALL_KEYS,
+        GROUP,
+        "Keeps what is in all sets; reads, then writes.",
+        sinterstore,
+    ),
+    here(
+        "SUNIONSTORE",
+        -3,
+        WRITE_IN_TURN,
+        ALL_KEYS,
+        GROUP,
+        "Keeps what is in any set; reads, then writes.",
+        sunionstore,
+    ),
+    here(
+        "SDIFFSTORE",
+        -3,
+        WRITE_IN_TURN,
+        ALL_KEYS,
+        GROUP,
+        "Keeps what is only in the first; reads, then writes.",
+        sdiffstore,
+    ),
 ];
 
 fn changed(written: replica::Written) -> Reply {
@@ -140,19 +164,24 @@ fn srandmember(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node
         _ => return Reply::syntax_error().into(),
     };
     read_kind(session, node, arguments.get(1), Read::All, CellKind::Member, move |found| {
-        let chosen = by_chance(members(&found), count);
+        let chosen = by_chance(members(&found), count, Vec::len);
         if count.is_none() { chosen.into_iter().next().into() } else { Reply::array(chosen) }
     })
 }
 
 /// How many a client may ask for by chance.
-pub(super) const RANDOM_MOST: u64 = 1 << 24;
+pub(super) const RANDOM_MOST: u64 = 1 << 20;
 
-/// So many of the things, each once; if the count is negative, so many draws, each of which may give any; without a count, one.
-pub(super) fn by_chance<T: Clone>(mut things: Vec<T>, count: Option<i64>) -> Vec<T> {
+/// How large draws may be together.
+const DRAWN_BYTES: usize = 256 * 1024 * 1024;
+
+/// So many of the things, each once; if the count is negative, so many draws, each of which may give any, but no more than fit
+/// [`DRAWN_BYTES`]; without a count, one.
+pub(super) fn by_chance<T: Clone>(mut things: Vec<T>, count: Option<i64>, size: fn(&T) -> usize) -> Vec<T> {
     let count = count.unwrap_or(1);
     if count < 0 && !things.is_empty() {
-        let draws = 0..count.unsigned_abs();
+        let longest = things.iter().map(size).max().unwrap_or(0) + 64;
+        let draws = 0..count.unsigned_abs().min((DRAWN_BYTES / longest) as u64);
         return draws.map(|_| things[fastrand::usize(..things.len())].clone()).collect();
     }
     fastrand::shuffle(&mut things);

@@ -14,8 +14,8 @@ use crate::command::scan::{Collection, scan};
 use crate::command::sets::{RANDOM_MOST, by_chance};
 use crate::command::values::of_kind;
 use crate::command::{
-    ALL_BUT_LAST, Arguments, Command, KeyPlaces, ONE_KEY, READ, READ_FAST, REMOVE, REMOVE_FAST, TWO_KEYS, WRITE,
-    WRITE_FAST, blocking, call, check_cells, check_name, here, names, read_kind, there, write,
+    ALL_BUT_LAST, Arguments, Command, IN_TURN, KeyPlaces, ONE_KEY, READ, READ_FAST, REMOVE, REMOVE_FAST, TWO_KEYS,
+    WRITE_FAST, WRITE_IN_TURN, blocking, call, check_cells, check_name, here, names, read_kind, there, write,
 };
 use crate::dump::{score_of, score_text};
 use crate::gather::Step;
@@ -28,7 +28,7 @@ const GROUP: &str = "sorted-set";
 const COUNTED: KeyPlaces = KeyPlaces::Counted { number: 1, first: false };
 const COUNTED_LATER: KeyPlaces = KeyPlaces::Counted { number: 2, first: false };
 const STORED: KeyPlaces = KeyPlaces::Counted { number: 2, first: true };
-const BLOCKING: &[&str] = &["write", "blocking"];
+const BLOCKING: &[&str] = &["write", "blocking", IN_TURN];
 
 pub(super) static COMMANDS: &[Command] = &[
     here(
@@ -56,7 +56,7 @@ pub(super) static COMMANDS: &[Command] = &[
     here("ZREVRANGEBYSCORE", -4, READ, ONE_KEY, GROUP, "Members by score, the highest first.", zrevrangebyscore),
     here("ZRANGEBYLEX", -4, READ, ONE_KEY, GROUP, "Members by name.", zrangebylex),
     here("ZREVRANGEBYLEX", -4, READ, ONE_KEY, GROUP, "Members by name, the last first.", zrevrangebylex),
-    here("ZRANGESTORE", -5, WRITE, TWO_KEYS, GROUP, "Keeps a range; reads, then writes.", algebra::zrangestore),
+    here("ZRANGESTORE", -5, WRITE_IN_TURN, TWO_KEYS, GROUP, "Keeps a range; reads, then writes.", algebra::zrangestore),
     there("ZREMRANGEBYRANK", 4, REMOVE, ONE_KEY, GROUP, "Removes members by rank.", zremrangebyrank),
     there("ZREMRANGEBYSCORE", 4, REMOVE, ONE_KEY, GROUP, "Removes members by score.", zremrangebyscore),
     there("ZREMRANGEBYLEX", 4, REMOVE, ONE_KEY, GROUP, "Removes members by name.", zremrangebylex),
@@ -107,7 +107,7 @@ pub(super) static COMMANDS: &[Command] = &[
     here(
         "ZUNIONSTORE",
         -4,
-        WRITE,
+        WRITE_IN_TURN,
         STORED,
         GROUP,
         "Keeps what is in any set; reads, then writes.",
@@ -116,7 +116,7 @@ pub(super) static COMMANDS: &[Command] = &[
     here(
         "ZINTERSTORE",
         -4,
-        WRITE,
+        WRITE_IN_TURN,
         STORED,
         GROUP,
         "Keeps what is in all sets; reads, then writes.",
@@ -125,7 +125,7 @@ pub(super) static COMMANDS: &[Command] = &[
     here(
         "ZDIFFSTORE",
         -4,
-        WRITE,
+        WRITE_IN_TURN,
         STORED,
         GROUP,
         "Keeps what is only in the first; reads, then writes.",
@@ -541,7 +541,7 @@ fn zrandmember(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node
         (_, None) => return Reply::not_an_integer().into(),
     };
     with_all(arguments, session, node, move |all| {
-        let chosen = by_chance(all, count);
+        let chosen = by_chance(all, count, |(member, _)| member.len());
         match count {
             None => chosen.into_iter().next().map(|(member, _)| member).into(),
             Some(_) => shown(chosen, with_scores),

@@ -9,7 +9,7 @@ use crate::command::arguments::parse_float;
 use crate::command::refusal::{Refused, refusal};
 use crate::command::requests::{Asker, call_at, check_name, request_with};
 use crate::command::values::winner;
-use crate::command::{Arguments, Command, ONE_KEY, READ, WRITE, here};
+use crate::command::{Arguments, Command, ONE_KEY, READ_IN_TURN, WRITE_IN_TURN, here};
 use crate::dump::{Contents, Dump};
 use crate::gather::Step;
 use crate::node::Node;
@@ -18,9 +18,12 @@ use crate::resp::Reply;
 use crate::session::Session;
 
 pub(super) static COMMANDS: &[Command] = &[
-    here("SORT", -2, WRITE, ONE_KEY, "generic", "Elements in an order; reads, then perhaps writes.", sort),
-    here("SORT_RO", -2, READ, ONE_KEY, "generic", "Elements in an order.", sort_ro),
+    here("SORT", -2, WRITE_IN_TURN, ONE_KEY, "generic", "Elements in an order; reads, then perhaps writes.", sort),
+    here("SORT_RO", -2, READ_IN_TURN, ONE_KEY, "generic", "Elements in an order.", sort_ro),
 ];
+
+/// How many keys the elements' GETs may name.
+const GETS: usize = 1_000_000;
 
 /// A key, or a field of a hash, whose name is made of an element.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,7 +196,13 @@ fn run(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>, may_store
     let all = request_with(session.quorums, node, key, Operation::Read(Read::All));
     Step::ask_one(all, move |answer, node| match answer {
         Answer::Found(found) => match elements(&found) {
-            Some(elements) => weigh(elements, sorting, node),
+            Some(mut elements) => {
+                // A sorted set has an order to be turned round even if none is asked for.
+                if found.kind == Some(CellKind::Score) && sorting.by == Pattern::Nothing && sorting.descending {
+                    elements.reverse();
+                }
+                weigh(elements, sorting, node)
+            }
             None => Reply::wrong_type().into(),
         },
         other => refusal(&other, node).into(),
@@ -237,6 +246,9 @@ fn weigh(elements: Vec<Vec<u8>>, sorting: Sorting, node: &Arc<Node>) -> Step {
 fn show(ordered: Vec<Vec<u8>>, sorting: Sorting, node: &Arc<Node>) -> Step {
     if sorting.gets.is_empty() {
         return sorting.finish(ordered.into_iter().map(Some).collect(), node);
+    }
+    if ordered.len().saturating_mul(sorting.gets.len()) > GETS {
+        return Reply::error(format!("ERR SORT reads up to {GETS} other keys: use LIMIT")).into();
     }
     let wanted = |element: &Vec<u8>| -> Vec<Option<Request>> {
         sorting.gets.iter().map(|get| get.request(element, &sorting.asker, node)).collect()

@@ -9,7 +9,7 @@ use crate::command::arguments::parse_float;
 use crate::command::decimal;
 use crate::command::expiry::{Deadline, deadline_of, put_deadline};
 use crate::command::refusal::{Done, Refused, first_refusal};
-use crate::command::requests::{call, request};
+use crate::command::requests::{call, note_all, request};
 use crate::command::values::{exists, string};
 use crate::command::{
     ALL_KEYS, Arguments, Command, ONE_KEY, PAIRS, READ, READ_FAST, REMOVE_FAST, WRITE, WRITE_FAST, check_name,
@@ -131,9 +131,12 @@ pub(super) fn set_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &
         return Ok(told(Reply::Null));
     }
     let kept_ms = if options.keeps_deadline { deadline_of(keys, key)? } else { None };
-    keys.write(key, &Write::Set(value.to_vec()))?;
-    if let Some(deadline_ms) = deadline_ms.or(kept_ms) {
-        put_deadline(keys, key, deadline_ms)?;
+    match deadline_ms.or(kept_ms) {
+        Some(deadline_ms) if deadline_ms <= keys.now_ms() => drop(keys.write(key, &Write::RemoveKey)?),
+        deadline_ms => {
+            keys.write(key, &Write::Set(value.to_vec()))?;
+            deadline_ms.map_or(Ok(()), |deadline_ms| put_deadline(keys, key, deadline_ms))?;
+        }
     }
     Ok(told(Reply::ok()))
 }
@@ -230,7 +233,11 @@ fn mset(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
         }
         requests.push(request(session, node, key, Operation::Write(Write::Set(value.to_vec()))));
     }
-    Step::ask_all(requests, |answers, node| first_refusal(&answers, node).unwrap_or_else(Reply::ok))
+    let (last, keys) = (session.last_write.clone(), requests.iter().map(|request| request.key.clone()).collect());
+    Step::ask_all(requests, move |answers, node| {
+        note_all(&last, keys, &answers);
+        first_refusal(&answers, node).unwrap_or_else(Reply::ok)
+    })
 }
 
 fn msetnx(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {

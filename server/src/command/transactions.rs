@@ -7,7 +7,7 @@ use replica::{Answer, ByteString, Operation};
 
 use crate::command::refusal::refusal;
 use crate::command::requests::{check_name, request};
-use crate::command::{ALL_KEYS, Arguments, Command, NO_KEYS, find, here};
+use crate::command::{ALL_KEYS, ANYWHERE, Arguments, Command, IN_TURN, NO_KEYS, find, here, keyless};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::procedures::{self, Call};
@@ -20,10 +20,19 @@ const TRANSACTION_BYTES: usize = 64 * 1024 * 1024;
 const TRANSACTION_COMMANDS: usize = 65_536;
 
 const FLAGS: &[&str] = &["noscript", "loading", "stale", "fast", "no-queue"];
+const FLAGS_IN_TURN: &[&str] = &["noscript", "loading", "stale", "fast", "no-queue", IN_TURN];
 
 pub(super) static COMMANDS: &[Command] = &[
     here("MULTI", 1, FLAGS, NO_KEYS, "transactions", "Gathers what follows until EXEC.", multi),
-    here("EXEC", 1, FLAGS, NO_KEYS, "transactions", "Carries out what was gathered, as one atomic batch.", exec),
+    here(
+        "EXEC",
+        1,
+        FLAGS_IN_TURN,
+        NO_KEYS,
+        "transactions",
+        "Carries out what was gathered, as one atomic batch.",
+        exec,
+    ),
     here("DISCARD", 1, FLAGS, NO_KEYS, "transactions", "Forgets what was gathered.", discard),
     here(
         "WATCH",
@@ -34,7 +43,7 @@ pub(super) static COMMANDS: &[Command] = &[
         "Lets EXEC do nothing if these keys have changed by then.",
         watch,
     ),
-    here("UNWATCH", 1, FLAGS, NO_KEYS, "transactions", "Forgets what was watched.", unwatch),
+    here("UNWATCH", 1, &["fast", "noscript", ANYWHERE], NO_KEYS, "transactions", "Forgets what was watched.", unwatch),
 ];
 
 fn multi(_: &Arguments<'_>, session: &mut Session, _: &Arc<Node>) -> Step {
@@ -46,8 +55,12 @@ fn multi(_: &Arguments<'_>, session: &mut Session, _: &Arc<Node>) -> Step {
 }
 
 /// Keeps a command for EXEC.
-pub(super) fn queue(arguments: &Arguments<'_>, session: &mut Session) -> Reply {
+pub(super) fn queue(command: &Command, arguments: &Arguments<'_>, session: &mut Session) -> Reply {
     let Some(transaction) = &mut session.transaction else { return Reply::error("ERR not in a transaction") };
+    if command.keys == NO_KEYS && !command.has(ANYWHERE) {
+        transaction.is_broken = true;
+        return keyless(command);
+    }
     transaction.bytes += arguments.skip(0).map(|argument| argument.len() + 32).sum::<usize>();
     if transaction.bytes > TRANSACTION_BYTES || transaction.commands.len() >= TRANSACTION_COMMANDS {
         transaction.is_broken = true;
@@ -86,14 +99,18 @@ fn exec(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     // Without any key, any place will do.
     let at = keys.into_iter().next().unwrap_or_default();
     let mut asked = request(session, node, &at, Operation::Write(replica::Write::RemoveKey));
-    let (node, commands) = (Arc::clone(node), transaction.commands);
+    let (node, commands, last) = (Arc::clone(node), transaction.commands, session.last_write.clone());
+    let noted = at.clone();
     Step::Wait(Box::pin(async move {
         let Some(watched) = watched.known().await else {
             return Reply::error("EXECABORT Transaction discarded: a watched key could not be read.");
         };
         asked.operation = Operation::Write(Call::Transaction { watched, commands }.to_write());
         match node.ask(asked).await {
-            Answer::Written(written) => procedures::said(&written.said.0),
+            Answer::Written(written) => {
+                last.note([(noted, written.own.context)]);
+                procedures::said(&written.said.0)
+            }
             other => refusal(&other, &node),
         }
     }))

@@ -1,0 +1,263 @@
+//! Commands on real processes: what a comparison with one redis-server cannot show - several nodes, order, waiting, refusals.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at what should not be")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::{Client, Process, request};
+
+/// Three nodes that hold everything.
+struct Three {
+    nodes: Vec<Process>,
+    _data: tempfile::TempDir,
+}
+
+impl Three {
+    fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let first = Process::serve(&data.path().join("a"), &["--name", "a"]);
+        let peer = first.peer_address();
+        let mut nodes = vec![first];
+        for name in ["b", "c"] {
+            nodes.push(Process::serve(&data.path().join(name), &["--name", name, "--join", &peer]));
+        }
+        for node in &nodes {
+            let is_whole =
+                |info: &str| info.contains("\r\nmembers:3\r\n") && info.contains("\r\npartitions_serving:1024\r\n");
+            node.client().until("INFO Dotted", is_whole);
+        }
+        Self { nodes, _data: data }
+    }
+
+    fn client(&self, at: usize) -> Client {
+        self.nodes[at].client()
+    }
+}
+
+fn alone() -> (Process, tempfile::TempDir) {
+    let data = tempfile::tempdir().unwrap();
+    (Process::serve(data.path(), &["--in-memory"]), data)
+}
+
+/// Sends all commands at once, and gives their replies.
+fn pipeline(client: &mut Client, commands: &[&str]) -> Vec<String> {
+    let bytes: Vec<u8> = commands.iter().flat_map(|command| request(&command.split(' ').collect::<Vec<_>>())).collect();
+    client.send(&bytes);
+    commands.iter().map(|_| client.receive_text()).collect()
+}
+
+/// Commands that read and then write had two rounds, and whatever was sent behind them overtook the second one.
+#[test]
+fn what_is_sent_behind_a_command_of_several_rounds_sees_what_it_did_from_any_node() {
+    let three = Three::start();
+    for at in 0..3 {
+        let mut client = three.client(at);
+        for turn in 0..4 {
+            let key = |name: &str| format!("{name}{at}.{turn}");
+            let (a, d, w, ww) = (key("a"), key("d"), key("w"), key("ww"));
+            let said = pipeline(
+                &mut client,
+                &[
+                    &format!("SADD {a} x y"),
+                    &format!("SUNIONSTORE {d} {a}"),
+                    &format!("SCARD {d}"),
+                    &format!("SET {w} v"),
+                    &format!("RENAME {w} {ww}"),
+                    &format!("GET {ww}"),
+                    &format!("GET {w}"),
+                    "FLUSHALL",
+                    "DBSIZE",
+                    &format!("SADD {a} z"),
+                    &format!("SUNIONSTORE {d} {a}"),
+                    "MULTI",
+                    &format!("SCARD {d}"),
+                    "EXEC",
+                ],
+            );
+            let expected = ["2", "2", "2", "OK", "OK", "v", "(nil)", "OK", "0", "1", "1", "OK", "QUEUED", "1"];
+            assert_eq!(said, expected, "at node {at}");
+        }
+    }
+}
+
+#[test]
+fn wait_counts_the_owners_that_hold_whatever_was_written_last() {
+    let three = Three::start();
+    let mut client = three.client(0);
+    let writes = ["SET k v", "MSET k v l w", "INCR n", "LPUSH q x", "DEL k l"];
+    for write in writes {
+        client.run(write);
+        assert_eq!(client.run("WAIT 2 2000"), "2", "{write}");
+    }
+    client.run("DOT.FAULT CUT a");
+    client.run("DOT.WITH W 1 R 1");
+    for write in ["SET k v", "MSET k v l w", "LPUSH q y", "DEL k l"] {
+        client.run(write);
+        assert_eq!(client.run("WAIT 2 50"), "0", "{write}");
+    }
+    let said = pipeline(&mut client, &["MULTI", "SET {t}k v", "EXEC", "WAIT 1 50"]);
+    assert_eq!(said, ["OK", "QUEUED", "OK", "0"]);
+    client.run("DOT.FAULT HEAL");
+    assert_eq!(client.run("WAIT 2 10000"), "2");
+}
+
+#[test]
+fn a_queue_kept_on_two_sides_of_a_cut_loses_nothing_and_doubles_nothing() {
+    let three = Three::start();
+    let (mut a, mut b) = (three.client(0), three.client(1));
+    a.run("RPUSH q 0");
+    a.run("DOT.FAULT CUT a");
+    a.run("RPUSH q a1 a2");
+    b.run("RPUSH q b1 b2");
+    b.run("ZADD z 1 m");
+    a.run("ZINCRBY z 2 m");
+    b.run("DOT.FAULT HEAL");
+    b.until("LLEN q", |len| len == "5");
+    let all = three.client(2).run("LRANGE q 0 -1");
+    let order = |of: &str| all.lines().filter(|line| line.starts_with(of)).collect::<Vec<_>>().join(" ");
+    assert_eq!((order("0"), order("a"), order("b")), ("0".into(), "a1 a2".into(), "b1 b2".into()));
+    three.client(2).until("ZSCORE z m", |score| score == "3");
+}
+
+#[test]
+fn whoever_waits_is_told_from_any_node_and_takes_nothing_when_gone() {
+    let three = Three::start();
+    let mut waiting = three.client(2);
+    waiting.send(&request(&["BLPOP", "jobs", "10"]));
+    std::thread::sleep(Duration::from_millis(200));
+    // Another type in between is no reason to stop waiting.
+    three.client(0).run("SET jobs x");
+    std::thread::sleep(Duration::from_millis(200));
+    three.client(0).run("DEL jobs");
+    three.client(1).run("RPUSH jobs one");
+    assert_eq!(waiting.receive_text(), "jobs\none");
+    let mut gone = three.client(2);
+    gone.send(&request(&["BLPOP", "jobs", "0"]));
+    std::thread::sleep(Duration::from_millis(200));
+    drop(gone);
+    three.client(2).until("INFO Clients", |info| info.contains("blocked_clients:0"));
+    three.client(1).run("RPUSH jobs two");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(three.client(0).run("LRANGE jobs 0 -1"), "two");
+}
+
+/// Each of a hundred thousand keys was asked in its turn, and the time to wait began behind them.
+#[test]
+fn many_keys_are_waited_for_no_longer_than_was_said() {
+    let (node, _data) = alone();
+    let mut client = node.client();
+    let keys = (0..20_000).map(|n| format!("k{n}"));
+    let command: Vec<String> = ["BLPOP".to_owned()].into_iter().chain(keys).chain(["0.05".to_owned()]).collect();
+    let began = Instant::now();
+    assert_eq!(client.call(&command), "(nil)");
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_transaction_takes_commands_that_have_keys_in_one_slot_and_says_what_it_does_not_take() {
+    let (node, _data) = alone();
+    let mut client = node.client();
+    for command in ["CONFIG GET port", "SUBSCRIBE ch", "FLUSHALL", "CLIENT LIST", "DOT.SCRUB"] {
+        let said = pipeline(&mut client, &["MULTI", command, "SET k v", "EXEC"]);
+        assert!(said[1].contains("has no key, and a transaction is carried out where its keys are"), "{said:?}");
+        assert!(said[3].starts_with("EXECABORT"), "{said:?}");
+    }
+    assert_eq!(client.run("GET k"), "(nil)");
+    let said = pipeline(&mut client, &["MULTI", "SET a 1", "SET b 2", "EXEC"]);
+    assert!(said[3].starts_with("CROSSSLOT"), "{said:?}");
+    let said = pipeline(&mut client, &["MULTI", "DOT.WITH W 1 SET k w", "PING", "GET k", "EXEC"]);
+    assert_eq!(said[4], "OK\nPONG\nw");
+    assert_eq!(client.run("COMMAND GETKEYS DOT.WITH W 1 SET k w"), "k");
+}
+
+/// The write was refused after what had ended was removed, half of which stayed: the key was back, for good.
+#[test]
+fn a_refusal_within_a_transaction_leaves_what_has_ended_as_it_was() {
+    let (node, _data) = alone();
+    let mut client = node.client();
+    let big = vec![b'x'; 14 * 1024 * 1024];
+    client.run("SET k v PX 1");
+    std::thread::sleep(Duration::from_millis(20));
+    client.run("MULTI");
+    let mut set: Vec<&[u8]> = vec![b"DOT.SET", b"k", b"-", &big, b"ALSO", b"3"];
+    set.extend([&big[..], &big, &big]);
+    client.call(&set);
+    let said = client.run("EXEC");
+    assert!(said.contains("siblings of this cell would be more"), "{said}");
+    assert_eq!((client.run("GET k"), client.run("EXISTS k")), ("(nil)".to_owned(), "0".to_owned()));
+}
+
+/// A forged dump with a name longer than the storage takes ended the process.
+#[test]
+fn what_restore_is_given_is_held_to_the_limits() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Process::serve(data.path(), &[]);
+    let mut client = node.client();
+    let mut body = vec![1, 1];
+    // One member of 70,000 bytes, and no deadline: as the format has it.
+    let mut len = 70_000_u32;
+    while len >= 0x80 {
+        body.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    body.push(len as u8);
+    body.extend(vec![b'm'; 70_000]);
+    body.push(0);
+    let dump = [&b"DOT1"[..], &crc32fast::hash(&body).to_le_bytes(), &body].concat();
+    let said = client.call(&[&b"RESTORE"[..], b"k", b"0", &dump]);
+    assert!(said.contains("70000 bytes is over the limit"), "{said}");
+    let mut long = vec![b'k'; 16_000];
+    long.push(b'!');
+    client.call(
+        &[&b"SADD"[..], b"s"]
+            .into_iter()
+            .map(<[u8]>::to_vec)
+            .chain((0..5_000).map(|n| format!("{n}").into_bytes()))
+            .collect::<Vec<_>>(),
+    );
+    let said = client.call(&[&b"SUNIONSTORE"[..], &long, b"s"]);
+    assert!(said.contains("are too much at once"), "{said}");
+    client.run("HSET h f 1");
+    let dumped = client.call_frame(&["DUMP", "h"]);
+    let redis_protocol::resp2::types::OwnedFrame::BulkString(dumped) = dumped else { panic!("{dumped:?}") };
+    assert_eq!(client.call(&[&b"RESTORE"[..], b"h2", b"0", &dumped]), "OK");
+    assert_eq!(client.run("HGET h2 f"), "1");
+}
+
+#[test]
+fn small_things_that_were_wrong_once() {
+    let (node, _data) = alone();
+    let mut client = node.client();
+    client.run("RPUSH l a");
+    client.run("EXPIRE l 100");
+    client.run("LMOVE l l LEFT RIGHT");
+    assert_eq!(client.run("TTL l"), "100");
+    client.run("ZADD z -0 m");
+    assert_eq!(client.run("ZINCRBY z 1 m"), "1");
+    client.run("CONFIG SET slowlog-log-slower-than 0");
+    client.run("AUTH default secretpw");
+    assert!(!client.run("SLOWLOG GET").contains("secretpw"));
+    client.run("HSET h f 1");
+    assert_eq!(client.run("HRANDFIELD h -5 WITHVALUES").lines().count(), 10);
+    assert_eq!(client.run("SORT nothing BY x LIMIT 0 1"), "");
+}
+
+#[test]
+fn a_password_is_asked_for_before_anything_else() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Process::serve(data.path(), &["--in-memory", "--requirepass", "secret"]);
+    let mut client = Client::connect(&node.address);
+    assert_eq!(client.run("GET k"), "NOAUTH Authentication required.");
+    assert!(client.run("AUTH wrong").starts_with("WRONGPASS"));
+    assert!(client.run("HELLO 3").starts_with("NOAUTH"));
+    assert_eq!(client.run("AUTH secret"), "OK");
+    assert_eq!(client.run("SET k v"), "OK");
+    let mut other = Client::connect(&node.address);
+    assert!(other.run("HELLO 2 AUTH default secret").contains("redis"));
+    // Whoever has not said who it is may send little.
+    let mut stranger = Client::connect(&node.address);
+    stranger.send(b"*1000\r\n");
+    assert!(stranger.receive_text().contains("unauthenticated multibulk length"));
+}
