@@ -104,6 +104,29 @@ fn wait_counts_the_owners_that_hold_whatever_was_written_last() {
 }
 
 #[test]
+fn siblings_are_waited_for_and_decided_between() {
+    let three = Three::start();
+    let (mut a, mut b) = (three.client(0), three.client(1));
+    b.run("SET n 5");
+    let context = b.run("DOT.GET n").lines().nth(1).unwrap().to_owned();
+    let mut polling = three.client(2);
+    polling.send(&request(&["DOT.POLL", "n", &context, "10000"]));
+    a.run("DOT.FAULT CUT a");
+    a.run("SET n 40");
+    b.run("SET n 7");
+    assert!(polling.receive_text().contains("\n7\n"), "the other side's value");
+    b.run("DOT.FAULT HEAL");
+    b.until("DOT.GET n", |siblings| siblings.contains("\n7\n") && siblings.contains("\n40\n"));
+    assert!(b.run("DOT.RESOLVE n PICK 3").starts_with("ERR PICK takes a number from 1 to 2"));
+    assert!(b.run("DOT.RESOLVE n MAX").ends_with("\n1"));
+    a.until("DOT.GET n", |siblings| siblings.contains("\n40\n") && !siblings.contains("\n7\n"));
+    assert!(b.run("DOT.RESOLVE nothing LWW").starts_with("ERR no such key"));
+    let context = b.run("DOT.GET n").lines().nth(1).unwrap().to_owned();
+    assert_eq!(b.run(&format!("DOT.POLL n {context} 50")), "(nil)");
+    assert!(b.run("DOT.POLL n nonsense 50").starts_with("BADCONTEXT"));
+}
+
+#[test]
 fn a_queue_kept_on_two_sides_of_a_cut_loses_nothing_and_doubles_nothing() {
     let three = Three::start();
     let (mut a, mut b) = (three.client(0), three.client(1));
@@ -242,6 +265,24 @@ fn small_things_that_were_wrong_once() {
     client.run("HSET h f 1");
     assert_eq!(client.run("HRANDFIELD h -5 WITHVALUES").lines().count(), 10);
     assert_eq!(client.run("SORT nothing BY x LIMIT 0 1"), "");
+}
+
+#[test]
+fn every_command_is_in_the_table_and_the_table_has_no_other() {
+    let (node, _data) = alone();
+    let table = include_str!("../COMMANDS.md");
+    let listed: Vec<String> = node.client().run("COMMAND LIST").lines().map(str::to_ascii_uppercase).collect();
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
+    let first_cells = rows.iter().filter_map(|row| row.split(" | ").next());
+    let named: Vec<&str> = first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let is_named = |command: &String| named.iter().any(|name| name.split([' ', '|']).next() == Some(command));
+    let missing: Vec<&String> = listed.iter().filter(|command| !is_named(command)).collect();
+    assert!(missing.is_empty(), "not in the table: {missing:?}");
+    let options = ["R", "W", "PR", "PW", "DW", "STRICT", "TIMEOUT", "STAGE", "REVERT"];
+    let names = named.iter().filter_map(|name| name.split([' ', '|']).next());
+    let unknown: Vec<&str> =
+        names.filter(|name| !options.contains(name) && !listed.iter().any(|command| command == name)).collect();
+    assert!(unknown.is_empty(), "in the table and no command: {unknown:?}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::resp::Reply;
 use crate::session::{LastWrite, Session};
 
 /// After so long it tries again though nothing has been heard.
-const AGAIN: Duration = Duration::from_millis(100);
+pub(super) const AGAIN: Duration = Duration::from_millis(100);
 /// The same for keys whose changes all come by here.
 const AGAIN_IF_SEEN: Duration = Duration::from_secs(1);
 

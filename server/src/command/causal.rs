@@ -2,17 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crdt::reading;
 use replica::{
-    Answer, ByteString, CellId, CellKind, Medium, NodeId, Observed, Operation, Part, QuorumKind, Read, Receipt, View,
-    Write,
+    Answer, ByteString, CellId, CellKind, CellState, Found, Keys, Medium, NodeId, Observed, Operation, Part,
+    QuorumKind, Read, Receipt, View, Write,
 };
+use tokio::time::{Instant, timeout_at};
 
+use crate::command::arguments::parse_float;
+use crate::command::blocking::AGAIN;
 use crate::command::keys::Walk;
+use crate::command::refusal::Done;
+use crate::command::values::of_kind;
 use crate::command::{
-    Arguments, Command, IN_TURN, KeyPlaces, NO_KEYS, ONE_KEY, check_name, check_value, everywhere, explain, here, read,
-    refusal, request, run,
+    Arguments, Command, IN_TURN, KeyPlaces, NO_KEYS, ONE_KEY, WRITE, check_name, check_value, everywhere, explain,
+    here, read, refusal, request, run, there,
 };
 use crate::fault::Faults;
 use crate::gather::Step;
@@ -51,6 +57,24 @@ pub(super) static COMMANDS: &[Command] = &[
         "dot",
         "key context [FIELD f | MEMBER m]: removes exactly what the context has seen.",
         del,
+    ),
+    there(
+        "DOT.RESOLVE",
+        -3,
+        WRITE,
+        ONE_KEY,
+        "dot",
+        "key PICK n | LWW | MIN | MAX | VALUE v [FIELD f]: decides between the siblings there are.",
+        resolve,
+    ),
+    here(
+        "DOT.POLL",
+        -4,
+        &["readonly", "blocking", IN_TURN],
+        ONE_KEY,
+        "dot",
+        "key context ms [FIELD f | MEMBER m]: waits for something the context has not seen.",
+        poll,
     ),
     here(
         "DOT.CONFLICTS",
@@ -142,19 +166,22 @@ fn get(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> St
         Err(refused) => return refused.into(),
     };
     let (key, shared) = (arguments.get(1).to_vec(), Arc::clone(node));
-    read(session, node, arguments.get(1), Read::Cells(vec![cell.clone()]), move |found| {
-        let Some(state) = found.cell(&cell) else {
-            let named = if cell.kind == CellKind::Value { found.kind } else { None };
-            return match named {
-                Some(kind) if kind != CellKind::Value => Reply::wrong_type(),
-                _ => answer(Reply::Null, Vec::new()),
-            };
+    let what = Read::Cells(vec![cell.clone()]);
+    read(session, node, arguments.get(1), what, move |found| seen(&found, &key, &cell, &shared))
+}
+
+/// The siblings of a cell under their context.
+pub(super) fn seen(found: &Found, key: &[u8], cell: &CellId, node: &Node) -> Reply {
+    let Some(state) = found.cell(cell) else {
+        let named = if cell.kind == CellKind::Value { found.kind } else { None };
+        return match named {
+            Some(kind) if kind != CellKind::Value => Reply::wrong_type(),
+            _ => answer(Reply::Null, Vec::new()),
         };
-        let context = state.live.dots().copied().collect();
-        let observed = Observed { context, seen: reading::tallies(&state.live).reset() };
-        let context = token::seal(&observed, &key, &cell);
-        answer(context, siblings(&state.live, &cell, &shared))
-    })
+    };
+    let context = state.live.dots().copied().collect();
+    let observed = Observed { context, seen: reading::tallies(&state.live).reset() };
+    answer(token::seal(&observed, key, cell), siblings(&state.live, cell, node))
 }
 
 fn answer(context: Reply, siblings: Vec<Reply>) -> Reply {
@@ -199,6 +226,89 @@ fn set(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> St
         false => Write::PutObserved(cell.clone(), values, observed),
     };
     write_cell(arguments.get(1), cell, write, session, node)
+}
+
+/// For people at a prompt: replaces all siblings the coordinator sees with one value.
+fn resolve(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+    let (key, how) = (arguments.get(1), arguments.word(2));
+    let takes = if how == "PICK" || how == "VALUE" { 1 } else { 0 };
+    let cell = match arguments.len() - (3 + takes).min(arguments.len()) {
+        0 => CellId::value(),
+        2 if arguments.is(3 + takes, "FIELD") => CellId::field(arguments.get(4 + takes)),
+        _ => return Err(Reply::syntax_error().into()),
+    };
+    check_name(node, &cell.name)?;
+    let found = of_kind(keys, key, cell.kind, &Read::Cells(vec![cell.clone()]))?;
+    let live = found.cell(&cell).map(|state| &state.live);
+    let siblings: Vec<Vec<u8>> = live.map_or(Vec::new(), |live| {
+        reading::siblings(live).into_iter().map(|sibling| sibling.value.into_owned()).collect()
+    });
+    if siblings.is_empty() {
+        return Err(Reply::error("ERR no such key: there is nothing to decide").into());
+    }
+    let weigh = |value: &Vec<u8>| parse_float(value).unwrap_or(f64::NAN);
+    let by_weight = |x: &&Vec<u8>, y: &&Vec<u8>| weigh(x).total_cmp(&weigh(y));
+    let are_numbers = siblings.iter().all(|value| parse_float(value).is_some());
+    let chosen = match how.as_str() {
+        "LWW" => siblings.first(),
+        "MIN" if are_numbers => siblings.iter().min_by(by_weight),
+        "MAX" if are_numbers => siblings.iter().max_by(by_weight),
+        "MIN" => siblings.iter().min(),
+        "MAX" => siblings.iter().max(),
+        "PICK" => {
+            let place = usize::try_from(arguments.integer(3)?).ok().and_then(|place| place.checked_sub(1));
+            let chosen = place.and_then(|place| siblings.get(place));
+            let why =
+                || Reply::error(format!("ERR PICK takes a number from 1 to {}, as DOT.GET lists them", siblings.len()));
+            Some(chosen.ok_or_else(why)?)
+        }
+        "VALUE" => None,
+        _ => return Err(Reply::syntax_error().into()),
+    };
+    let value = chosen.map_or(arguments.get(3), Vec::as_slice);
+    let put = Write::Put(cell.kind, vec![(ByteString(cell.name.clone()), ByteString::from(value))]);
+    let written = keys.write(key, &put)?;
+    Ok(Reply::Array(vec![token::seal(&written.own, key, &cell), Reply::Integer(1)]))
+}
+
+/// Waits until the cell has something that the context has not seen, and shows it as DOT.GET does; nil if the time is over.
+fn poll(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    let cell = match options(arguments, 4, node) {
+        Ok(Options { cell, also, if_current: false }) if also.is_empty() => cell,
+        Ok(_) => return Reply::syntax_error().into(),
+        Err(refused) => return refused.into(),
+    };
+    let (key, waits) = (arguments.get(1).to_vec(), session.has_connection());
+    let observed = match check_name(node, &key).and_then(|()| token::unseal(arguments.get(2), &key, &cell)) {
+        Ok(observed) => observed,
+        Err(refused) => return refused.into(),
+    };
+    let ms = parse_integer(arguments.get(3)).filter(|ms| (0..=86_400_000).contains(ms));
+    let Some(ms) = ms else {
+        return Reply::error("ERR DOT.POLL waits for 0 (for ever) to 86400000 milliseconds").into();
+    };
+    let deadline = (ms > 0).then(|| Instant::now() + Duration::from_millis(ms as u64));
+    let asked = request(session, node, &key, Operation::Read(Read::Cells(vec![cell.clone()])));
+    let node = Arc::clone(node);
+    Step::Wait(Box::pin(async move {
+        let waiting = node.waiting_clients.enter(std::slice::from_ref(&key));
+        loop {
+            let found = match node.ask(asked.clone()).await {
+                Answer::Found(found) => found,
+                other => return refusal(&other, &node),
+            };
+            let is_news = |state: &CellState| state.live.dots().any(|dot| !observed.context.contains(dot));
+            if found.cell(&cell).is_some_and(is_news) {
+                return seen(&found, &key, &cell, &node);
+            }
+            if !waits || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Reply::Null;
+            }
+            let again = Instant::now() + AGAIN;
+            // Whoever is woken at the last moment looks once more.
+            let _ = timeout_at(deadline.map_or(again, |deadline| deadline.min(again)), waiting.changed()).await;
+        }
+    }))
 }
 
 fn del(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
