@@ -22,6 +22,7 @@ mod pubsub;
 mod refusal;
 mod requests;
 mod scan;
+mod scripting;
 mod server;
 mod sets;
 mod sorted;
@@ -52,7 +53,7 @@ type RunHere = fn(&Arguments<'_>, &mut Session, &Arc<Node>) -> Step;
 
 /// A command carried out where its keys are coordinated, all of them in one slot: it decides by what it sees there, in one
 /// atomic batch.
-type RunThere = fn(&Arguments<'_>, &mut Keys<'_, '_>, &Node) -> Done;
+type RunThere = fn(&Arguments<'_>, &mut Keys<'_, '_>, &Arc<Node>) -> Done;
 
 /// Where a command's keys stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub enum KeyPlaces {
     Fixed(i64, i64, i64),
     /// Those of the command within it.
     Inner,
+    /// As many as the second argument says, perhaps none, behind it.
+    Scripted,
     /// As many as an argument says, behind it; perhaps one more in the first place.
     Counted {
         /// Where their number stands.
@@ -76,7 +79,7 @@ impl KeyPlaces {
         match self {
             KeyPlaces::Fixed(first, last, step) => (first, last, step),
             KeyPlaces::Counted { first, .. } => (first.into(), first.into(), first.into()),
-            KeyPlaces::Inner => (0, 0, 0),
+            KeyPlaces::Inner | KeyPlaces::Scripted => (0, 0, 0),
         }
     }
 
@@ -88,6 +91,11 @@ impl KeyPlaces {
                 Some(inner) => find(inner.get(0)).map_or(Ok(Vec::new()), |command| command.keys.of(&inner)),
                 None => Ok(Vec::new()),
             },
+            KeyPlaces::Scripted => {
+                let count = crate::resp::parse_integer(arguments.get(2)).and_then(|count| usize::try_from(count).ok());
+                let count = count.filter(|count| *count <= len.saturating_sub(3)).ok_or_else(Reply::not_an_integer)?;
+                Ok((3..3 + count).map(|at| arguments.get(at)).collect())
+            }
             KeyPlaces::Fixed(0, ..) => Ok(Vec::new()),
             KeyPlaces::Fixed(first, last, step) => {
                 let last = if last < 0 { len as i64 + last } else { last };
@@ -193,6 +201,7 @@ fn all() -> impl Iterator<Item = &'static Command> {
         causal::COMMANDS,
         layout::COMMANDS,
         transactions::COMMANDS,
+        scripting::COMMANDS,
         wait::COMMANDS,
     ]
     .into_iter()
@@ -270,6 +279,10 @@ fn check(arguments: &Arguments<'_>, session: &Session) -> Result<&'static Comman
 }
 
 fn start(command: &Command, arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    if arguments.len() == 2 && arguments.is(1, "HELP") && WITH_SUBCOMMANDS.contains(&command.name) {
+        let lines = [format!("{} subcommand ..", command.name), command.summary.to_owned()];
+        return Reply::array(lines).into();
+    }
     match command.here {
         Some(run) => run(arguments, session, node),
         None => call(arguments, session, node),
@@ -316,6 +329,22 @@ pub(crate) fn carry_out(
         (None, None) => Err(Failure::NotUnderstood),
     }
 }
+
+/// Those that explain themselves when asked for HELP.
+const WITH_SUBCOMMANDS: &[&str] = &[
+    "CLIENT",
+    "CLUSTER",
+    "COMMAND",
+    "CONFIG",
+    "LATENCY",
+    "MEMORY",
+    "OBJECT",
+    "PUBSUB",
+    "SCRIPT",
+    "SLOWLOG",
+    "DOT.LAYOUT",
+    "DOT.FAULT",
+];
 
 /// Why a command cannot be part of a transaction.
 fn keyless(command: &Command) -> Reply {

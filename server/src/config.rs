@@ -109,6 +109,8 @@ pub struct Config {
     pub max_value_bytes: Setting,
     /// The greatest key, member or field.
     pub max_key_bytes: Setting,
+    /// After how many milliseconds a script is stopped.
+    pub script_ms: Setting,
     /// From how many microseconds on a command is in the slow log.
     pub slow_micros: Setting,
 }
@@ -124,12 +126,13 @@ impl Config {
             timeout_ms: setting("timeout-ms", 2_000, 10, 600_000),
             max_value_bytes: setting("max-value-bytes", options.max_value_bytes, 1, MAX_VALUE_BYTES),
             max_key_bytes: setting("max-key-bytes", options.max_key_bytes, 1, MAX_NAME_BYTES),
+            script_ms: setting("lua-time-limit", 1_000, 1, 60_000),
             slow_micros: setting("slowlog-log-slower-than", 10_000, 0, u64::MAX),
         }
     }
 
     /// Everything that can be changed.
-    pub fn settings(&self) -> [&Setting; 8] {
+    pub fn settings(&self) -> [&Setting; 9] {
         [
             &self.read_quorum,
             &self.write_quorum,
@@ -138,6 +141,7 @@ impl Config {
             &self.timeout_ms,
             &self.max_value_bytes,
             &self.max_key_bytes,
+            &self.script_ms,
             &self.slow_micros,
         ]
     }

@@ -28,6 +28,7 @@ pub mod peer;
 pub mod procedures;
 pub mod pubsub;
 pub mod resp;
+pub mod scripts;
 pub mod session;
 pub mod slow_log;
 pub mod token;

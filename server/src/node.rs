@@ -27,6 +27,7 @@ use crate::identity::{self, IDENTITY, Identity, MEMBERS};
 use crate::merges;
 use crate::peer::{self, PeerFrame, Peers};
 use crate::pubsub::PubSub;
+use crate::scripts::Scripts;
 use crate::slow_log::SlowLog;
 use crate::waiting::WaitingClients;
 use crate::worker::{self, ToWorker};
@@ -60,6 +61,8 @@ pub struct Node {
     pub clients: Clients,
     /// Commands that took long.
     pub slow_log: SlowLog,
+    /// Scripts clients have sent.
+    pub scripts: Scripts,
     /// Told when the process is to end.
     pub stop: tokio::sync::Notify,
     /// Where the pages of scans ended.
@@ -326,6 +329,7 @@ impl Node {
             pubsub: PubSub::default(),
             clients: Clients::default(),
             slow_log: SlowLog::default(),
+            scripts: Scripts::default(),
             stop: tokio::sync::Notify::new(),
             cursors: Cursors::new(identity.node, identity.incarnation),
             waiting_clients: WaitingClients::default(),

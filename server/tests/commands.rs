@@ -268,6 +268,34 @@ fn small_things_that_were_wrong_once() {
 }
 
 #[test]
+fn a_script_takes_no_more_time_memory_or_liberty_than_it_is_given() {
+    let (node, _data) = alone();
+    let mut client = node.client();
+    client.run("CONFIG SET lua-time-limit 200");
+    let eval = |client: &mut Client, script: &str| client.call(&["EVAL", script, "0"]);
+    for endless in ["while true do end", "while true do pcall(function() while true do end end) end"] {
+        let began = Instant::now();
+        let said = eval(&mut client, endless);
+        assert!(said.contains("took longer than 200 ms") && began.elapsed() < Duration::from_secs(10), "{said}");
+    }
+    let said = eval(&mut client, "local t = {} while true do t[#t + 1] = string.rep('x', 1000000) .. #t end");
+    assert!(said.contains("not enough memory"), "{said}");
+    for liberty in ["return os.time()", "return io", "return loadstring('return 1')()", "string.rep = nil return 1"] {
+        eval(&mut client, liberty);
+    }
+    assert_eq!(eval(&mut client, "return string.rep('x', 3)"), "xxx");
+    let said = eval(&mut client, "redis.call('SET', '{a}k', 1) redis.call('SET', '{b}k', 1)");
+    assert!(said.starts_with("CROSSSLOT") || said == "(nil)", "{said}");
+    let said = eval(&mut client, "return redis.call('CONFIG', 'GET', 'port')");
+    assert!(said.contains("not allowed from script"), "{said}");
+    let said = eval(&mut client, "return redis.call('EVAL', 'return 5', 0)");
+    assert_eq!(said, "5");
+    let deep = "local t = {} for i = 1, 1000 do t = {t} end return t";
+    assert!(eval(&mut client, deep).contains("nests more than"));
+    assert_eq!(client.run("PING"), "PONG");
+}
+
+#[test]
 fn every_command_is_in_the_table_and_the_table_has_no_other() {
     let (node, _data) = alone();
     let table = include_str!("../COMMANDS.md");

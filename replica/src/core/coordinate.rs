@@ -33,8 +33,16 @@ pub(super) struct Pending {
 enum Awaited {
     Write(Written),
     Read(Box<Reading>),
-    Explain { order: Vec<(NodeId, Part)>, reports: BTreeMap<NodeId, OwnerReport>, asked: usize },
-    Forwarded { to: NodeId, is_write: bool },
+    Explain {
+        order: Vec<(NodeId, Part)>,
+        reports: BTreeMap<NodeId, OwnerReport>,
+        asked: usize,
+    },
+    /// A read is kept, to be asked of another should this one be gone.
+    Forwarded {
+        to: NodeId,
+        read: Option<Box<Request>>,
+    },
 }
 
 /// A request being coordinated: whose, where, and under which conditions.
@@ -92,13 +100,15 @@ impl Core {
     }
 
     fn forward(&mut self, step: &mut Step<'_>, origin: Origin, to: NodeId, request: Request) {
-        let is_write = matches!(request.operation, Operation::Write(_));
+        // A write goes to one coordinator, and is never silently sent to a second one.
+        let is_read = matches!(request.operation, Operation::Read(_));
+        let read = is_read.then(|| Box::new(request.clone()));
         // The coordinator gives up first, and says who was silent.
         let timeout_ms = self.timeout_ms(&request);
         let timeout_ms = timeout_ms.saturating_add(timeout_ms / 4);
         let task = Task { origin, partition: request.partition, need: Need::ANYBODY, timeout_ms };
         let ticket = self.ticket();
-        self.pending.insert(ticket, task.pending(step, Awaited::Forwarded { to, is_write }));
+        self.pending.insert(ticket, task.pending(step, Awaited::Forwarded { to, read }));
         step.out.push(Action::Send(to, Message::Forward(ticket, request)));
     }
 
@@ -245,11 +255,15 @@ impl Core {
         let Some(pending) = self.pending.get(&ticket) else { return };
         match self.verdict(pending) {
             Verdict::Open => {}
-            Verdict::Hopeless => {
-                if let Some(pending) = self.pending.remove(&ticket) {
-                    self.give_up(step, pending);
-                }
-            }
+            Verdict::Hopeless => match self.pending.remove(&ticket) {
+                Some(Pending {
+                    origin: Origin::Client(id),
+                    what: Awaited::Forwarded { read: Some(request), .. },
+                    ..
+                }) => self.on_client(step, id, *request),
+                Some(pending) => self.give_up(step, pending),
+                None => {}
+            },
             Verdict::Reached => match self.pending.remove(&ticket) {
                 Some(Pending { origin, receipt, what: Awaited::Write(written), .. }) => {
                     step.out.push(origin.answer(Answer::Written(Written { receipt, ..written })));
@@ -275,8 +289,8 @@ impl Core {
                 let reports = order.into_iter().map(|(node, part)| (node, part, reports.remove(&node))).collect();
                 return step.out.push(origin.answer(Answer::Explained(reports)));
             }
-            Awaited::Forwarded { to, is_write } => {
-                Failure::NoQuorum { needed: 1, answered: Vec::new(), silent: vec![to], may_take_effect: is_write }
+            Awaited::Forwarded { to, read } => {
+                Failure::NoQuorum { needed: 1, answered: Vec::new(), silent: vec![to], may_take_effect: read.is_none() }
             }
             Awaited::Write(_) => self.no_quorum(partition, need, receipt.all(), true),
             Awaited::Read(_) => self.no_quorum(partition, need, receipt.all(), false),

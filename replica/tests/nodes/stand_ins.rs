@@ -275,3 +275,18 @@ fn one_that_does_not_stand_in_refuses_to_coordinate() {
         "{replies:?}"
     );
 }
+
+/// The node a read was passed on to was taken for dead before it had answered: the read failed, though two other owners were
+/// there.
+#[test]
+fn a_read_that_was_passed_on_is_asked_of_another_when_that_one_is_gone() {
+    let mut nodes = Nodes::new(4, Settings::default());
+    nodes.ask(0, request("k", Operation::Write(Write::Set(b"v".to_vec()))));
+    let read = request("k", Operation::Read(Read::Cells(vec![CellId::value()])));
+    // The fourth node is no owner and asks the first, which is gone without anybody knowing.
+    nodes.up_unseen(&[1, 2, 3]);
+    assert!(nodes.ask(3, read).is_empty());
+    let answers = nodes.answers_of(|nodes| nodes.up(&[1, 2, 3]));
+    let Answer::Found(found) = &answers[0].1 else { panic!("{answers:?}") };
+    assert!(found.cell(&CellId::value()).is_some());
+}

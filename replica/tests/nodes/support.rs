@@ -88,6 +88,18 @@ impl Nodes {
         }
     }
 
+    /// Only these are up, and nobody knows yet.
+    pub(crate) fn up_unseen(&mut self, up: &[usize]) {
+        self.up = up.to_vec();
+    }
+
+    /// What clients are told while this happens.
+    pub(crate) fn answers_of(&mut self, what: impl FnOnce(&mut Self)) -> Vec<(RequestId, Answer)> {
+        self.answers.clear();
+        what(self);
+        std::mem::take(&mut self.answers)
+    }
+
     /// A node has started again, and everybody who is up knows.
     pub(crate) fn restart(&mut self, at: usize) {
         let run = self.runs.entry(self.nodes[at].id).or_insert(Incarnation(1));

@@ -67,7 +67,7 @@ fn set_bit(value: &mut [u8], at: usize, to: bool) {
     }
 }
 
-fn setbit(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn setbit(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     let at = offset(arguments, 2, node)?;
     let to = match arguments.get(3) {
         b"0" => false,
@@ -373,7 +373,7 @@ impl Field {
     }
 }
 
-fn bitfield(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn bitfield(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     let fields = Field::parse_all(arguments, node)?;
     let mut value = string(keys, arguments.get(1))?.unwrap_or_default();
     let (mut replies, mut changed) = (Vec::with_capacity(fields.len()), false);

@@ -229,7 +229,7 @@ fn set(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> St
 }
 
 /// For people at a prompt: replaces all siblings the coordinator sees with one value.
-fn resolve(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn resolve(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     let (key, how) = (arguments.get(1), arguments.word(2));
     let takes = if how == "PICK" || how == "VALUE" { 1 } else { 0 };
     let cell = match arguments.len() - (3 + takes).min(arguments.len()) {

@@ -98,7 +98,7 @@ fn cluster(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -
         ("SLOTS" | "SHARDS" | "NODES" | "INFO" | "MYID" | "KEYSLOT" | "COUNTKEYSINSLOT" | "GETKEYSINSLOT", _) => {
             Reply::wrong_number_of_arguments(&format!("cluster|{}", sub.to_ascii_lowercase()))
         }
-        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try CLUSTER SLOTS.", arguments.text(1))),
+        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try CLUSTER HELP.", arguments.text(1))),
     };
     reply.into()
 }

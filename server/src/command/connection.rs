@@ -180,7 +180,7 @@ fn client(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) ->
         ("ID" | "GETNAME" | "SETNAME" | "SETINFO" | "INFO" | "KILL" | "NO-EVICT" | "NO-TOUCH" | "REPLY", _) => {
             Reply::wrong_number_of_arguments(&format!("client|{}", sub.to_ascii_lowercase()))
         }
-        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try CLIENT LIST.", arguments.text(1))),
+        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try CLIENT HELP.", arguments.text(1))),
     };
     reply.into()
 }

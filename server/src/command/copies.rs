@@ -137,15 +137,15 @@ fn transfer(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>, tran
     })
 }
 
-fn rename_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn rename_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     transfer_there(arguments, keys, node, RENAME)
 }
 
-fn renamenx_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn renamenx_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     transfer_there(arguments, keys, node, RENAMENX)
 }
 
-fn copy_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn copy_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     if arguments.get(1) == arguments.get(2) {
         return Err(same_key().into());
     }
@@ -172,7 +172,7 @@ fn dump(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
     read(session, node, arguments.get(1), Read::All, |found| Dump::of(&found).map(|dump| dump.to_bytes()).into())
 }
 
-fn restore(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn restore(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     let (mut replaces, mut is_absolute, mut at) = (false, false, 4);
     while at < arguments.len() {
         match arguments.word(at).as_str() {
@@ -206,18 +206,6 @@ fn restore(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> D
 fn object(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     let sub = arguments.word(1);
     match (sub.as_str(), arguments.len()) {
-        ("HELP", 2) => Reply::array(
-            [
-                "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-                "ENCODING <key>",
-                "FREQ <key>",
-                "IDLETIME <key>",
-                "REFCOUNT <key>",
-                "HELP",
-            ]
-            .map(Reply::status),
-        )
-        .into(),
         ("ENCODING" | "REFCOUNT" | "IDLETIME" | "FREQ", 3) => {
             read(session, node, arguments.get(2), Read::All, move |found| {
                 let Some(dump) = Dump::of(&found) else { return Reply::Null };
@@ -257,7 +245,7 @@ fn memory(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) ->
             })
         }
         _ if is_usage => Reply::wrong_number_of_arguments("memory|usage").into(),
-        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try MEMORY USAGE key.", arguments.text(1))).into(),
+        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try MEMORY HELP.", arguments.text(1))).into(),
     }
 }
 

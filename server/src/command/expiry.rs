@@ -95,19 +95,19 @@ pub(super) fn remove_deadline(keys: &mut Keys<'_, '_>, key: &[u8]) -> Result<boo
     Ok(true)
 }
 
-fn expire(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn expire(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     end(arguments, keys, Deadline::Seconds, "expire")
 }
 
-fn pexpire(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn pexpire(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     end(arguments, keys, Deadline::Millis, "pexpire")
 }
 
-fn expireat(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn expireat(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     end(arguments, keys, Deadline::AtSecond, "expireat")
 }
 
-fn pexpireat(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn pexpireat(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     end(arguments, keys, Deadline::AtMilli, "pexpireat")
 }
 
@@ -155,7 +155,7 @@ fn end(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, unit: Deadline, comma
     Ok(Reply::Integer(1))
 }
 
-fn persist(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn persist(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     Ok(Reply::Integer(remove_deadline(keys, arguments.get(1))?.into()))
 }
 

@@ -88,7 +88,7 @@ fn field_of(keys: &Keys<'_, '_>, key: &[u8], field: &[u8]) -> Result<Option<Vec<
     Ok(winner(&found, &cell))
 }
 
-fn hsetnx(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn hsetnx(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     let (key, field) = (arguments.get(1), arguments.get(2));
     check_name(node, field)?;
     if field_of(keys, key, field)?.is_some() {
@@ -193,7 +193,7 @@ fn hincrby(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -
         .map_reply(not_a_number)
 }
 
-fn hincrbyfloat(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn hincrbyfloat(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     let (key, field, by) = (arguments.get(1), arguments.get(2), arguments.get(3));
     check_name(node, field)?;
     let before = field_of(keys, key, field)?;

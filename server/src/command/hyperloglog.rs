@@ -57,7 +57,7 @@ fn value_of(keys: &Keys<'_, '_>, key: &[u8]) -> Result<Option<(Hll, bool)>, Refu
     joined(&of_kind(keys, key, CellKind::Value, &Read::Cells(vec![CellId::value()]))?)
 }
 
-fn pfadd(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn pfadd(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     let before = value_of(keys, arguments.get(1))?;
     let mut changes = before.is_none();
     let (mut hll, has_siblings) = before.unwrap_or_default();
@@ -117,7 +117,7 @@ fn pfmerge(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -
 }
 
 /// What PFMERGE does at its destination: joined with what is there, that nothing added meanwhile is lost.
-fn join(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn join(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     let (mut hll, _) = value_of(keys, arguments.get(1))?.unwrap_or_default();
     hll.join(&parse(arguments.get(2))?);
     replace(keys, arguments.get(1), to_bytes(&hll), node)?;

@@ -158,27 +158,27 @@ fn pop(keys: &mut Keys<'_, '_>, key: &[u8], end: End, count: u64) -> Result<Vec<
     Ok(found.into_iter().map(|(_, element)| element).collect())
 }
 
-fn lpush(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn lpush(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     Ok(Reply::Integer(push(keys, arguments.get(1), End::Left, arguments.skip(2))? as i64))
 }
 
-fn rpush(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn rpush(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     Ok(Reply::Integer(push(keys, arguments.get(1), End::Right, arguments.skip(2))? as i64))
 }
 
-fn lpushx(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn lpushx(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     if len(keys, arguments.get(1))? == 0 { Ok(Reply::Integer(0)) } else { lpush(arguments, keys, node) }
 }
 
-fn rpushx(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn rpushx(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     if len(keys, arguments.get(1))? == 0 { Ok(Reply::Integer(0)) } else { rpush(arguments, keys, node) }
 }
 
-fn lpop(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn lpop(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     pop_some(arguments, keys, End::Left, "lpop")
 }
 
-fn rpop(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn rpop(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     pop_some(arguments, keys, End::Right, "rpop")
 }
 
@@ -269,7 +269,7 @@ fn lpos(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
     })
 }
 
-fn lset(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn lset(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let key = arguments.get(1);
     let count = len(keys, key)?;
     if count == 0 {
@@ -287,7 +287,7 @@ fn lset(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
     Ok(Reply::ok())
 }
 
-fn linsert(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn linsert(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     let (key, pivot, element) = (arguments.get(1), arguments.get(3), arguments.get(4));
     let before = match arguments.word(2).as_str() {
         "BEFORE" => true,
@@ -319,7 +319,7 @@ fn linsert(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> D
     Ok(Reply::Integer(count as i64 + 1))
 }
 
-fn lrem(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn lrem(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let (key, count, element) = (arguments.get(1), arguments.integer(2)?, arguments.get(3));
     if len(keys, key)? == 0 {
         return Ok(Reply::Integer(0));
@@ -332,7 +332,7 @@ fn lrem(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
     Ok(Reply::count(equal.len()))
 }
 
-fn ltrim(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn ltrim(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let (key, from, to) = (arguments.get(1), arguments.integer(2)?, arguments.integer(3)?);
     let count = len(keys, key)? as usize;
     let kept = places_of(count, from, to);
@@ -349,12 +349,12 @@ fn ltrim(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
     Ok(Reply::ok())
 }
 
-fn lmove(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn lmove(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let (from, to) = (End::parse(arguments, 3)?, End::parse(arguments, 4)?);
     carry(keys, (arguments.get(1), from), (arguments.get(2), to))
 }
 
-fn rpoplpush(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn rpoplpush(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     carry(keys, (arguments.get(1), End::Right), (arguments.get(2), End::Left))
 }
 
@@ -374,7 +374,7 @@ fn carry(keys: &mut Keys<'_, '_>, from: (&[u8], End), to: (&[u8], End)) -> Done 
     Ok(taken.into_iter().next().map(|(_, element)| element).into())
 }
 
-fn lmpop(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn lmpop(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let named = COUNTED.of(arguments)?;
     let mut at = 2 + named.len();
     let end = End::parse(arguments, at)?;

@@ -60,7 +60,7 @@ fn pubsub(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step 
         ("CHANNELS" | "NUMPAT", _) => {
             Reply::wrong_number_of_arguments(&format!("pubsub|{}", arguments.text(1).to_ascii_lowercase()))
         }
-        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try PUBSUB CHANNELS.", arguments.text(1))),
+        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try PUBSUB HELP.", arguments.text(1))),
     };
     reply.into()
 }

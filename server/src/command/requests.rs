@@ -9,7 +9,7 @@ use replica::{
 
 use crate::command::arguments::Arguments;
 use crate::command::refusal::refusal;
-use crate::command::{NO_KEYS, find};
+use crate::command::{KeyPlaces, NO_KEYS, find};
 use crate::config::Setting;
 use crate::gather::Step;
 use crate::node::Node;
@@ -52,7 +52,12 @@ pub(super) fn call(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node
         Err(refused) => return refused.into(),
     };
     let slot = |key: &[u8]| redis_protocol::redis_keyslot(key);
-    let Some(first) = keys.first() else { return Reply::syntax_error().into() };
+    // A script without keys may run anywhere.
+    let first = match keys.first() {
+        Some(first) => first,
+        None if places == KeyPlaces::Scripted => &&b""[..],
+        None => return Reply::syntax_error().into(),
+    };
     if keys.iter().any(|key| slot(key) != slot(first)) {
         return Reply::cross_slot().into();
     }

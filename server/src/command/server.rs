@@ -91,7 +91,7 @@ fn slowlog(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step
             node.slow_log.clear();
             Reply::ok()
         }
-        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try SLOWLOG GET.", arguments.text(1))),
+        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try SLOWLOG HELP.", arguments.text(1))),
     };
     reply.into()
 }
@@ -101,7 +101,7 @@ fn latency(arguments: &Arguments<'_>, _: &mut Session, _: &Arc<Node>) -> Step {
         "LATEST" | "HISTORY" => Reply::Array(Vec::new()),
         "RESET" => Reply::Integer(0),
         "DOCTOR" => Reply::Verbatim("Nothing is recorded; SLOWLOG GET has commands that took long.".to_owned()),
-        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try LATENCY LATEST.", arguments.text(1))),
+        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try LATENCY HELP.", arguments.text(1))),
     };
     reply.into()
 }
@@ -229,7 +229,7 @@ fn config(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step 
     if arguments.is(1, "GET") || arguments.is(1, "SET") {
         return Reply::wrong_number_of_arguments(&format!("config|{}", arguments.text(1).to_ascii_lowercase())).into();
     }
-    Reply::error(format!("ERR unknown subcommand '{}'. Try CONFIG GET or CONFIG SET.", arguments.text(1))).into()
+    Reply::error(format!("ERR unknown subcommand '{}'. Try CONFIG HELP.", arguments.text(1))).into()
 }
 
 fn config_get(arguments: &Arguments<'_>, node: &Node) -> Reply {

@@ -132,7 +132,7 @@ fn scard(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> 
     })
 }
 
-fn spop(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn spop(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let key = arguments.get(1);
     let count = match arguments.len() {
         2 => None,
@@ -189,7 +189,7 @@ pub(super) fn by_chance<T: Clone>(mut things: Vec<T>, count: Option<i64>, size: 
     things
 }
 
-fn smove(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn smove(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     let (from, to, member) = (arguments.get(1), arguments.get(2), arguments.get(3));
     check_name(node, member)?;
     let cell = Read::Cells(vec![CellId::member(member)]);

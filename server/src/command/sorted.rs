@@ -233,7 +233,7 @@ fn zadd(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
     }
 }
 
-fn zadd_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn zadd_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     let (key, adding) = (arguments.get(1), Adding::parse(arguments)?);
     let pairs = adding.pairs(arguments, node)?;
     of_kind(keys, key, CellKind::Score, &Read::Summary)?;
@@ -290,7 +290,7 @@ fn add_score(keys: &mut Keys<'_, '_>, key: &[u8], member: &[u8], before: Option<
     Ok(sum)
 }
 
-fn zincrby(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn zincrby(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     let (key, by, member) = (arguments.get(1), arguments.float(2)?, arguments.get(3));
     check_name(node, member)?;
     let before = score_at(keys, key, member)?;
@@ -440,16 +440,16 @@ fn remove_range(keys: &mut Keys<'_, '_>, key: &[u8], range: &Range) -> Done {
     Ok(Reply::count(gone.len()))
 }
 
-fn zremrangebyrank(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn zremrangebyrank(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let range = Range::Rank(arguments.integer(2)?, arguments.integer(3)?);
     remove_range(keys, arguments.get(1), &range)
 }
 
-fn zremrangebyscore(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn zremrangebyscore(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     remove_range(keys, arguments.get(1), &Range::by_score(arguments.get(2), arguments.get(3))?)
 }
 
-fn zremrangebylex(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn zremrangebylex(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     remove_range(keys, arguments.get(1), &Range::by_name(arguments.get(2), arguments.get(3))?)
 }
 
@@ -464,11 +464,11 @@ fn pop(keys: &mut Keys<'_, '_>, key: &[u8], highest: bool, count: u64) -> Result
     Ok(all)
 }
 
-fn zpopmin(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn zpopmin(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     pop_some(arguments, keys, false)
 }
 
-fn zpopmax(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn zpopmax(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     pop_some(arguments, keys, true)
 }
 
@@ -486,7 +486,7 @@ fn pop_some(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, highest: bool) -
     }
 }
 
-fn zmpop(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn zmpop(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let named = COUNTED.of(arguments)?;
     let at = 2 + named.len();
     let highest = match arguments.word(at).as_str() {

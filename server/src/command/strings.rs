@@ -117,7 +117,7 @@ impl SetOptions {
 }
 
 /// SET with options, where its key is.
-pub(super) fn set_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+pub(super) fn set_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let (key, value) = (arguments.get(1), arguments.get(2));
     let options = SetOptions::parse(arguments)?;
     let deadline_ms = match options.expires {
@@ -141,7 +141,7 @@ pub(super) fn set_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &
     Ok(told(Reply::ok()))
 }
 
-fn setnx(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn setnx(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     if exists(keys, arguments.get(1))? {
         return Ok(Reply::Integer(0));
     }
@@ -149,11 +149,11 @@ fn setnx(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
     Ok(Reply::Integer(1))
 }
 
-fn setex(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn setex(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     set_for(arguments, keys, Deadline::Seconds, "setex")
 }
 
-fn psetex(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn psetex(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     set_for(arguments, keys, Deadline::Millis, "psetex")
 }
 
@@ -164,13 +164,13 @@ fn set_for(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, unit: Deadline, c
     Ok(Reply::ok())
 }
 
-fn getset(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn getset(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let before = string(keys, arguments.get(1))?;
     keys.write(arguments.get(1), &Write::Set(arguments.get(2).to_vec()))?;
     Ok(before.into())
 }
 
-fn getdel(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn getdel(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let before = string(keys, arguments.get(1))?;
     if before.is_some() {
         keys.write(arguments.get(1), &Write::RemoveKey)?;
@@ -178,7 +178,7 @@ fn getdel(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done 
     Ok(before.into())
 }
 
-fn getex(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn getex(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let key = arguments.get(1);
     let word = arguments.word(2);
     let deadline = match (word.as_str(), arguments.len()) {
@@ -240,7 +240,7 @@ fn mset(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
     })
 }
 
-fn msetnx(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn msetnx(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     if arguments.len().is_multiple_of(2) {
         return Err(Reply::wrong_number_of_arguments("msetnx").into());
     }
@@ -262,7 +262,7 @@ pub(super) fn replace(keys: &mut Keys<'_, '_>, key: &[u8], value: Vec<u8>, node:
     Ok(())
 }
 
-fn append(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn append(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     let mut value = string(keys, arguments.get(1))?.unwrap_or_default();
     value.extend_from_slice(arguments.get(2));
     let len = value.len();
@@ -294,7 +294,7 @@ pub(super) fn range_of(len: usize, from: i64, to: i64) -> std::ops::Range<usize>
     if len == 0 || from > to { 0..0 } else { from as usize..to as usize + 1 }
 }
 
-fn setrange(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Node) -> Done {
+fn setrange(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     let offset = arguments.integer(2)?;
     let offset = usize::try_from(offset).map_err(|_| Reply::error("ERR offset is out of range"))?;
     let (key, patch) = (arguments.get(1), arguments.get(3));
@@ -337,7 +337,7 @@ fn add(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>, by: Optio
     write(session, node, arguments.get(1), increment, |written| Reply::Integer(written.number.unwrap_or(0)))
 }
 
-fn incrbyfloat(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Node) -> Done {
+fn incrbyfloat(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let before = string(keys, arguments.get(1))?;
     let by = arguments.get(2);
     Ok(add_float(keys, arguments.get(1), CellId::value(), before, by, "value is not a valid float")?.into())

@@ -1,0 +1,429 @@
+//! EVAL: a Lua script where its keys are coordinated, all of them in one slot; what it writes is one atomic batch, and that is
+//! what the other replicas are told, not the script.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mlua::{HookTriggers, Lua, LuaOptions, StdLib, Table, Value, Variadic, VmState};
+use replica::{ByteString, Failure, Keys};
+
+use crate::command::refusal::{Done, Refused};
+use crate::command::requests::call;
+use crate::command::{ANYWHERE, Arguments, Command, KeyPlaces, NO_KEYS, WRITE, carry_out, here};
+use crate::gather::Step;
+use crate::node::Node;
+use crate::resp::{DoubleText, Reply};
+use crate::scripts::sha1_hex;
+use crate::session::Session;
+
+const GROUP: &str = "scripting";
+const KEYS: KeyPlaces = KeyPlaces::Scripted;
+/// What a script may allocate.
+const MEMORY_BYTES: usize = 64 * 1024 * 1024;
+/// After so many steps of a script the clock is looked at.
+const STEPS: u32 = 10_000;
+
+pub(super) static COMMANDS: &[Command] = &[
+    here("EVAL", -3, WRITE, KEYS, GROUP, "Carries out a Lua script where its keys are.", eval).and_there(eval_there),
+    here("EVALSHA", -3, WRITE, KEYS, GROUP, "Carries out a script this node knows.", evalsha),
+    here("EVAL_RO", -3, WRITE, KEYS, GROUP, "As EVAL; it is up to the script to write nothing.", eval)
+        .and_there(eval_there),
+    here("EVALSHA_RO", -3, WRITE, KEYS, GROUP, "As EVALSHA; it is up to the script to write nothing.", evalsha),
+    here(
+        "SCRIPT",
+        -2,
+        &["noscript", ANYWHERE],
+        NO_KEYS,
+        GROUP,
+        "LOAD, EXISTS, FLUSH: scripts this node knows.",
+        script,
+    ),
+];
+
+fn eval(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    node.scripts.keep(arguments.get(1));
+    call_script(arguments, session, node)
+}
+
+/// The coordinator need not know the script: it is sent along.
+fn evalsha(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    let Some(source) = node.scripts.get(&arguments.text(1).to_ascii_lowercase()) else {
+        return Reply::error("NOSCRIPT No matching script. Please use EVAL.").into();
+    };
+    let mut list = arguments.to_kept();
+    list[0] = b"EVAL".to_vec().into();
+    list[1] = source.to_vec().into();
+    call_script(&Arguments::kept(&list), session, node)
+}
+
+fn call_script(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>) -> Step {
+    match arguments.integer(2) {
+        Ok(count) if count < 0 => Reply::error("ERR Number of keys can't be negative").into(),
+        Ok(count) if count as u64 > (arguments.len() - 3) as u64 => {
+            Reply::error("ERR Number of keys can't be greater than number of args").into()
+        }
+        Ok(_) => call(arguments, session, node),
+        Err(refused) => refused.at_once(node),
+    }
+}
+
+fn script(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
+    let reply = match (arguments.word(1).as_str(), arguments.len()) {
+        ("LOAD", 3) => Reply::bulk(node.scripts.keep(arguments.get(2))),
+        ("EXISTS", 3..) => {
+            let is_known = |sha: &[u8]| node.scripts.get(&String::from_utf8_lossy(sha).to_ascii_lowercase()).is_some();
+            Reply::Array(arguments.skip(2).map(|sha| Reply::Integer(is_known(sha).into())).collect())
+        }
+        ("FLUSH", 2 | 3) => {
+            node.scripts.clear();
+            Reply::ok()
+        }
+        ("KILL", 2) => Reply::error("NOTBUSY No scripts in execution right now."),
+        ("LOAD" | "EXISTS" | "FLUSH" | "KILL", _) => {
+            Reply::wrong_number_of_arguments(&format!("script|{}", arguments.text(1).to_ascii_lowercase()))
+        }
+        _ => Reply::error(format!("ERR unknown subcommand '{}'. Try SCRIPT HELP.", arguments.text(1))),
+    };
+    reply.into()
+}
+
+thread_local! {
+    /// One interpreter per worker; each script has an environment of its own.
+    static LUA: RefCell<Option<Lua>> = const { RefCell::new(None) };
+}
+
+fn eval_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
+    let count = usize::try_from(arguments.integer(2)?).unwrap_or(0);
+    let named: Vec<&[u8]> = (3..3 + count).map(|at| arguments.get(at)).collect();
+    let others: Vec<&[u8]> = arguments.skip(3 + count).collect();
+    // A script that calls a script finds the interpreter in use.
+    let lua = LUA.with(|lua| lua.take());
+    let lua = match lua.map_or_else(interpreter, Ok) {
+        Ok(lua) => lua,
+        Err(why) => return Err(Reply::error(format!("ERR no interpreter: {why}")).into()),
+    };
+    let mut store_failed = None;
+    let said = run(&lua, arguments.get(1), (&named, &others), keys, node, &mut store_failed);
+    if let Some(failure) = store_failed {
+        return Err(Refused::Failure(failure));
+    }
+    let said = said.unwrap_or_else(|why| Reply::error(error_text(&why, arguments.get(1))));
+    LUA.with(|slot| slot.replace(Some(lua)));
+    Ok(said)
+}
+
+/// What scripts have no business with: other code, other environments, coroutines (which the clock would not see), the collector.
+const FORBIDDEN: &[&str] = &[
+    "dofile",
+    "loadfile",
+    "load",
+    "loadstring",
+    "print",
+    "collectgarbage",
+    "newproxy",
+    "module",
+    "require",
+    "getfenv",
+    "setfenv",
+    "xpcall",
+    "coroutine",
+    "gcinfo",
+];
+
+/// When a script began, and how long it may take.
+struct Time {
+    began: Instant,
+    limit: Duration,
+}
+
+fn check_time(lua: &Lua) -> mlua::Result<()> {
+    match lua.app_data_ref::<Time>() {
+        Some(time) if time.began.elapsed() > time.limit => Err(mlua::Error::runtime(format!(
+            "the script took longer than {} ms (CONFIG SET lua-time-limit)",
+            time.limit.as_millis()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// With what does no harm: no files, no processes, no loading of other code.
+fn interpreter() -> mlua::Result<Lua> {
+    let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, LuaOptions::default())?;
+    lua.set_memory_limit(MEMORY_BYTES)?;
+    let globals = lua.globals();
+    // Strings share a metatable, which is nobody's to change.
+    lua.load("getmetatable('').__metatable = false").exec()?;
+    let protected: mlua::Function = globals.get("pcall")?;
+    for name in FORBIDDEN {
+        globals.set(*name, Value::Nil)?;
+    }
+    // A script whose time is over does not catch that.
+    let protected = lua.create_function(move |lua, (what, with): (Value, Variadic<Value>)| {
+        let said: Variadic<Value> = protected.call((what, with))?;
+        check_time(lua)?;
+        Ok(said)
+    })?;
+    globals.set("pcall", protected)?;
+    let json = lua.create_table()?;
+    json.set("encode", lua.create_function(|lua, value: Value| lua.create_string(to_json(&value, 0)?.to_string()))?)?;
+    json.set(
+        "decode",
+        lua.create_function(|lua, text: mlua::String| {
+            let value = serde_json::from_slice(&text.as_bytes()).map_err(mlua::Error::external)?;
+            from_json(lua, &value)
+        })?,
+    )?;
+    globals.set("cjson", json)?;
+    Ok(lua)
+}
+
+fn run(
+    lua: &Lua,
+    source: &[u8],
+    (named, others): (&[&[u8]], &[&[u8]]),
+    keys: &mut Keys<'_, '_>,
+    node: &Arc<Node>,
+    store_failed: &mut Option<Failure>,
+) -> mlua::Result<Reply> {
+    let limit = Duration::from_millis(node.config.script_ms.get());
+    lua.set_app_data(Time { began: Instant::now(), limit });
+    lua.set_hook(HookTriggers::new().every_nth_instruction(STEPS), |lua, _| {
+        check_time(lua).map(|()| VmState::Continue)
+    })?;
+    let environment = environment(lua, named, others)?;
+    let redis: Table = environment.raw_get("redis")?;
+    let (keys, failed) = (RefCell::new(keys), RefCell::new(store_failed));
+    let carry_out_one = |list: Variadic<Value>| -> mlua::Result<Reply> {
+        let list = list.iter().map(argument).collect::<mlua::Result<Vec<ByteString>>>()?;
+        if list.is_empty() {
+            return Err(mlua::Error::runtime("Please specify at least one argument for this redis.call() call"));
+        }
+        let arguments = Arguments::kept(&list);
+        if super::find(arguments.get(0)).is_some_and(|command| command.has("noscript") || command.has("blocking")) {
+            return Ok(Reply::error("ERR This Redis command is not allowed from script"));
+        }
+        carry_out(&arguments, *keys.borrow_mut(), node).map_err(|failure| {
+            failed.borrow_mut().replace(failure);
+            mlua::Error::runtime("the store failed")
+        })
+    };
+    let said = lua.scope(|scope| {
+        let raise = scope.create_function(|lua, list: Variadic<Value>| match carry_out_one(list)? {
+            Reply::Error(text) => Err(mlua::Error::runtime(text)),
+            reply => to_lua(lua, &reply),
+        })?;
+        let tell = scope.create_function(|lua, list: Variadic<Value>| match carry_out_one(list) {
+            Ok(reply) => to_lua(lua, &reply),
+            Err(why) => to_lua(lua, &Reply::error(format!("ERR {}", message(&why)))),
+        })?;
+        redis.raw_set("call", raise)?;
+        redis.raw_set("pcall", tell)?;
+        let script = lua.load(source).set_name("@user_script").set_environment(environment.clone());
+        let value: Value = script.eval()?;
+        from_lua(&value, 0)
+    });
+    lua.remove_hook();
+    said
+}
+
+/// `KEYS`, `ARGV`, `redis`, and whatever is safe; nothing of it outlives the script.
+fn environment(lua: &Lua, named: &[&[u8]], others: &[&[u8]]) -> mlua::Result<Table> {
+    let (environment, redis, guard) = (lua.create_table()?, lua.create_table()?, lua.create_table()?);
+    let list = |words: &[&[u8]]| -> mlua::Result<Table> {
+        let strings = words.iter().map(|word| lua.create_string(word)).collect::<mlua::Result<Vec<_>>>()?;
+        lua.create_sequence_from(strings)
+    };
+    environment.raw_set("KEYS", list(named)?)?;
+    environment.raw_set("ARGV", list(others)?)?;
+    let with = |field: &'static str| {
+        lua.create_function(move |lua, text: mlua::String| {
+            let table = lua.create_table()?;
+            table.raw_set(field, text)?;
+            Ok(table)
+        })
+    };
+    redis.raw_set("error_reply", with("err")?)?;
+    redis.raw_set("status_reply", with("ok")?)?;
+    redis.raw_set("sha1hex", lua.create_function(|_, text: mlua::String| Ok(sha1_hex(&text.as_bytes())))?)?;
+    redis.raw_set("log", lua.create_function(|_, _: Variadic<Value>| Ok(()))?)?;
+    redis.raw_set("replicate_commands", lua.create_function(|_, ()| Ok(true))?)?;
+    redis.raw_set("setresp", lua.create_function(|_, _: Value| Ok(()))?)?;
+    for (level, name) in ["LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING"].into_iter().enumerate() {
+        redis.raw_set(name, level)?;
+    }
+    environment.raw_set("redis", redis)?;
+    let globals = lua.globals();
+    for pair in globals.pairs::<Value, Value>() {
+        let (name, value) = pair?;
+        // Tables are copied, that no script changes what the next one finds.
+        let value = match value {
+            Value::Table(table) if name.as_string().is_some_and(|name| name != "_G") => {
+                let copy = lua.create_table()?;
+                for pair in table.pairs::<Value, Value>() {
+                    let (name, value) = pair?;
+                    copy.raw_set(name, value)?;
+                }
+                Value::Table(copy)
+            }
+            Value::Table(_) => continue,
+            other => other,
+        };
+        environment.raw_set(name, value)?;
+    }
+    let refuse = |what: &'static str| {
+        lua.create_function(move |_, (_, name): (Table, mlua::String)| -> mlua::Result<()> {
+            Err(mlua::Error::runtime(format!(
+                "Script attempted to {what} global variable '{}'",
+                name.to_string_lossy()
+            )))
+        })
+    };
+    guard.raw_set("__newindex", refuse("create")?)?;
+    guard.raw_set("__index", refuse("access nonexistent")?)?;
+    guard.raw_set("__metatable", false)?;
+    environment.set_metatable(Some(guard))?;
+    Ok(environment)
+}
+
+fn message(why: &mlua::Error) -> String {
+    match why {
+        mlua::Error::RuntimeError(text) => text.lines().next().unwrap_or_default().to_owned(),
+        mlua::Error::CallbackError { cause, .. } => message(cause),
+        mlua::Error::ExternalError(why) => why.to_string(),
+        mlua::Error::MemoryError(_) => format!("not enough memory: a script may take {MEMORY_BYTES} bytes"),
+        other => other.to_string().lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
+/// What a client is told of a script that failed: the error of the command that failed, if it was one.
+fn error_text(why: &mlua::Error, source: &[u8]) -> String {
+    if let mlua::Error::SyntaxError { message, .. } = why {
+        return format!("ERR Error compiling script (new function): {}", message.lines().next().unwrap_or_default());
+    }
+    let text = message(why);
+    let has_code =
+        text.split(' ').next().is_some_and(|code| code.len() > 2 && code.bytes().all(|byte| byte.is_ascii_uppercase()));
+    let text = if has_code { text } else { format!("ERR {text}") };
+    format!("{text} script: {}, on @user_script:1.", sha1_hex(source))
+}
+
+/// An argument of a command.
+fn argument(value: &Value) -> mlua::Result<ByteString> {
+    match value {
+        Value::String(text) => Ok(ByteString(text.as_bytes().to_vec())),
+        Value::Integer(number) => Ok(ByteString(number.to_string().into_bytes())),
+        Value::Number(number) => Ok(ByteString(DoubleText::new(*number).as_bytes().to_vec())),
+        _ => Err(mlua::Error::runtime("Lua redis lib command arguments must be strings or integers")),
+    }
+}
+
+fn to_lua(lua: &Lua, reply: &Reply) -> mlua::Result<Value> {
+    let field = |name: &str, text: &str| -> mlua::Result<Value> {
+        let table = lua.create_table()?;
+        table.raw_set(name, lua.create_string(text)?)?;
+        Ok(Value::Table(table))
+    };
+    let list = |items: &mut dyn Iterator<Item = &Reply>| -> mlua::Result<Value> {
+        let values = items.map(|item| to_lua(lua, item)).collect::<mlua::Result<Vec<_>>>()?;
+        Ok(Value::Table(lua.create_sequence_from(values)?))
+    };
+    match reply {
+        Reply::Simple(text) => field("ok", text),
+        Reply::Error(text) => field("err", text),
+        Reply::Integer(number) => Ok(Value::Number(*number as f64)),
+        Reply::Double(number) => Ok(Value::String(lua.create_string(DoubleText::new(*number).as_bytes())?)),
+        Reply::Boolean(value) => Ok(Value::Number(f64::from(u8::from(*value)))),
+        Reply::Bulk(bytes) => Ok(Value::String(lua.create_string(bytes)?)),
+        Reply::Verbatim(text) => Ok(Value::String(lua.create_string(text)?)),
+        Reply::Null | Reply::NullArray => Ok(Value::Boolean(false)),
+        Reply::Array(items) | Reply::Set(items) | Reply::Push(items) => list(&mut items.iter()),
+        Reply::Map(pairs) | Reply::Pairs(pairs) => list(&mut pairs.iter().flat_map(|(key, value)| [key, value])),
+    }
+}
+
+/// How deep what a script returns may nest.
+const DEPTH: usize = 64;
+
+fn from_lua(value: &Value, depth: usize) -> mlua::Result<Reply> {
+    if depth > DEPTH {
+        return Err(mlua::Error::runtime(format!("what the script returns nests more than {DEPTH} deep")));
+    }
+    Ok(match value {
+        Value::String(text) => Reply::copied(&text.as_bytes()),
+        Value::Integer(number) => Reply::Integer(*number),
+        Value::Number(number) => Reply::Integer(*number as i64),
+        Value::Boolean(true) => Reply::Integer(1),
+        Value::Table(table) => {
+            if let Value::String(text) = table.raw_get("err")? {
+                return Ok(Reply::error(text.to_string_lossy()));
+            }
+            if let Value::String(text) = table.raw_get("ok")? {
+                return Ok(Reply::Simple(text.to_string_lossy().replace(['\r', '\n'], " ").into()));
+            }
+            if let Value::Number(number) = table.raw_get("double")? {
+                return Ok(Reply::Double(number));
+            }
+            let mut items = Vec::new();
+            for at in 1.. {
+                match table.raw_get(at)? {
+                    Value::Nil => break,
+                    item => items.push(from_lua(&item, depth + 1)?),
+                }
+            }
+            Reply::Array(items)
+        }
+        _ => Reply::Null,
+    })
+}
+
+fn to_json(value: &Value, depth: usize) -> mlua::Result<serde_json::Value> {
+    use serde_json::Value as Json;
+    if depth > DEPTH {
+        return Err(mlua::Error::runtime(format!("Cannot serialise, excessive depth ({DEPTH})")));
+    }
+    Ok(match value {
+        Value::Nil => Json::Null,
+        Value::Boolean(value) => Json::Bool(*value),
+        Value::Integer(number) => Json::from(*number),
+        Value::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 => Json::from(*number as i64),
+        Value::Number(number) => Json::from(*number),
+        Value::String(text) => Json::from(text.to_string_lossy()),
+        Value::LightUserData(_) => Json::Null,
+        Value::Table(table) if table.raw_len() > 0 => {
+            let items = (1..=table.raw_len()).map(|at| to_json(&table.raw_get(at)?, depth + 1));
+            Json::Array(items.collect::<mlua::Result<_>>()?)
+        }
+        Value::Table(table) => {
+            let mut object = serde_json::Map::new();
+            for pair in table.pairs::<Value, Value>() {
+                let (name, value) = pair?;
+                let name = String::from_utf8_lossy(&argument(&name)?.0).into_owned();
+                object.insert(name, to_json(&value, depth + 1)?);
+            }
+            Json::Object(object)
+        }
+        _ => return Err(mlua::Error::runtime("Cannot serialise: type not supported")),
+    })
+}
+
+fn from_json(lua: &Lua, value: &serde_json::Value) -> mlua::Result<Value> {
+    use serde_json::Value as Json;
+    Ok(match value {
+        Json::Null => Value::NULL,
+        Json::Bool(value) => Value::Boolean(*value),
+        Json::Number(number) => Value::Number(number.as_f64().unwrap_or(0.0)),
+        Json::String(text) => Value::String(lua.create_string(text)?),
+        Json::Array(items) => {
+            let values = items.iter().map(|item| from_json(lua, item)).collect::<mlua::Result<Vec<_>>>()?;
+            Value::Table(lua.create_sequence_from(values)?)
+        }
+        Json::Object(fields) => {
+            let table = lua.create_table()?;
+            for (name, value) in fields {
+                table.raw_set(lua.create_string(name)?, from_json(lua, value)?)?;
+            }
+            Value::Table(table)
+        }
+    })
+}
