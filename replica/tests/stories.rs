@@ -108,6 +108,34 @@ fn request(key: &str, write: Write) -> Request {
     }
 }
 
+/// A removal of one key names everything its author had seen in the partition, and is kept as a residual of that key by whoever lacks
+/// some of it. A clear took such residuals for its own past: it removed a write to another key which its author had never seen.
+#[test]
+fn a_clear_does_not_remove_what_only_the_removal_of_another_key_had_seen() {
+    let all = [1, 2];
+    let (mut first, mut second) = (Replica::new(1, &all, &all, 100), Replica::new(2, &all, &all, 100));
+    let deltas = |sent: Vec<(NodeId, Message)>| -> Vec<Message> {
+        sent.into_iter().map(|(_, message)| message).filter(|message| matches!(message, Message::Delta(..))).collect()
+    };
+    // Whoever a request is passed on to coordinates it.
+    let ask = |id, request| Event::Peer(node(9), Message::Forward(Ticket(id), request));
+    let unseen = deltas(first.handle(ask(1, request("cart", Write::Set(b"milk".to_vec())))));
+    let added = deltas(first.handle(ask(2, request("tags", Write::Add(vec!["x".into()])))));
+    let removed = deltas(first.handle(ask(3, request("tags", Write::RemoveKey))));
+    for message in added.into_iter().chain(removed) {
+        second.receive(first.id, message);
+    }
+    second.handle(ask(4, request("other", Write::Set(b"v".to_vec()))));
+    let cleared = deltas(second.handle(ask(5, request("", Write::Clear))));
+    for message in unseen {
+        second.receive(first.id, message);
+    }
+    for message in cleared {
+        first.receive(second.id, message);
+    }
+    assert_eq!((first.live("cart").len(), second.live("cart").len()), (1, 1));
+}
+
 /// A source knew that a clear had removed `t` before it knew `t` itself, and learnt of `t` while it streamed. Only
 /// the residual of the last range was kept then, which no longer named `t`: a late message brought it back to life.
 #[test]

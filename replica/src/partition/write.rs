@@ -276,7 +276,6 @@ impl Partition {
         let mut resets = Vec::new();
         for key in self.keys(txn)? {
             let open = self.open(txn, &key)?;
-            seen.union(&open.record.residual);
             resets.push((key, self.see_cells(txn, &open, &mut seen)?));
         }
         let change = Change { place: Place::Partition, dot: self.mint(), entry: None, seen };
@@ -291,7 +290,8 @@ impl Partition {
         Ok(())
     }
 
-    /// Adds every live dot of the key to `seen`, and gives what a removal has to record of its counters.
+    /// Adds every live dot of the key to `seen`, and gives what a removal has to record of its counters. Residuals are not added:
+    /// that of a key or cell says of any dot that it is gone *there*, and may hold dots of other places which nobody here has seen.
     fn see_cells(
         &self,
         txn: &Txn<'_>,
@@ -302,7 +302,6 @@ impl Partition {
         for id in self.cell_ids(txn, open)? {
             let cell = self.load_cell(txn, open, id)?;
             seen.extend(cell.state.live.dots().copied());
-            seen.union(&cell.state.residual);
             if let Some(Content::Reset { seen }) = self.content(&cell, seen, &Put::Nothing, &[]) {
                 resets.push((cell.id, seen));
             }
