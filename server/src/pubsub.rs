@@ -1,7 +1,8 @@
 //! Publish and subscribe: messages reach every node of the cluster; channels of merges are each node's own.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -11,6 +12,8 @@ use crate::resp::Reply;
 
 /// A subscriber that is so many messages behind loses further ones.
 const BACKLOG_MESSAGES: usize = 16_384;
+/// The same, in bytes.
+const BACKLOG_BYTES: usize = 32 * 1024 * 1024;
 
 /// A message as one subscriber gets it.
 #[derive(Clone, Debug)]
@@ -18,10 +21,13 @@ pub struct Delivery {
     pattern: Option<Bytes>,
     channel: Bytes,
     payload: Bytes,
+    /// What waits for the subscriber, this among it.
+    waiting_bytes: Arc<AtomicUsize>,
 }
 
 impl Delivery {
     pub(crate) fn into_reply(self) -> Reply {
+        self.waiting_bytes.fetch_sub(self.payload.len(), Ordering::Relaxed);
         let items = match self.pattern {
             Some(pattern) => vec![
                 Reply::copied(b"pmessage"),
@@ -43,12 +49,13 @@ pub type Messages = Receiver<Delivery>;
 pub struct Subscriber {
     id: u64,
     queue: Sender<Delivery>,
+    waiting_bytes: Arc<AtomicUsize>,
 }
 
 impl Subscriber {
     pub(crate) fn new(id: u64) -> (Self, Messages) {
         let (queue, messages) = channel(BACKLOG_MESSAGES);
-        (Self { id, queue }, messages)
+        (Self { id, queue, waiting_bytes: Arc::default() }, messages)
     }
 }
 
@@ -127,8 +134,17 @@ impl PubSub {
         self.with(|tables| {
             let mut reached = 0;
             let mut deliver = |subscriber: &Subscriber, pattern: Option<Bytes>| {
-                let delivery = Delivery { pattern, channel: name.clone(), payload: payload.clone() };
-                reached += usize::from(subscriber.queue.try_send(delivery).is_ok());
+                let waiting_bytes = Arc::clone(&subscriber.waiting_bytes);
+                let bytes = payload.len();
+                if waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > BACKLOG_BYTES {
+                    waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                    return;
+                }
+                let delivery = Delivery { pattern, channel: name.clone(), payload: payload.clone(), waiting_bytes };
+                match subscriber.queue.try_send(delivery) {
+                    Ok(()) => reached += 1,
+                    Err(_) => drop(subscriber.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed)),
+                }
             };
             tables.channels.get(channel).into_iter().flatten().for_each(|subscriber| deliver(subscriber, None));
             for (pattern, subscribers) in tables.patterns.iter().filter(|(pattern, _)| glob::matches(pattern, channel))

@@ -289,9 +289,40 @@ fn a_script_takes_no_more_time_memory_or_liberty_than_it_is_given() {
     let said = eval(&mut client, "return redis.call('CONFIG', 'GET', 'port')");
     assert!(said.contains("not allowed from script"), "{said}");
     let said = eval(&mut client, "return redis.call('EVAL', 'return 5', 0)");
-    assert_eq!(said, "5");
+    assert!(said.contains("not allowed from script"), "{said}");
+    // Each of these ended the process, or hung it, or left no interpreter that worked.
+    let wild = [
+        "local t = {} local i = 1 while true do t[i] = {i} i = i + 1 end",
+        "return {unpack({}, 0, 2147483647)}",
+        "return {unpack({}, -2147483648, 2147483647)}",
+        "local function f() return pcall(f) end return f()",
+        "local t = {} for i = 1, 7990 do t[i] = i end return #{pcall(unpack, t)}",
+        "return #{pcall(string.byte, string.rep('x', 9000), 1, 9000)}",
+        "return string.find(string.rep('a', 400), '.-.-.-.-b')",
+        "return string.rep('', 2147483647)",
+        "local t = {'x'} for i = 1, 40 do t = {t, t} end return cjson.encode(t)",
+        "local t = {'x'} for i = 1, 40 do t = {t, t} end return t",
+        "return string.dump(function() return 42 end)",
+        "local ok, why = pcall(redis.call, 'INCR', 'k', 'a', 'b') return why.err",
+        "return cjson.encode({0 / 0})",
+    ];
+    for script in wild {
+        let began = Instant::now();
+        eval(&mut client, script);
+        assert!(began.elapsed() < Duration::from_secs(15), "{script}");
+        assert_eq!(eval(&mut client, "return 'well'"), "well", "after {script}");
+    }
+    let said = client.call(&[b"EVAL".to_vec(), b"\x1bLuaQ\x00\x01\x04\x08\x04\x08\x00".to_vec(), b"0".to_vec()]);
+    assert!(said.starts_with("ERR"), "{said}");
+    // Long lists are ordinary.
+    let many: Vec<String> = (0..9_000).map(|n| n.to_string()).collect();
+    let command = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).chain(many.clone()).collect::<Vec<_>>();
+    assert_eq!(client.call(&command(&["EVAL", "return #ARGV", "0"])), "9000");
+    client.call(&command(&["RPUSH", "{a}long"]));
+    assert_eq!(client.call(&["EVAL", "return #redis.call('LRANGE', KEYS[1], 0, -1)", "1", "{a}long"]), "9000");
     let deep = "local t = {} for i = 1, 1000 do t = {t} end return t";
     assert!(eval(&mut client, deep).contains("nests more than"));
+    assert_eq!(eval(&mut client, "error({err = 'MYERR hello'})").split(" script:").next(), Some("MYERR hello"));
     assert_eq!(client.run("PING"), "PONG");
 }
 

@@ -9,6 +9,7 @@ use crate::resp::{Protocol, Reply, parse_integer};
 use crate::session::Session;
 
 const GROUP: &str = "connection";
+const CLIENT_NAME_BYTES: usize = 1_024;
 const ANYTIME: &[&str] = &["fast", "noscript", "no-auth", "no-queue", "pubsub-mode"];
 
 pub(super) static COMMANDS: &[Command] = &[
@@ -246,6 +247,9 @@ fn kill(arguments: &Arguments<'_>, session: &Session, node: &Node) -> Reply {
 }
 
 fn set_name(name: &[u8], session: &Session) -> Result<(), Reply> {
+    if name.len() > CLIENT_NAME_BYTES {
+        return Err(Reply::error(format!("ERR a client's name takes up to {CLIENT_NAME_BYTES} bytes")));
+    }
     if name.iter().any(|byte| !(b'!'..=b'~').contains(byte)) {
         return Err(Reply::error("ERR Client names cannot contain spaces, newlines or special characters."));
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::command::{ANYWHERE, Arguments, Command, NO_KEYS, here};
+use crate::command::{ANYWHERE, Arguments, Command, IN_TURN, NO_KEYS, here};
 use crate::gather::Step;
 use crate::glob;
 use crate::node::Node;
@@ -15,7 +15,7 @@ pub(super) static COMMANDS: &[Command] = &[
     here(
         "SUBSCRIBE",
         -2,
-        &["pubsub", "pubsub-mode"],
+        &["pubsub", "pubsub-mode", IN_TURN],
         NO_KEYS,
         "pubsub",
         "Follows channels; __dot__:merges has the merges of this node.",
@@ -24,14 +24,14 @@ pub(super) static COMMANDS: &[Command] = &[
     here(
         "PSUBSCRIBE",
         -2,
-        &["pubsub", "pubsub-mode"],
+        &["pubsub", "pubsub-mode", IN_TURN],
         NO_KEYS,
         "pubsub",
         "Follows channels by pattern, such as __dot__:merges:user:*.",
         psubscribe,
     ),
-    here("UNSUBSCRIBE", -1, &["pubsub", "pubsub-mode"], NO_KEYS, "pubsub", "Leaves channels.", unsubscribe),
-    here("PUNSUBSCRIBE", -1, &["pubsub", "pubsub-mode"], NO_KEYS, "pubsub", "Leaves patterns.", punsubscribe),
+    here("UNSUBSCRIBE", -1, &["pubsub", "pubsub-mode", IN_TURN], NO_KEYS, "pubsub", "Leaves channels.", unsubscribe),
+    here("PUNSUBSCRIBE", -1, &["pubsub", "pubsub-mode", IN_TURN], NO_KEYS, "pubsub", "Leaves patterns.", punsubscribe),
     here(
         "PUBLISH",
         3,

@@ -10,7 +10,7 @@ use replica::{ByteString, Failure, Keys};
 
 use crate::command::refusal::{Done, Refused};
 use crate::command::requests::call;
-use crate::command::{ANYWHERE, Arguments, Command, KeyPlaces, NO_KEYS, WRITE, carry_out, here};
+use crate::command::{ANYWHERE, Arguments, Command, KeyPlaces, NO_KEYS, carry_out, here};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::{DoubleText, Reply};
@@ -19,17 +19,82 @@ use crate::session::Session;
 
 const GROUP: &str = "scripting";
 const KEYS: KeyPlaces = KeyPlaces::Scripted;
+const EVAL: &[&str] = &["write", "denyoom", "noscript"];
 /// What a script may allocate.
 const MEMORY_BYTES: usize = 64 * 1024 * 1024;
 /// After so many steps of a script the clock is looked at.
 const STEPS: u32 = 10_000;
+/// How many results `unpack` gives: each crosses between Lua and the server in a slot of its own.
+const UNPACKED: i64 = 4_096;
+/// How many steps a pattern may take, reckoned as the length of the text to the power of its repetitions.
+const PATTERN_STEPS: f64 = 1e8;
+/// How many values, and bytes of text, a script may return or encode.
+const RETURNED_VALUES: usize = 1_000_000;
+const RETURNED_BYTES: usize = 64 * 1024 * 1024;
+
+/// What every script starts with. Errors of commands are tables with `err`, as in Redis 7; and whose time is over does not catch
+/// that.
+const PRELUDE: &str = r"
+local check_time, guard, flatten, fits = ...
+local pcall_, error_, type_, unpack_, select_, tostring_ = pcall, error, type, unpack, select, tostring
+local depth = 0
+local function finish(...)
+    depth = depth - 1
+    check_time()
+    return ...
+end
+local function pack(...) return {...}, select_('#', ...) end
+-- The interpreter's own pcall puts its verdict before as many results as there are, for which there may be no room.
+function pcall(what, ...)
+    if depth >= 100 then error_('pcall is nested more than 100 deep', 0) end
+    depth = depth + 1
+    local given, count = pack(...)
+    local ok, why = pcall_(function() given, count = pack(what(unpack_(given, 1, count))) end)
+    if ok then return finish(true, unpack_(given, 1, count)) end
+    return finish(false, why)
+end
+function unpack(list, from, to)
+    from, to = flatten(list, from, to)
+    return unpack_(list, from, to)
+end
+for _, name in ipairs({'find', 'match', 'gmatch', 'gsub'}) do
+    local plain = string[name]
+    string[name] = function(text, pattern, ...)
+        guard(text, pattern)
+        return plain(text, pattern, ...)
+    end
+end
+local rep = string.rep
+function string.rep(text, count)
+    fits(text, count)
+    return rep(text, count)
+end
+string.dump = nil
+getmetatable('').__metatable = false
+local function call(tell)
+    return function(...)
+        local said = tell(...)
+        if type_(said) == 'table' and said.err then error_(said, 0) end
+        return said
+    end
+end
+local function run(script)
+    local given
+    local ok, said = pcall_(function() given = script() end)
+    if ok then return given, nil end
+    if type_(said) == 'table' and said.err then return nil, tostring_(said.err) end
+    if type_(said) == 'table' then return nil, 'ERR the script failed with a table' end
+    return nil, tostring_(said)
+end
+return call, run
+";
 
 pub(super) static COMMANDS: &[Command] = &[
-    here("EVAL", -3, WRITE, KEYS, GROUP, "Carries out a Lua script where its keys are.", eval).and_there(eval_there),
-    here("EVALSHA", -3, WRITE, KEYS, GROUP, "Carries out a script this node knows.", evalsha),
-    here("EVAL_RO", -3, WRITE, KEYS, GROUP, "As EVAL; it is up to the script to write nothing.", eval)
+    here("EVAL", -3, EVAL, KEYS, GROUP, "Carries out a Lua script where its keys are.", eval).and_there(eval_there),
+    here("EVALSHA", -3, EVAL, KEYS, GROUP, "Carries out a script this node knows.", evalsha),
+    here("EVAL_RO", -3, EVAL, KEYS, GROUP, "As EVAL; it is up to the script to write nothing.", eval)
         .and_there(eval_there),
-    here("EVALSHA_RO", -3, WRITE, KEYS, GROUP, "As EVALSHA; it is up to the script to write nothing.", evalsha),
+    here("EVALSHA_RO", -3, EVAL, KEYS, GROUP, "As EVALSHA; it is up to the script to write nothing.", evalsha),
     here(
         "SCRIPT",
         -2,
@@ -70,7 +135,10 @@ fn call_script(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>) -
 
 fn script(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
     let reply = match (arguments.word(1).as_str(), arguments.len()) {
-        ("LOAD", 3) => Reply::bulk(node.scripts.keep(arguments.get(2))),
+        ("LOAD", 3) => match interpreter().and_then(|lua| compile(&lua, arguments.get(2)).map(drop)) {
+            Ok(()) => Reply::bulk(node.scripts.keep(arguments.get(2))),
+            Err(why) => Reply::error(error_text(&why, arguments.get(2))),
+        },
         ("EXISTS", 3..) => {
             let is_known = |sha: &[u8]| node.scripts.get(&String::from_utf8_lossy(sha).to_ascii_lowercase()).is_some();
             Reply::Array(arguments.skip(2).map(|sha| Reply::Integer(is_known(sha).into())).collect())
@@ -97,7 +165,6 @@ fn eval_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Nod
     let count = usize::try_from(arguments.integer(2)?).unwrap_or(0);
     let named: Vec<&[u8]> = (3..3 + count).map(|at| arguments.get(at)).collect();
     let others: Vec<&[u8]> = arguments.skip(3 + count).collect();
-    // A script that calls a script finds the interpreter in use.
     let lua = LUA.with(|lua| lua.take());
     let lua = match lua.map_or_else(interpreter, Ok) {
         Ok(lua) => lua,
@@ -108,9 +175,17 @@ fn eval_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Nod
     if let Some(failure) = store_failed {
         return Err(Refused::Failure(failure));
     }
-    let said = said.unwrap_or_else(|why| Reply::error(error_text(&why, arguments.get(1))));
-    LUA.with(|slot| slot.replace(Some(lua)));
-    Ok(said)
+    match said {
+        // One that has failed may be full, or worse: the next script gets another.
+        Err(why) => Ok(Reply::error(error_text(&why, arguments.get(1)))),
+        Ok(said) => {
+            if lua.used_memory() > MEMORY_BYTES / 8 {
+                drop(lua.gc_collect());
+            }
+            LUA.with(|slot| slot.replace(Some(lua)));
+            Ok(said)
+        }
+    }
 }
 
 /// What scripts have no business with: other code, other environments, coroutines (which the clock would not see), the collector.
@@ -149,24 +224,45 @@ fn check_time(lua: &Lua) -> mlua::Result<()> {
 
 /// With what does no harm: no files, no processes, no loading of other code.
 fn interpreter() -> mlua::Result<Lua> {
-    let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, LuaOptions::default())?;
+    let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, LuaOptions::new().catch_rust_panics(false))?;
     lua.set_memory_limit(MEMORY_BYTES)?;
     let globals = lua.globals();
-    // Strings share a metatable, which is nobody's to change.
-    lua.load("getmetatable('').__metatable = false").exec()?;
-    let protected: mlua::Function = globals.get("pcall")?;
+    let check = lua.create_function(|lua, ()| check_time(lua))?;
+    let guard = lua.create_function(|_, (text, pattern): (mlua::String, mlua::String)| {
+        let repeats = |byte: &u8| matches!(byte, b'*' | b'+' | b'-' | b'?');
+        let (length, repeats) =
+            (text.as_bytes().len() as f64 + 1.0, pattern.as_bytes().iter().filter(|b| repeats(b)).count());
+        if length.powi(i32::try_from(repeats.max(1)).unwrap_or(i32::MAX)) > PATTERN_STEPS {
+            return Err(mlua::Error::runtime("the pattern may take too long on so long a text"));
+        }
+        Ok(())
+    })?;
+    let flatten = lua.create_function(|_, (list, from, to): (Table, Option<f64>, Option<f64>)| {
+        let (from, to) = (from.unwrap_or(1.0) as i64, to.map_or(list.raw_len() as i64, |to| to as i64));
+        if to.saturating_sub(from) >= UNPACKED {
+            return Err(mlua::Error::runtime(format!("too many results to unpack: up to {UNPACKED} are")));
+        }
+        Ok((from, to))
+    })?;
+    let fits = lua.create_function(|_, (text, count): (mlua::String, f64)| {
+        if count > MEMORY_BYTES as f64 || count * text.as_bytes().len() as f64 > MEMORY_BYTES as f64 {
+            return Err(mlua::Error::runtime(format!("not enough memory: a script may take {MEMORY_BYTES} bytes")));
+        }
+        Ok(())
+    })?;
+    let (call, run): (mlua::Function, mlua::Function) = lua.load(PRELUDE).call((check, guard, flatten, fits))?;
+    lua.set_named_registry_value("call", call)?;
+    lua.set_named_registry_value("run", run)?;
     for name in FORBIDDEN {
         globals.set(*name, Value::Nil)?;
     }
-    // A script whose time is over does not catch that.
-    let protected = lua.create_function(move |lua, (what, with): (Value, Variadic<Value>)| {
-        let said: Variadic<Value> = protected.call((what, with))?;
-        check_time(lua)?;
-        Ok(said)
-    })?;
-    globals.set("pcall", protected)?;
     let json = lua.create_table()?;
-    json.set("encode", lua.create_function(|lua, value: Value| lua.create_string(to_json(&value, 0)?.to_string()))?)?;
+    json.set(
+        "encode",
+        lua.create_function(|lua, value: Value| {
+            lua.create_string(to_json(lua, &value, &mut Budget::default())?.to_string())
+        })?,
+    )?;
     json.set(
         "decode",
         lua.create_function(|lua, text: mlua::String| {
@@ -208,31 +304,46 @@ fn run(
             mlua::Error::runtime("the store failed")
         })
     };
+    let store_has_failed = || failed.borrow().is_some();
     let said = lua.scope(|scope| {
-        let raise = scope.create_function(|lua, list: Variadic<Value>| match carry_out_one(list)? {
-            Reply::Error(text) => Err(mlua::Error::runtime(text)),
-            reply => to_lua(lua, &reply),
+        let tell = scope.create_function(|lua, list: Variadic<Value>| {
+            check_time(lua)?;
+            let reply = carry_out_one(list).or_else(|why| match store_has_failed() {
+                true => Err(why),
+                false => Ok(Reply::error(format!("ERR {}", message(&why)))),
+            })?;
+            to_lua(lua, &reply)
         })?;
-        let tell = scope.create_function(|lua, list: Variadic<Value>| match carry_out_one(list) {
-            Ok(reply) => to_lua(lua, &reply),
-            Err(why) => to_lua(lua, &Reply::error(format!("ERR {}", message(&why)))),
-        })?;
-        redis.raw_set("call", raise)?;
+        let call: mlua::Function = lua.named_registry_value("call")?;
+        redis.raw_set("call", call.call::<mlua::Function>(tell.clone())?)?;
         redis.raw_set("pcall", tell)?;
-        let script = lua.load(source).set_name("@user_script").set_environment(environment.clone());
-        let value: Value = script.eval()?;
-        from_lua(&value, 0)
+        let script = compile(lua, source)?;
+        script.set_environment(environment.clone())?;
+        let run: mlua::Function = lua.named_registry_value("run")?;
+        match run.call::<(Value, Option<mlua::String>)>(script)? {
+            (_, Some(why)) => Err(mlua::Error::runtime(why.to_string_lossy())),
+            (value, None) => from_lua(lua, &value, &mut Budget::default()),
+        }
     });
     lua.remove_hook();
     said
 }
 
+/// Text only: compiled code could do anything.
+fn compile(lua: &Lua, source: &[u8]) -> mlua::Result<mlua::Function> {
+    lua.load(source).set_mode(mlua::ChunkMode::Text).set_name("@user_script").into_function()
+}
+
 /// `KEYS`, `ARGV`, `redis`, and whatever is safe; nothing of it outlives the script.
 fn environment(lua: &Lua, named: &[&[u8]], others: &[&[u8]]) -> mlua::Result<Table> {
     let (environment, redis, guard) = (lua.create_table()?, lua.create_table()?, lua.create_table()?);
+    // One by one: what is held on this side takes a slot of the interpreter each.
     let list = |words: &[&[u8]]| -> mlua::Result<Table> {
-        let strings = words.iter().map(|word| lua.create_string(word)).collect::<mlua::Result<Vec<_>>>()?;
-        lua.create_sequence_from(strings)
+        let table = lua.create_table_with_capacity(words.len(), 0)?;
+        for (place, word) in words.iter().enumerate() {
+            table.raw_set(place + 1, lua.create_string(word)?)?;
+        }
+        Ok(table)
     };
     environment.raw_set("KEYS", list(named)?)?;
     environment.raw_set("ARGV", list(others)?)?;
@@ -302,6 +413,7 @@ fn error_text(why: &mlua::Error, source: &[u8]) -> String {
         return format!("ERR Error compiling script (new function): {}", message.lines().next().unwrap_or_default());
     }
     let text = message(why);
+    let text = text.strip_prefix("runtime error: ").unwrap_or(&text).to_owned();
     let has_code =
         text.split(' ').next().is_some_and(|code| code.len() > 2 && code.bytes().all(|byte| byte.is_ascii_uppercase()));
     let text = if has_code { text } else { format!("ERR {text}") };
@@ -325,8 +437,11 @@ fn to_lua(lua: &Lua, reply: &Reply) -> mlua::Result<Value> {
         Ok(Value::Table(table))
     };
     let list = |items: &mut dyn Iterator<Item = &Reply>| -> mlua::Result<Value> {
-        let values = items.map(|item| to_lua(lua, item)).collect::<mlua::Result<Vec<_>>>()?;
-        Ok(Value::Table(lua.create_sequence_from(values)?))
+        let table = lua.create_table()?;
+        for (place, item) in items.enumerate() {
+            table.raw_set(place + 1, to_lua(lua, item)?)?;
+        }
+        Ok(Value::Table(table))
     };
     match reply {
         Reply::Simple(text) => field("ok", text),
@@ -342,13 +457,40 @@ fn to_lua(lua: &Lua, reply: &Reply) -> mlua::Result<Value> {
     }
 }
 
-/// How deep what a script returns may nest.
+/// How deep what a script returns or encodes may nest.
 const DEPTH: usize = 64;
 
-fn from_lua(value: &Value, depth: usize) -> mlua::Result<Reply> {
-    if depth > DEPTH {
-        return Err(mlua::Error::runtime(format!("what the script returns nests more than {DEPTH} deep")));
+/// How much of what a script returns or encodes has been taken.
+#[derive(Default)]
+struct Budget {
+    depth: usize,
+    values: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    fn take(&mut self, lua: &Lua, bytes: usize) -> mlua::Result<()> {
+        (self.values, self.bytes) = (self.values + 1, self.bytes + bytes);
+        if self.depth > DEPTH {
+            return Err(mlua::Error::runtime(format!("what the script gives nests more than {DEPTH} deep")));
+        }
+        if self.values > RETURNED_VALUES || self.bytes > RETURNED_BYTES {
+            let why = format!("what the script gives is more than {RETURNED_VALUES} values or {RETURNED_BYTES} bytes");
+            return Err(mlua::Error::runtime(why));
+        }
+        if self.values.is_multiple_of(1_024) { check_time(lua) } else { Ok(()) }
     }
+
+    fn deeper<T>(&mut self, work: impl FnOnce(&mut Self) -> mlua::Result<T>) -> mlua::Result<T> {
+        self.depth += 1;
+        let done = work(self);
+        self.depth -= 1;
+        done
+    }
+}
+
+fn from_lua(lua: &Lua, value: &Value, budget: &mut Budget) -> mlua::Result<Reply> {
+    budget.take(lua, if let Value::String(text) = value { text.as_bytes().len() } else { 16 })?;
     Ok(match value {
         Value::String(text) => Reply::copied(&text.as_bytes()),
         Value::Integer(number) => Reply::Integer(*number),
@@ -368,7 +510,7 @@ fn from_lua(value: &Value, depth: usize) -> mlua::Result<Reply> {
             for at in 1.. {
                 match table.raw_get(at)? {
                     Value::Nil => break,
-                    item => items.push(from_lua(&item, depth + 1)?),
+                    item => items.push(budget.deeper(|budget| from_lua(lua, &item, budget))?),
                 }
             }
             Reply::Array(items)
@@ -377,33 +519,35 @@ fn from_lua(value: &Value, depth: usize) -> mlua::Result<Reply> {
     })
 }
 
-fn to_json(value: &Value, depth: usize) -> mlua::Result<serde_json::Value> {
+fn to_json(lua: &Lua, value: &Value, budget: &mut Budget) -> mlua::Result<serde_json::Value> {
     use serde_json::Value as Json;
-    if depth > DEPTH {
-        return Err(mlua::Error::runtime(format!("Cannot serialise, excessive depth ({DEPTH})")));
-    }
+    budget.take(lua, if let Value::String(text) = value { text.as_bytes().len() } else { 16 })?;
     Ok(match value {
         Value::Nil => Json::Null,
         Value::Boolean(value) => Json::Bool(*value),
         Value::Integer(number) => Json::from(*number),
         Value::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 => Json::from(*number as i64),
-        Value::Number(number) => Json::from(*number),
+        Value::Number(number) if number.is_finite() => Json::from(*number),
         Value::String(text) => Json::from(text.to_string_lossy()),
         Value::LightUserData(_) => Json::Null,
         Value::Table(table) if table.raw_len() > 0 => {
-            let items = (1..=table.raw_len()).map(|at| to_json(&table.raw_get(at)?, depth + 1));
-            Json::Array(items.collect::<mlua::Result<_>>()?)
+            let mut items = Vec::new();
+            for at in 1..=table.raw_len() {
+                let item: Value = table.raw_get(at)?;
+                items.push(budget.deeper(|budget| to_json(lua, &item, budget))?);
+            }
+            Json::Array(items)
         }
         Value::Table(table) => {
             let mut object = serde_json::Map::new();
             for pair in table.pairs::<Value, Value>() {
                 let (name, value) = pair?;
                 let name = String::from_utf8_lossy(&argument(&name)?.0).into_owned();
-                object.insert(name, to_json(&value, depth + 1)?);
+                object.insert(name, budget.deeper(|budget| to_json(lua, &value, budget))?);
             }
             Json::Object(object)
         }
-        _ => return Err(mlua::Error::runtime("Cannot serialise: type not supported")),
+        _ => return Err(mlua::Error::runtime("Cannot serialise: type or number not supported")),
     })
 }
 
@@ -415,8 +559,11 @@ fn from_json(lua: &Lua, value: &serde_json::Value) -> mlua::Result<Value> {
         Json::Number(number) => Value::Number(number.as_f64().unwrap_or(0.0)),
         Json::String(text) => Value::String(lua.create_string(text)?),
         Json::Array(items) => {
-            let values = items.iter().map(|item| from_json(lua, item)).collect::<mlua::Result<Vec<_>>>()?;
-            Value::Table(lua.create_sequence_from(values)?)
+            let table = lua.create_table_with_capacity(items.len(), 0)?;
+            for (place, item) in items.iter().enumerate() {
+                table.raw_set(place + 1, from_json(lua, item)?)?;
+            }
+            Value::Table(table)
         }
         Json::Object(fields) => {
             let table = lua.create_table()?;
