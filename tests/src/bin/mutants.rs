@@ -162,9 +162,16 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a run of increments is over when all replicas have the reset",
         file: "replica/src/partition/stability.rs",
-        guard: "        (!says_so).then_some(Awaited::Author(author.node))",
+        guard: "        (!says_so).then_some(WantedWord::Author(author.node))",
         instead: "        None",
         world: FIVE,
+    },
+    Mutant {
+        name: "a clear takes for seen what the removal of one key had seen",
+        file: "replica/src/partition/write.rs",
+        guard: "            let open = self.open(txn, &key)?;\n            resets.push",
+        instead: "            let open = self.open(txn, &key)?;\n            seen.union(&open.record.residual);\n            resets.push",
+        world: JOIN,
     },
     Mutant {
         name: "a removal does not say what it saw of counters",
@@ -176,8 +183,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "what one replica has lost is taken for removed",
         file: "replica/src/partition/verify.rs",
-        guard: "for (dot, entry) in self.torn(txn, &open, &id, theirs)? {",
-        instead: "for (dot, entry) in self.torn(txn, &open, &id, theirs)?.into_iter().skip(usize::MAX) {",
+        guard: "for (dot, entry) in self.torn(txn, &open, &id, (theirs, &theirs_by_id))? {",
+        instead: "for (dot, entry) in self.torn(txn, &open, &id, (theirs, &theirs_by_id))?.into_iter().skip(usize::MAX) {",
         world: ROT,
     },
     Mutant {
@@ -260,6 +267,23 @@ fn simulate(mutant: &Mutant, place: &Path) -> Result<Option<String>, String> {
             let why = String::from_utf8_lossy(&output.stderr).into_owned();
             let panic = why.lines().find(|line| line.contains("panicked")).map(str::to_owned);
             panic.map(Some).ok_or_else(|| why.lines().find(|line| line.contains("error")).unwrap_or(&why).to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MUTANTS;
+    use std::path::Path;
+
+    /// Two had gone stale with a rename, and nobody ran the command.
+    #[test]
+    fn every_guard_stands_once_where_it_is_said_to() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+        for mutant in MUTANTS {
+            let text = std::fs::read_to_string(root.join(mutant.file)).expect(mutant.file);
+            assert_eq!(text.matches(mutant.guard).count(), 1, "{} in {}", mutant.name, mutant.file);
+            assert_ne!(mutant.guard, mutant.instead);
         }
     }
 }
