@@ -8,7 +8,7 @@ use replica::{ByteString, CellId, CellKind, Found, Keys, Read, Write, Written};
 
 use crate::command::refusal::Done;
 use crate::command::scan::{Collection, scan};
-use crate::command::sets::{RANDOM_MOST, by_chance};
+use crate::command::sets::{by_chance, drawn};
 use crate::command::strings::add_float;
 use crate::command::values::{of_kind, winner};
 use crate::command::{
@@ -206,11 +206,9 @@ fn hrandfield(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>
         4 if arguments.is(3, "WITHVALUES") => true,
         _ => return Reply::syntax_error().into(),
     };
-    let count = match (arguments.len(), parse_integer(arguments.get(2))) {
-        (2, _) => None,
-        (_, Some(count)) if count.unsigned_abs() <= RANDOM_MOST => Some(count),
-        (_, Some(_)) => return Reply::error("ERR value is out of range").into(),
-        (_, None) => return Reply::not_an_integer().into(),
+    let count = match drawn(arguments) {
+        Ok(count) => count,
+        Err(refused) => return refused.into(),
     };
     read_kind(session, node, arguments.get(1), Read::All, CellKind::Field, move |found| {
         let chosen = by_chance(pairs(&found), count, |(field, value)| field.len() + value.len());

@@ -154,13 +154,9 @@ fn spop(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Do
 }
 
 fn srandmember(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    let count = match arguments.len() {
-        2 => None,
-        3 => match parse_integer(arguments.get(2)) {
-            Some(count) if count.unsigned_abs() <= RANDOM_MOST => Some(count),
-            Some(_) => return Reply::error("ERR value is out of range").into(),
-            None => return Reply::not_an_integer().into(),
-        },
+    let count = match (arguments.len(), drawn(arguments)) {
+        (2 | 3, Ok(count)) => count,
+        (2 | 3, Err(refused)) => return refused.into(),
         _ => return Reply::syntax_error().into(),
     };
     read_kind(session, node, arguments.get(1), Read::All, CellKind::Member, move |found| {
@@ -170,7 +166,17 @@ fn srandmember(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node
 }
 
 /// How many a client may ask for by chance.
-pub(super) const RANDOM_MOST: u64 = 1 << 20;
+const RANDOM_MOST: u64 = 1 << 20;
+
+/// How many a client wants by chance, if it says so.
+pub(super) fn drawn(arguments: &Arguments<'_>) -> Result<Option<i64>, Reply> {
+    match (arguments.len(), parse_integer(arguments.get(2))) {
+        (2, _) => Ok(None),
+        (_, Some(count)) if count.unsigned_abs() <= RANDOM_MOST => Ok(Some(count)),
+        (_, Some(_)) => Err(Reply::error("ERR value is out of range")),
+        (_, None) => Err(Reply::not_an_integer()),
+    }
+}
 
 /// How large draws may be together.
 const DRAWN_BYTES: usize = 256 * 1024 * 1024;
@@ -290,17 +296,24 @@ fn sintercard(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>
         Err(refused) => return refused.into(),
     };
     let rest = 2 + named.len();
-    let limit = match arguments.len() - rest {
-        0 => 0,
-        2 if arguments.is(rest, "LIMIT") => match parse_integer(arguments.get(rest + 1)) {
-            Some(limit) if limit >= 0 => limit as usize,
-            _ => return Reply::error("ERR LIMIT can't be negative").into(),
-        },
-        _ => return Reply::syntax_error().into(),
+    let limit = match limit(arguments, rest) {
+        Ok(limit) => limit,
+        Err(refused) => return refused.into(),
     };
-    combine(&named, Algebra::Intersection, session, node, move |members| {
-        Reply::count(if limit == 0 { members.len() } else { members.len().min(limit) }).into()
-    })
+    combine(&named, Algebra::Intersection, session, node, move |members| Reply::count(members.len().min(limit)).into())
+}
+
+/// `[LIMIT n]`, from this argument on: how many to count at most.
+pub(super) fn limit(arguments: &Arguments<'_>, from: usize) -> Result<usize, Reply> {
+    match arguments.len() - from {
+        0 => Ok(usize::MAX),
+        2 if arguments.is(from, "LIMIT") => match parse_integer(arguments.get(from + 1)) {
+            Some(0) => Ok(usize::MAX),
+            Some(limit) if limit > 0 => Ok(limit as usize),
+            _ => Err(Reply::error("ERR LIMIT can't be negative")),
+        },
+        _ => Err(Reply::syntax_error()),
+    }
 }
 
 fn store(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>, algebra: Algebra) -> Step {

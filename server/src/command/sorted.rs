@@ -11,7 +11,7 @@ use replica::{ByteString, CellId, CellKind, Found, Keys, Read, Write};
 
 use crate::command::refusal::{Done, Refused};
 use crate::command::scan::{Collection, scan};
-use crate::command::sets::{RANDOM_MOST, by_chance};
+use crate::command::sets::{by_chance, drawn};
 use crate::command::values::of_kind;
 use crate::command::{
     ALL_BUT_LAST, Arguments, Command, IN_TURN, KeyPlaces, ONE_KEY, READ, READ_FAST, REMOVE, REMOVE_FAST, TWO_KEYS,
@@ -20,7 +20,7 @@ use crate::command::{
 use crate::dump::{score_of, score_text};
 use crate::gather::Step;
 use crate::node::Node;
-use crate::resp::{Reply, parse_integer};
+use crate::resp::Reply;
 use crate::session::Session;
 use range::{Range, Ranged};
 
@@ -534,11 +534,9 @@ fn zrandmember(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node
         4 if arguments.is(3, "WITHSCORES") => true,
         _ => return Reply::syntax_error().into(),
     };
-    let count = match (arguments.len(), parse_integer(arguments.get(2))) {
-        (2, _) => None,
-        (_, Some(count)) if count.unsigned_abs() <= RANDOM_MOST => Some(count),
-        (_, Some(_)) => return Reply::error("ERR value is out of range").into(),
-        (_, None) => return Reply::not_an_integer().into(),
+    let count = match drawn(arguments) {
+        Ok(count) => count,
+        Err(refused) => return refused.into(),
     };
     with_all(arguments, session, node, move |all| {
         let chosen = by_chance(all, count, |(member, _)| member.len());

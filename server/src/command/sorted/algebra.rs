@@ -7,6 +7,7 @@ use replica::{Answer, ByteString, CellKind, Operation, Read};
 
 use crate::command::refusal::{Refused, first_refusal};
 use crate::command::requests::{Asker, call_at, request};
+use crate::command::sets::limit;
 use crate::command::sorted::range::Ranged;
 use crate::command::sorted::{COUNTED, STORED, Scored, in_order, shown, sort};
 use crate::command::{Arguments, check_name};
@@ -183,13 +184,9 @@ pub(super) fn zintercard(arguments: &Arguments<'_>, session: &mut Session, node:
         Err(_) => return Reply::error("ERR Number of keys can't be greater than number of args").into(),
     };
     let rest = 2 + keys.len();
-    let limit = match arguments.len() - rest {
-        0 => 0,
-        2 if arguments.is(rest, "LIMIT") => match parse_integer(arguments.get(rest + 1)) {
-            Some(limit) if limit >= 0 => limit as usize,
-            _ => return Reply::error("ERR LIMIT can't be negative").into(),
-        },
-        _ => return Reply::syntax_error().into(),
+    let limit = match limit(arguments, rest) {
+        Ok(limit) => limit,
+        Err(refused) => return refused.into(),
     };
     let of = Combination {
         algebra: Algebra::Intersection,
@@ -198,7 +195,7 @@ pub(super) fn zintercard(arguments: &Arguments<'_>, session: &mut Session, node:
         aggregate: Aggregate::Sum,
         with_scores: false,
     };
-    of.run(session, node, move |all, _| Reply::count(if limit == 0 { all.len() } else { all.len().min(limit) }).into())
+    of.run(session, node, move |all, _| Reply::count(all.len().min(limit)).into())
 }
 
 /// Puts the members in the place of whatever is there, and tells how many there are.
