@@ -1,7 +1,8 @@
 //! Membership of one node: joining, the member list's gossip, and who answers.
 //!
-//! A state machine like the replica's: events in, actions out. A node hears from every member it talks to; one
-//! that has been silent too long is skipped until it is heard again. This never changes who owns what.
+//! A state machine like the replica's: events in, actions out. A node hears from every member it talks to; one that
+//! has been silent too long, or says that it hears nothing from here, is skipped until both hear each other again. This
+//! never changes who owns what.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -20,8 +21,13 @@ pub const SILENCE_MS: u64 = 1_500;
 /// Between the membership machines of two nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Gossip {
-    /// I am there, and my list has this digest.
-    Beat(u64),
+    /// I am there.
+    Beat {
+        /// Of my list.
+        digest: u64,
+        /// Have I heard you of late? What you send me is lost otherwise.
+        hears_you: bool,
+    },
     /// This is my list.
     List(Box<Members>),
 }
@@ -40,12 +46,25 @@ pub enum ClusterAction {
     Reincarnate(Incarnation),
 }
 
+/// What is known of the way to another node and back.
+#[derive(Clone, Copy, Debug)]
+struct Contact {
+    heard_at_ms: u64,
+    hears_me: bool,
+}
+
+impl Contact {
+    fn is_heard(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.heard_at_ms) < SILENCE_MS
+    }
+}
+
 /// The membership machine.
 #[derive(Debug)]
 pub struct Cluster {
     me: NodeId,
     members: Members,
-    heard_at_ms: BTreeMap<NodeId, u64>,
+    contacts: BTreeMap<NodeId, Contact>,
     view: Arc<View>,
     changed: bool,
     /// What an operator wants of the layout, and has not committed.
@@ -60,7 +79,7 @@ impl Cluster {
         let mut members = kept.unwrap_or_else(|| Members::new(replicas, BTreeMap::new()));
         members.nodes.insert(me, own);
         let view = Arc::new(View::new(me, members.clone(), BTreeSet::from([me])));
-        Self { me, members, heard_at_ms: BTreeMap::new(), view, changed: false, staged: Vec::new() }
+        Self { me, members, contacts: BTreeMap::new(), view, changed: false, staged: Vec::new() }
     }
 
     /// The current picture.
@@ -77,24 +96,30 @@ impl Cluster {
     }
 
     /// There is a connection to a node now, which perhaps has never heard of this one.
-    pub fn linked(&mut self, node: NodeId, out: &mut Vec<ClusterAction>) {
+    pub fn linked(&mut self, node: NodeId, now_ms: u64, out: &mut Vec<ClusterAction>) {
+        out.push(ClusterAction::Send(node, self.beat(node, now_ms)));
         out.push(ClusterAction::Send(node, Gossip::List(Box::new(self.members.clone()))));
     }
 
     /// A node was heard, by whatever message.
     pub fn heard(&mut self, from: NodeId, now_ms: u64, out: &mut Vec<ClusterAction>) {
-        let known = self.heard_at_ms.insert(from, now_ms).is_some();
+        let hears_me = self.contacts.get(&from).is_some_and(|contact| contact.hears_me);
+        let known = self.contacts.insert(from, Contact { heard_at_ms: now_ms, hears_me }).is_some();
+        if !known {
+            // It may wait for that word to count this node.
+            out.push(ClusterAction::Send(from, self.beat(from, now_ms)));
+        }
         // One that does not count any more is told when it says that its list is another one, and not at every word of it.
         let counts = || self.members.current().any(|(node, _)| *node == from);
-        if !known || (!self.view.alive.contains(&from) && counts()) {
+        if !known || (hears_me && !self.view.alive.contains(&from) && counts()) {
             out.push(ClusterAction::Send(from, Gossip::List(Box::new(self.members.clone()))));
             self.publish(now_ms, out);
         }
     }
 
-    /// The connection to a node is gone.
+    /// The connection to a node is gone, or the one from it.
     pub fn lost(&mut self, node: NodeId, now_ms: u64, out: &mut Vec<ClusterAction>) {
-        self.heard_at_ms.remove(&node);
+        self.contacts.remove(&node);
         self.publish(now_ms, out);
     }
 
@@ -102,10 +127,15 @@ impl Cluster {
     pub fn receive(&mut self, from: NodeId, gossip: Gossip, now_ms: u64, out: &mut Vec<ClusterAction>) {
         self.heard(from, now_ms, out);
         match gossip {
-            Gossip::Beat(digest) if digest != self.members.digest() => {
-                out.push(ClusterAction::Send(from, Gossip::List(Box::new(self.members.clone()))));
+            Gossip::Beat { digest, hears_you } => {
+                if let Some(contact) = self.contacts.get_mut(&from).filter(|contact| contact.hears_me != hears_you) {
+                    contact.hears_me = hears_you;
+                    self.publish(now_ms, out);
+                }
+                if digest != self.members.digest() {
+                    out.push(ClusterAction::Send(from, Gossip::List(Box::new(self.members.clone()))));
+                }
             }
-            Gossip::Beat(_) => {}
             Gossip::List(list) => self.merge(*list, now_ms, out),
         }
     }
@@ -217,8 +247,13 @@ impl Cluster {
     pub fn tick(&mut self, now_ms: u64, out: &mut Vec<ClusterAction>) {
         self.publish(now_ms, out);
         for (node, _) in self.members.current().filter(|(node, _)| **node != self.me) {
-            out.push(ClusterAction::Send(*node, Gossip::Beat(self.members.digest())));
+            out.push(ClusterAction::Send(*node, self.beat(*node, now_ms)));
         }
+    }
+
+    fn beat(&self, to: NodeId, now_ms: u64) -> Gossip {
+        let hears_you = self.contacts.get(&to).is_some_and(|contact| contact.is_heard(now_ms));
+        Gossip::Beat { digest: self.members.digest(), hears_you }
     }
 
     fn connect(&self, out: &mut Vec<ClusterAction>) {
@@ -236,7 +271,7 @@ impl Cluster {
     fn publish(&mut self, now_ms: u64, out: &mut Vec<ClusterAction>) {
         let answers = |node: &&NodeId| {
             **node == self.me
-                || self.heard_at_ms.get(node).is_some_and(|heard| now_ms.saturating_sub(*heard) < SILENCE_MS)
+                || self.contacts.get(node).is_some_and(|contact| contact.is_heard(now_ms) && contact.hears_me)
         };
         let alive: BTreeSet<NodeId> = self.members.current().map(|(node, _)| node).filter(answers).copied().collect();
         if std::mem::take(&mut self.changed) {
@@ -262,5 +297,77 @@ impl Member {
     ) -> Self {
         let replaces = BTreeSet::new();
         Self { name, peer_address: peer, client_address: client, incarnation, version: 1, filled, replaces }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cluster, ClusterAction, Gossip, SILENCE_MS};
+    use crate::id::{Incarnation, NodeId};
+    use crate::layout::{Member, Members, PartitionSet};
+    use std::collections::BTreeMap;
+    use uuid::Uuid;
+
+    fn node(n: u128) -> NodeId {
+        NodeId(Uuid::from_u128(n))
+    }
+
+    /// Two machines that know each other and have not heard each other yet.
+    fn pair() -> [Cluster; 2] {
+        let member = |n: u16| {
+            let at = |port: u16| ([127, 0, 0, 1], port + n).into();
+            Member::starting(n.to_string(), at(100), at(200), Incarnation(1), PartitionSet::all())
+        };
+        let members = Members::new(3, BTreeMap::from([(node(1), member(1)), (node(2), member(2))]));
+        [1, 2].map(|n| Cluster::new(node(n.into()), member(n), Some(members.clone()), 3))
+    }
+
+    /// Hands over what the one wants sent, and what comes back, but for what does not arrive.
+    fn talk(clusters: &mut [Cluster; 2], from: usize, now_ms: u64, arrives: impl Fn(usize, usize) -> bool) {
+        let mut out = Vec::new();
+        clusters[from].tick(now_ms, &mut out);
+        let mut under_way: Vec<_> = out.into_iter().map(|action| (from, action)).collect();
+        while let Some((from, action)) = under_way.pop() {
+            let (to, mut out) = (1 - from, Vec::new());
+            if let ClusterAction::Send(_, gossip) = action
+                && arrives(from, to)
+            {
+                clusters[to].receive(node(from as u128 + 1), gossip, now_ms, &mut out);
+            }
+            under_way.extend(out.into_iter().map(|action| (to, action)));
+        }
+    }
+
+    fn alive(cluster: &Cluster) -> usize {
+        cluster.view().alive.len()
+    }
+
+    /// Requests were passed on to a node that was heard, by a link that was not there yet, and waited for nothing.
+    #[test]
+    fn who_is_heard_and_does_not_hear_does_not_count() {
+        let mut clusters = pair();
+        talk(&mut clusters, 0, 0, |from, _| from == 0);
+        assert_eq!(clusters.each_ref().map(alive), [1, 1], "one way alone");
+        talk(&mut clusters, 0, 10, |_, _| true);
+        talk(&mut clusters, 1, 10, |_, _| true);
+        assert_eq!(clusters.each_ref().map(alive), [2, 2]);
+        for now_ms in (20..=20 + SILENCE_MS).step_by(100) {
+            talk(&mut clusters, 0, now_ms, |from, _| from == 0);
+            talk(&mut clusters, 1, now_ms, |from, _| from == 0);
+        }
+        assert_eq!(alive(&clusters[0]), 1, "it hears nothing");
+        assert_eq!(alive(&clusters[1]), 1, "it is told that it is not heard");
+        talk(&mut clusters, 1, 3_000, |_, _| true);
+        talk(&mut clusters, 0, 3_000, |_, _| true);
+        assert_eq!(clusters.each_ref().map(alive), [2, 2]);
+    }
+
+    #[test]
+    fn a_word_of_somebody_unknown_is_answered_at_once() {
+        let [mut cluster, _] = pair();
+        let mut out = Vec::new();
+        cluster.receive(node(2), Gossip::Beat { digest: 0, hears_you: false }, 0, &mut out);
+        let says_so = |action: &ClusterAction| matches!(action, ClusterAction::Send(_, Gossip::Beat { hears_you, .. }) if *hears_you);
+        assert!(out.iter().any(says_so), "{out:?}");
     }
 }

@@ -171,7 +171,10 @@ struct World<'c> {
     queue: BTreeMap<(u64, u64), What>,
     queued: u64,
     nodes: Vec<Node>,
+    /// Which side of the cut a node is on.
     cut: BTreeSet<usize>,
+    /// From whom to whom nothing arrives, though the other way it does.
+    one_way: BTreeSet<(usize, usize)>,
     loss_percent: u64,
     requests: BTreeMap<RequestId, Request>,
     next_request: u64,
@@ -203,6 +206,7 @@ impl<'c> World<'c> {
             queued: 0,
             nodes: Vec::new(),
             cut: BTreeSet::new(),
+            one_way: BTreeSet::new(),
             loss_percent: 0,
             requests: BTreeMap::new(),
             next_request: 0,
@@ -427,7 +431,8 @@ impl<'c> World<'c> {
         if let Packet::Core(message) = &mut packet {
             self.overhear(message);
         }
-        if self.cut.contains(&from) != self.cut.contains(&to) || self.dice.percent(self.loss_percent) {
+        let is_cut = self.cut.contains(&from) != self.cut.contains(&to) || self.one_way.contains(&(from, to));
+        if is_cut || self.dice.percent(self.loss_percent) {
             return;
         }
         // A request for coordination is not repeated by any transport: it travels on one connection.
@@ -534,14 +539,15 @@ impl<'c> World<'c> {
         }
         self.outcome.faults += 1;
         let victim = self.dice.below(self.nodes.len());
-        match self.dice.below(12) {
+        match self.dice.below(13) {
             0..=2 => self.cut = (0..self.nodes.len()).filter(|_| self.dice.percent(40)).collect(),
-            3 | 4 => self.cut.clear(),
+            3 | 4 => self.reconnect(),
             5 => self.loss_percent = [0, 2, 10, 30][self.dice.below(4)],
             6 | 7 => self.crash(victim),
             8 => self.nodes[victim].wall_offset_ms = self.dice.between(0, 7_200_000) as i64 - 3_600_000,
             9 => self.nodes[victim].backup = Some(self.nodes[victim].disk.durable().clone()),
             10 => self.restore(victim),
+            11 => drop(self.one_way.insert((victim, self.dice.below(self.nodes.len())))),
             _ => {}
         }
         let pause = self.dice.between(50, 900);
@@ -642,8 +648,13 @@ impl<'c> World<'c> {
         self.core(victim, Event::Scrub);
     }
 
-    fn heal(&mut self) {
+    fn reconnect(&mut self) {
         self.cut.clear();
+        self.one_way.clear();
+    }
+
+    fn heal(&mut self) {
+        self.reconnect();
         self.loss_percent = 0;
     }
 

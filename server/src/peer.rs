@@ -25,7 +25,7 @@ use crate::node::Node;
 use crate::worker;
 
 const MAGIC: &[u8; 6] = b"DOTTED";
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 /// The greatest frame: a key's state, or a batch of anti-entropy with one greatest value in it.
 const FRAME_BYTES: usize = 256 * 1024 * 1024;
 /// How many frames wait for a slow or absent peer; further ones are dropped, and anti-entropy makes up for them.
@@ -249,7 +249,7 @@ async fn keep_link(to: NodeId, address: SocketAddr, mut frames: Frames, node: Ar
                 refused_since = None;
                 frames.clear(); // what waited for the link is out of date by now
                 frames.is_up.store(true, Ordering::Relaxed);
-                node.with_cluster(|cluster, _, out| cluster.linked(to, out));
+                node.with_cluster(|cluster, now, out| cluster.linked(to, now, out));
                 let ended = pump(stream, &mut frames).await;
                 frames.is_up.store(false, Ordering::Relaxed);
                 node.with_cluster(|cluster, now, out| cluster.lost(to, now, out));
@@ -376,6 +376,7 @@ async fn hear(mut stream: TcpStream, node: &Arc<Node>) -> std::io::Result<()> {
     let ended = listen_to(stream, node, &hello).await;
     // Its id is free again: it may come back at another address.
     node.peers.with_callers(|callers| callers.remove(&hello.node));
+    node.with_cluster(|cluster, now, out| cluster.lost(hello.node, now, out));
     ended
 }
 
@@ -497,8 +498,8 @@ mod tests {
 
     #[test]
     fn frames_round_trip() {
-        let frame = PeerFrame::Gossip(Gossip::Beat(7));
-        assert!(matches!(read(&encode(&frame)).unwrap(), PeerFrame::Gossip(Gossip::Beat(7))));
+        let frame = PeerFrame::Gossip(Gossip::Beat { digest: 7, hears_you: true });
+        assert!(matches!(read(&encode(&frame)).unwrap(), PeerFrame::Gossip(Gossip::Beat { digest: 7, .. })));
     }
 
     #[test]

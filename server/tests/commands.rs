@@ -107,14 +107,15 @@ fn wait_counts_the_owners_that_hold_whatever_was_written_last() {
 fn siblings_are_waited_for_and_decided_between() {
     let three = Three::start();
     let (mut a, mut b) = (three.client(0), three.client(1));
-    b.run("SET n 5");
+    assert_eq!(b.run("SET n 5"), "OK");
     let context = b.run("DOT.GET n").lines().nth(1).unwrap().to_owned();
     let mut polling = three.client(2);
     polling.send(&request(&["DOT.POLL", "n", &context, "10000"]));
     a.run("DOT.FAULT CUT a");
     a.run("SET n 40");
     b.run("SET n 7");
-    assert!(polling.receive_text().contains("\n7\n"), "the other side's value");
+    let news = polling.receive_text();
+    assert!(news.contains("\n7\n"), "not the other side's value: {news} after {context}");
     b.run("DOT.FAULT HEAL");
     b.until("DOT.GET n", |siblings| siblings.contains("\n7\n") && siblings.contains("\n40\n"));
     assert!(b.run("DOT.RESOLVE n PICK 3").starts_with("ERR PICK takes a number from 1 to 2"));
