@@ -103,15 +103,16 @@ impl Cluster {
 
     /// A node was heard, by whatever message.
     pub fn heard(&mut self, from: NodeId, now_ms: u64, out: &mut Vec<ClusterAction>) {
-        let hears_me = self.contacts.get(&from).is_some_and(|contact| contact.hears_me);
-        let known = self.contacts.insert(from, Contact { heard_at_ms: now_ms, hears_me }).is_some();
-        if !known {
-            // It may wait for that word to count this node.
+        let before = self.contacts.get(&from).copied();
+        let hears_me = before.is_some_and(|contact| contact.hears_me);
+        self.contacts.insert(from, Contact { heard_at_ms: now_ms, hears_me });
+        if before.is_none_or(|contact| !contact.is_heard(now_ms)) {
+            // It waits for that word to count this node.
             out.push(ClusterAction::Send(from, self.beat(from, now_ms)));
         }
         // One that does not count any more is told when it says that its list is another one, and not at every word of it.
         let counts = || self.members.current().any(|(node, _)| *node == from);
-        if !known || (hears_me && !self.view.alive.contains(&from) && counts()) {
+        if before.is_none() || (hears_me && !self.view.alive.contains(&from) && counts()) {
             out.push(ClusterAction::Send(from, Gossip::List(Box::new(self.members.clone()))));
             self.publish(now_ms, out);
         }
