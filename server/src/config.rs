@@ -23,6 +23,9 @@ pub struct ServeOptions {
     /// Where other nodes connect [default: the client port + 10000].
     #[arg(long, value_name = "HOST:PORT")]
     pub peer_listen: Option<SocketAddr>,
+    /// Where HTTP is spoken: keys as JSON, health, metrics, and a page about the node [default: nowhere].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub http: Option<SocketAddr>,
     /// The peer address of any node of the cluster to join.
     #[arg(long, value_name = "HOST:PEER-PORT")]
     pub join: Option<SocketAddr>,
@@ -56,6 +59,9 @@ pub struct ServeOptions {
     /// Ask clients for this password (AUTH).
     #[arg(long, value_name = "PASSWORD", env = "DOTTED_REQUIREPASS", hide_env_values = true)]
     pub requirepass: Option<String>,
+    /// Take clients of other machines though no password is asked for.
+    #[arg(long)]
+    pub unprotected: bool,
     /// Let DOT.FAULT cut and heal the links of this node: for demonstrations and tests only.
     #[arg(long)]
     pub faults: bool,

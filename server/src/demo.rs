@@ -11,6 +11,8 @@ use clap::Args;
 use crate::error::Error;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
+/// The distance of the HTTP port from the client port.
+const HTTP_PORT_OFFSET: u16 = 1_000;
 /// How long the nodes may take to find each other.
 const START_TIME: Duration = Duration::from_secs(30);
 
@@ -20,7 +22,7 @@ pub struct DemoOptions {
     /// Where the nodes keep their data, each in a folder of its own.
     #[arg(long, default_value = "dotted-demo", value_name = "DIR")]
     pub data: PathBuf,
-    /// The client port of node a; b and c take the next two. Peer ports are 10000 higher.
+    /// The client port of node a; b and c take the next two. HTTP is 1000 higher, peer ports 10000.
     #[arg(long, default_value_t = 7001, value_parser = clap::value_parser!(u16).range(1..=55_532))]
     pub port: u16,
 }
@@ -56,6 +58,7 @@ fn start(options: &DemoOptions, index: usize, name: &str) -> Result<Child, Error
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     let port = options.port + index as u16;
     command.arg("serve").args(["--listen", &format!("127.0.0.1:{port}"), "--name", name]);
+    command.args(["--http", &format!("127.0.0.1:{}", port + HTTP_PORT_OFFSET)]);
     command.arg("--data").arg(options.data.join(name)).args(["--faults", "--stop-with-parent", "--workers", "1"]);
     if index > 0 {
         command.args(["--join", &format!("127.0.0.1:{}", options.port + 10_000)]);
@@ -103,7 +106,9 @@ fn info(port: u16) -> std::io::Result<String> {
 
 fn banner(options: &DemoOptions) -> String {
     let port = |index: u16| options.port + index;
-    let reach = |name: &str, index: u16| format!("  node {name}   redis-cli -p {}", port(index));
+    let reach = |name: &str, index: u16| {
+        format!("  node {name}   redis-cli -p {}   http://127.0.0.1:{}/", port(index), port(index) + HTTP_PORT_OFFSET)
+    };
     let lines: Vec<String> = NAMES.iter().zip(0..).map(|(name, index)| reach(name, index)).collect();
     format!(
         "Three nodes are up, with their data in {}:\n\n{}\n\nTry, in another terminal:\n\n  \

@@ -6,6 +6,7 @@
 //!     |---- reply in order ---|   |---- flushed --------------|
 //!                             |--messages--> peer links <--> other nodes
 //! ```
+//! [`http`] makes commands of HTTP's requests.
 #![forbid(unsafe_code)]
 
 pub mod clients;
@@ -21,8 +22,10 @@ pub mod error;
 pub mod fault;
 pub mod gather;
 pub mod glob;
+pub mod http;
 pub mod identity;
 pub mod merges;
+pub mod metrics;
 pub mod node;
 pub mod peer;
 pub mod procedures;

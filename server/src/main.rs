@@ -59,6 +59,9 @@ fn serve(options: ServeOptions) -> Result<(), Error> {
     let stops_with_parent = options.stop_with_parent;
     let running = Node::start(options)?;
     let node = &running.node;
+    if let Some(address) = node.http_address {
+        tracing::info!("the node's page is at http://{address}/");
+    }
     tracing::info!(
         "node {} ({}, incarnation {}) takes clients at {}",
         node.view().name(node.id),

@@ -1,11 +1,11 @@
 //! A node: what its threads share, and how it starts.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use replica::{
     Answer, Application, BEAT_MS, Cluster, ClusterAction, Failure, Incarnation, Member, Members, MergeReport, NodeId,
@@ -23,6 +23,7 @@ use crate::cursors::Cursors;
 use crate::disk::Disk;
 use crate::engine;
 use crate::error::Error;
+use crate::http;
 use crate::identity::{self, IDENTITY, Identity, MEMBERS};
 use crate::merges;
 use crate::peer::{self, PeerFrame, Peers};
@@ -34,6 +35,11 @@ use crate::worker::{self, ToWorker};
 
 /// The distance of the peer port from the client port.
 const PEER_PORT_OFFSET: u16 = 10_000;
+/// What a client of another machine is told where it may not be.
+const DENIED: &[u8] = b"-DENIED this node asks for no password and so takes connections of its own machine only: \
+    start it with --requirepass, or with --unprotected\r\n";
+/// How often a node that starts looks whether it hears the others.
+const CONTACT_TIME: Duration = Duration::from_millis(5);
 /// With so many messages in a worker's inbox, nothing more is read from other nodes.
 const INBOX_MESSAGES: usize = 65_536;
 
@@ -41,6 +47,12 @@ const INBOX_MESSAGES: usize = 65_536;
 #[must_use]
 pub fn wall_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
+/// Says nothing by the time it takes of how much was right.
+fn equal_in_constant_time(x: &[u8], y: &[u8]) -> bool {
+    let differs = x.iter().zip(y).fold(0, |differs, (x, y)| differs | (x ^ y));
+    x.len() == y.len() && differs == 0
 }
 
 /// What the threads of a node share.
@@ -71,10 +83,14 @@ pub struct Node {
     pub waiting_clients: WaitingClients,
     /// When it started.
     pub started: Instant,
+    /// Where HTTP is spoken, if it is.
+    pub http_address: Option<SocketAddr>,
     /// The number of the next connection.
     pub next_client: AtomicU64,
     /// Commands carried out so far.
     pub commands: AtomicU64,
+    /// Merges here that changed something.
+    pub merges: AtomicU64,
     incarnation: AtomicU32,
     cluster: Mutex<Cluster>,
     view: RwLock<Arc<View>>,
@@ -131,6 +147,22 @@ impl Node {
     /// Is a worker so far behind that nothing more should be read from other nodes?
     pub(crate) fn is_behind(&self, worker: usize) -> bool {
         self.waiting.get(worker).is_some_and(|waiting| waiting.load(Ordering::Relaxed) > INBOX_MESSAGES)
+    }
+
+    /// May nobody from there ask? Without a password only this machine may, unless the operator has said otherwise.
+    #[must_use]
+    pub fn is_closed_to(&self, from: IpAddr) -> bool {
+        self.options.requirepass.is_none() && !self.options.unprotected && !from.to_canonical().is_loopback()
+    }
+
+    /// Is this the user, and the password? Without a password of the node, any will do.
+    #[must_use]
+    pub fn is_allowed(&self, user: &[u8], password: &[u8]) -> bool {
+        let is_right = match &self.options.requirepass {
+            Some(wanted) => equal_in_constant_time(wanted.as_bytes(), password),
+            None => true,
+        };
+        user == b"default" && is_right
     }
 
     /// Milliseconds since the start.
@@ -196,6 +228,7 @@ impl Node {
     }
 
     pub(crate) fn publish_merge(&self, report: &MergeReport) {
+        self.merges.fetch_add(1, Ordering::Relaxed);
         if !self.pubsub.is_idle() {
             let payload = merges::describe(report, &self.view());
             self.pubsub.publish(merges::CHANNEL, payload.as_bytes());
@@ -299,7 +332,9 @@ impl Node {
     pub fn start(options: ServeOptions) -> Result<Running, Error> {
         let lock = if options.in_memory { None } else { Some(identity::lock(&options.data)?) };
         let (clients, peers) = listen(&options)?;
-        let address = |listener: &TcpListener| listener.local_addr().map_err(|why| Error::Listen(options.listen, why));
+        let pages = options.http.map(bind).transpose()?;
+        let listen = options.listen;
+        let address = |listener: &TcpListener| listener.local_addr().map_err(|why| Error::Listen(listen, why));
         let (client_address, peer_address) = (address(&clients)?, address(&peers)?);
 
         let workers = usize::from(options.workers.unwrap_or_else(default_workers));
@@ -334,8 +369,10 @@ impl Node {
             cursors: Cursors::new(identity.node, identity.incarnation),
             waiting_clients: WaitingClients::default(),
             started: Instant::now(),
+            http_address: pages.as_ref().map(address).transpose()?,
             next_client: AtomicU64::new(1),
             commands: AtomicU64::new(0),
+            merges: AtomicU64::new(0),
             incarnation: AtomicU32::new(identity.incarnation.0),
             view: RwLock::new(Arc::clone(cluster.view())),
             cluster: Mutex::new(cluster),
@@ -346,6 +383,9 @@ impl Node {
         });
         node.with_cluster(|cluster, _, out| cluster.start(out));
         start_threads(&node, outlets, Network { clients, peers, wanted, peer_address })?;
+        if let Some(pages) = pages {
+            http::start(&node, pages)?;
+        }
         Ok(Running { node, client_address })
     }
 }
@@ -363,11 +403,12 @@ fn default_workers() -> u16 {
     u16::try_from(cores / 2).unwrap_or(1).max(1)
 }
 
+fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    let bound = TcpListener::bind(address).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    bound.map_err(|why| Error::Listen(address, why))
+}
+
 fn listen(options: &ServeOptions) -> Result<(TcpListener, TcpListener), Error> {
-    let bind = |address: SocketAddr| {
-        let bound = TcpListener::bind(address).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
-        bound.map_err(|why| Error::Listen(address, why))
-    };
     let clients = bind(options.listen)?;
     let peer = match (options.peer_listen, options.listen.port()) {
         (Some(address), _) => address,
@@ -450,12 +491,29 @@ async fn start_network(node: &Arc<Node>, network: Network) -> Result<(), Error> 
         let other = peer::find(address, node, peer_address).await?;
         node.peers.connect(other, address);
     }
-    tokio::task::spawn_local(accept(clients, Arc::clone(node)));
+    let node = Arc::clone(node);
+    tokio::task::spawn_local(async move {
+        wait_for_contact(&node).await;
+        accept(clients, node).await;
+    });
     Ok(())
 }
 
+/// A node that has just started has heard nobody: what it was asked for would fail though everybody is there. Clients wait
+/// for the others to be heard, if they are, before the first command is taken.
+async fn wait_for_contact(node: &Node) {
+    let is_in_contact = || {
+        let view = node.view();
+        let knows_others = node.options.join.is_none() || view.members.current().count() > 1;
+        knows_others && view.members.current().all(|(other, _)| view.alive.contains(other))
+    };
+    while !is_in_contact() && node.now_ms() < replica::SILENCE_MS {
+        tokio::time::sleep(CONTACT_TIME).await;
+    }
+}
+
 async fn beat(node: Arc<Node>) {
-    let mut beats = tokio::time::interval(std::time::Duration::from_millis(BEAT_MS));
+    let mut beats = tokio::time::interval(Duration::from_millis(BEAT_MS));
     beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         beats.tick().await;
@@ -468,6 +526,13 @@ async fn accept(listener: tokio::net::TcpListener, node: Arc<Node>) {
     let mut next = 0;
     loop {
         match listener.accept().await {
+            Ok((stream, from)) if node.is_closed_to(from.ip()) => {
+                tracing::warn!(
+                    "a client at {from} was refused: no password is asked for, and --unprotected was not given"
+                );
+                // Whether it gets there or not, the connection ends.
+                let _ = stream.try_write(DENIED);
+            }
             // A connection belongs to the runtime of the worker that serves it, not of the one that accepted it.
             Ok((stream, _)) => match stream.into_std() {
                 Ok(stream) => node.tell(next, ToWorker::Accept(stream)),
@@ -475,7 +540,7 @@ async fn accept(listener: tokio::net::TcpListener, node: Arc<Node>) {
             },
             Err(why) => {
                 tracing::warn!("a connection could not be accepted: {why}");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
         next = (next + 1) % node.workers();

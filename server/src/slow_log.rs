@@ -66,6 +66,12 @@ impl SlowLog {
         shown.collect()
     }
 
+    /// How many there have been.
+    #[must_use]
+    pub fn noted(&self) -> u64 {
+        self.with(|log| log.next)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

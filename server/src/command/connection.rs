@@ -114,23 +114,12 @@ fn quit(_: &Arguments<'_>, session: &mut Session, _: &Arc<Node>) -> Step {
     Reply::ok().into()
 }
 
-/// Without a password of the node, the default user has any.
 fn authenticate(user: &[u8], password: &[u8], session: &mut Session, node: &Node) -> Result<(), Reply> {
-    let is_right = match &node.options.requirepass {
-        Some(wanted) => equal_in_constant_time(wanted.as_bytes(), password),
-        None => true,
-    };
-    if user != b"default" || !is_right {
+    if !node.is_allowed(user, password) {
         return Err(Reply::error("WRONGPASS invalid username-password pair or user is disabled."));
     }
     session.is_authenticated = true;
     Ok(())
-}
-
-/// Says nothing by the time it takes of how much was right.
-fn equal_in_constant_time(x: &[u8], y: &[u8]) -> bool {
-    let differs = x.iter().zip(y).fold(0, |differs, (x, y)| differs | (x ^ y));
-    x.len() == y.len() && differs == 0
 }
 
 fn auth(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {

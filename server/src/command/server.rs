@@ -186,6 +186,7 @@ fn describe(node: &Node, keys: u64, wanted: &[String]) -> String {
                 "peer_address",
                 view.members.nodes.get(&node.id).map_or(String::new(), |own| own.peer_address.to_string()),
             ),
+            ("http_address", node.http_address.map_or(String::new(), |address| address.to_string())),
             ("incarnation", node.incarnation().0.to_string()),
             ("layout_version", view.members.version().to_string()),
             ("replicas", view.members.replicas.to_string()),

@@ -1,0 +1,132 @@
+//! The same data over HTTP: keys with their causal context in a header, data types as JSON, health, metrics, a web page.
+//!
+//! Every request becomes commands, which are carried out as a Redis client's are: what they mean is said in one place.
+
+mod commands;
+mod guard;
+mod json;
+mod keys;
+mod operations;
+mod page;
+mod problem;
+mod types;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{MethodRouter, get, post};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
+use tokio::task::LocalSet;
+
+use crate::config::MAX_VALUE_BYTES;
+use crate::error::Error;
+use crate::node::Node;
+use commands::Commands;
+
+/// How many connections are served at once; further ones wait to be accepted.
+const CONNECTIONS: usize = 1_024;
+/// How long the head of a request may take.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// The description of everything that is served, in OpenAPI.
+const DESCRIPTION: &str = include_str!("http/openapi.json");
+
+/// What every handler has.
+#[derive(Clone)]
+struct App {
+    node: Arc<Node>,
+    commands: Commands,
+}
+
+/// Everything that is served, but for the page's own files.
+fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
+    vec![
+        ("/kv", get(keys::list)),
+        ("/kv/{*key}", get(keys::read).put(keys::write).post(keys::write).delete(keys::remove)),
+        ("/types/{*key}", get(types::read).post(types::change)),
+        ("/command", post(types::command)),
+        ("/status", get(operations::status)),
+        ("/merges", get(operations::merges)),
+        ("/metrics", get(operations::metrics)),
+        ("/health", get(operations::health)),
+        ("/ready", get(operations::ready)),
+        ("/openapi.json", get(operations::description)),
+    ]
+}
+
+fn router(app: App) -> Router {
+    let router = routes().into_iter().fold(page::router(), |router, (path, served)| router.route(path, served));
+    let guard = axum::middleware::from_fn_with_state(app.clone(), guard::check);
+    router
+        .fallback(problem::nothing_here)
+        .method_not_allowed_fallback(problem::other_method)
+        .layer(DefaultBodyLimit::max(MAX_VALUE_BYTES as usize))
+        .layer(guard)
+        .with_state(app)
+}
+
+/// Serves from a thread of its own: what is large here does not hold up a worker.
+pub(crate) fn start(node: &Arc<Node>, listener: std::net::TcpListener) -> Result<(), Error> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
+    let listener = runtime.block_on(async { TcpListener::from_std(listener) }).map_err(Error::Thread)?;
+    let node = Arc::clone(node);
+    let body = move || {
+        LocalSet::new().block_on(&runtime, async move {
+            let commands = Commands::start(&node);
+            serve(listener, router(App { node, commands })).await;
+        });
+    };
+    std::thread::Builder::new().name("http".to_owned()).spawn(body).map(drop).map_err(Error::Thread)
+}
+
+async fn serve(listener: TcpListener, router: Router) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let permit = Arc::clone(&room).acquire_owned().await;
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                let service = router.clone().layer(axum::Extension(Caller(from)));
+                tokio::task::spawn_local(async move {
+                    let mut connection = http1::Builder::new();
+                    connection.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+                    let served = connection.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+                    if let Err(why) = served.await {
+                        tracing::debug!("the HTTP connection from {from} ended: {why}");
+                    }
+                    drop(permit);
+                });
+            }
+            Err(why) => {
+                tracing::warn!("an HTTP connection could not be accepted: {why}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Copy)]
+struct Caller(SocketAddr);
+
+#[cfg(test)]
+mod tests {
+    use super::{DESCRIPTION, routes};
+
+    /// A route that nobody describes is one nobody finds.
+    #[test]
+    fn every_route_is_described_and_nothing_else_is() {
+        let described: serde_json::Value = serde_json::from_str(DESCRIPTION).unwrap();
+        let mut described: Vec<&str> = described["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut routed: Vec<String> = routes().iter().map(|(path, _)| path.replace("{*", "{")).collect();
+        described.sort_unstable();
+        routed.sort_unstable();
+        assert_eq!(described, routed);
+    }
+}

@@ -1,0 +1,103 @@
+//! Commands of requests: carried out one after another, as those of a connection of their own.
+
+use std::sync::Arc;
+
+use replica::ByteString;
+use tokio::sync::mpsc::{Sender, channel};
+use tokio::sync::oneshot;
+
+use crate::command::{self, Arguments};
+use crate::gather::Step;
+use crate::node::Node;
+use crate::resp::{Protocol, Reply};
+use crate::session::Session;
+
+/// How many requests may wait for their turn.
+const WAITING_CALLS: usize = 1_024;
+
+/// A command: its name and its arguments.
+pub(super) type Words = Vec<ByteString>;
+
+/// A command of these words.
+pub(super) fn words<T: AsRef<[u8]>>(words: impl IntoIterator<Item = T>) -> Words {
+    words.into_iter().map(|word| ByteString::from(word.as_ref())).collect()
+}
+
+struct Call {
+    commands: Vec<Words>,
+    replies: oneshot::Sender<Vec<Reply>>,
+}
+
+/// Where requests hand in their commands, from whatever task they are served by.
+#[derive(Clone)]
+pub(super) struct Commands(Sender<Call>);
+
+impl Commands {
+    /// Takes commands on this thread from now on.
+    pub(super) fn start(node: &Arc<Node>) -> Self {
+        let (calls, mut taken) = channel::<Call>(WAITING_CALLS);
+        let node = Arc::clone(node);
+        tokio::task::spawn_local(async move {
+            while let Some(Call { commands, mut replies }) = taken.recv().await {
+                let node = Arc::clone(&node);
+                tokio::task::spawn_local(async move {
+                    tokio::select! {
+                        // Whoever asked may be gone.
+                        said = carry_out(commands, &node) => drop(replies.send(said)),
+                        () = replies.closed() => {}
+                    }
+                });
+            }
+        });
+        Self(calls)
+    }
+
+    /// Carries these out in their order, on one session, until one of them is refused.
+    pub(super) async fn run_all(&self, commands: Vec<Words>) -> Vec<Reply> {
+        let (replies, said) = oneshot::channel();
+        // The other end is dropped only with the process.
+        let _ = self.0.send(Call { commands, replies }).await;
+        said.await.unwrap_or_default()
+    }
+
+    /// Carries one out.
+    pub(super) async fn run(&self, command: Words) -> Reply {
+        self.run_all(vec![command]).await.pop().unwrap_or_else(|| Reply::error("ERR no answer"))
+    }
+}
+
+async fn carry_out(commands: Vec<Words>, node: &Arc<Node>) -> Vec<Reply> {
+    let (mut session, _messages) = Session::new(node, "http".to_owned(), String::new());
+    // Whoever asks over HTTP has been let in by HTTP's own means.
+    session.is_authenticated = true;
+    session.protocol = Protocol::Resp3;
+    let mut replies = Vec::with_capacity(commands.len());
+    for words in commands {
+        let step = command::run(&Arguments::kept(&words), &mut session, node);
+        replies.push(follow(step, node).await);
+        if matches!(replies.last(), Some(Reply::Error(_))) {
+            break;
+        }
+    }
+    node.pubsub.forget(session.id);
+    replies
+}
+
+async fn follow(mut step: Step, node: &Arc<Node>) -> Reply {
+    loop {
+        step = match step {
+            Step::Reply(reply) => return reply,
+            Step::Replies(_) => return Reply::error("ERR this command needs a connection of its own"),
+            Step::Wait(outcome) => return outcome.await,
+            Step::Ask(requests, finish) => {
+                // All of them are on their way before the first is waited for.
+                let asked: Vec<_> = requests.into_iter().map(|request| node.ask(request)).collect();
+                let mut answers = Vec::with_capacity(asked.len());
+                for answer in asked {
+                    answers.push(answer.await);
+                }
+                finish(answers, node)
+            }
+        };
+    }
+}
