@@ -445,6 +445,11 @@ impl Core {
         }
     }
 
+    /// The batch that an answer about the partition has to wait for.
+    fn waits_for_promise(&self, partition: PartitionId) -> Option<BatchSeq> {
+        self.waits_for(Until::Promised(self.batch_of(partition)))
+    }
+
     fn waits_for(&self, until: Until) -> Option<BatchSeq> {
         let seq = match (until, self.settings.durability) {
             (Until::Promised(_), Durability::Applied) => return None,

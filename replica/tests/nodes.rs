@@ -1,5 +1,7 @@
 //! Small clusters driven by hand through the public interface: who stands in for whom, and what becomes of damage.
 
+#[path = "nodes/alone.rs"]
+mod alone;
 #[path = "nodes/deadlines.rs"]
 mod deadlines;
 #[path = "nodes/procedures.rs"]

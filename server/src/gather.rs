@@ -132,6 +132,12 @@ impl Gather {
                 Self::start(finish(Vec::new(), node), begun, node, worker);
             }
             Step::Ask(requests, finish) => {
+                // Most reads of a node that is alone: nothing is kept for an answer that is there already.
+                if let [request] = requests.as_slice()
+                    && let Some(answer) = worker.read_alone(request)
+                {
+                    return Self::start(finish(vec![answer], node), begun, node, worker);
+                }
                 let gather = Rc::new(Self {
                     begun: Cell::new(Some(begun)),
                     node: Arc::clone(node),

@@ -77,7 +77,7 @@ pub struct Worker {
     core: Core,
     disk: DiskView,
     node: Arc<Node>,
-    waiters: HashMap<RequestId, Waiter>,
+    waiters: HashMap<RequestId, Waiter, foldhash::fast::FixedState>,
     next_id: u64,
     started: Instant,
     actions: Vec<Action>,
@@ -108,7 +108,7 @@ impl Worker {
             core,
             disk,
             node,
-            waiters: HashMap::new(),
+            waiters: HashMap::default(),
             next_id: 0,
             started: Instant::now(),
             actions: Vec::new(),
@@ -173,6 +173,13 @@ fn settings(node: &Node) -> Settings {
 }
 
 impl WorkerRef {
+    /// The answer to a read that needs nobody else, and that this worker has the partition for.
+    pub fn read_alone(&self, request: &Request) -> Option<Answer> {
+        let worker = self.0.borrow();
+        let is_here = worker_of(request.partition, worker.node.workers()) == worker.index;
+        is_here.then(|| worker.core.read_alone(worker.now(), request, &worker.disk)).flatten()
+    }
+
     /// Asks the replicas; the answer comes to the gathering of a command, at this place of it.
     pub fn ask(&self, request: Request, gather: &Rc<Gather>, place: usize) {
         self.0.borrow_mut().ask(request, Waiter::Here(Rc::clone(gather), place));

@@ -142,6 +142,12 @@ impl Nodes {
         std::mem::take(&mut self.answers)
     }
 
+    /// What a node answers to a read by itself and at once, if it does.
+    pub(crate) fn read_alone(&self, at: usize, request: &Request) -> Option<Answer> {
+        let (now, node) = (Now { mono_ms: self.now_ms, wall_ms: 1_767_225_600_000 + self.now_ms }, &self.nodes[at]);
+        node.core.read_alone(now, request, &node.store)
+    }
+
     pub(crate) fn pass_time(&mut self, ticks: usize) {
         let up = self.up.clone();
         for at in (0..ticks).flat_map(|_| up.clone()) {

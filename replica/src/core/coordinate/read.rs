@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::core::coordinate::{Awaited, Pending, Task};
-use crate::core::{Action, Core, Step, Until};
+use crate::core::{Action, Core, Now, Step, Until};
 use crate::id::{Context, NodeId};
 use crate::message::{KeyState, Message, Ticket};
-use crate::operation::{Answer, ByteString, Failure, Found, Read};
+use crate::operation::{Answer, ByteString, Failure, Found, Operation, Read, Request};
 use crate::partition::KeyView;
 use crate::quorum::{Holder, Medium, Need, Part, Receipt, Verdict};
-use crate::store::Txn;
+use crate::store::{Edits, Store, Txn};
 
 /// A read that waits for other nodes.
 #[derive(Debug)]
@@ -25,6 +25,28 @@ pub(super) struct Reading {
 }
 
 impl Core {
+    /// The answer to a read for which nobody else is asked, this node being the only owner, and nothing is waited for. Nothing
+    /// where that is not so: then it is an [`Event::Client`](crate::Event::Client) like any other.
+    #[must_use]
+    pub fn read_alone(&self, now: Now, request: &Request, store: &dyn Store) -> Option<Answer> {
+        let Operation::Read(read) = &request.operation else { return None };
+        let partition = request.partition;
+        let replicas = self.view.as_ref()?.replicas(partition);
+        let is_alone = replicas.serving == [self.me.node] && replicas.owners() == 1;
+        let may_be_read = is_alone && self.can_be_read(partition) && self.waits_for_promise(partition).is_none();
+        if !may_be_read || request.quorum.need(1).greatest() > 1 {
+            return None;
+        }
+        let slot = self.partitions[usize::from(partition.number())].as_ref()?;
+        let found = slot.read(&Txn::new(store, Edits::new()), &request.key, read);
+        let own = Holder { node: self.me.node, part: Part::Owner, medium: Medium::Memory };
+        let receipt = Receipt { holders: vec![own] };
+        Some(match found {
+            Ok(found) => Answer::Found(Found { receipt, ..found }.at(now.wall_ms)),
+            Err(error) => Answer::Failed(Failure::Store(error)),
+        })
+    }
+
     pub(super) fn coordinate_read(&mut self, step: &mut Step<'_>, task: Task, key: Vec<u8>, read: Read) {
         let Task { origin, partition, .. } = task;
         let me = self.me.node;
