@@ -208,10 +208,13 @@ fn all() -> impl Iterator<Item = &'static Command> {
     .flatten()
 }
 
+/// Names are few and known: nobody makes them collide.
+type Table = HashMap<&'static [u8], &'static Command, foldhash::fast::FixedState>;
+
 /// The command of this name, in any case.
 #[must_use]
 pub fn find(name: &[u8]) -> Option<&'static Command> {
-    static TABLE: OnceLock<HashMap<&'static [u8], &'static Command>> = OnceLock::new();
+    static TABLE: OnceLock<Table> = OnceLock::new();
     let table = TABLE.get_or_init(|| all().map(|command| (command.name.as_bytes(), command)).collect());
     let mut upper = [0; 32];
     let upper = upper.get_mut(..name.len())?;

@@ -152,6 +152,8 @@ struct Connection {
     input: Vec<u8>,
     /// How much of `input` has been carried out.
     done: usize,
+    /// Something was carried out since the last turn was ended.
+    has_worked: bool,
     closing: bool,
 }
 
@@ -162,12 +164,18 @@ impl Connection {
         let access = if session.is_authenticated { Access::Authenticated } else { Access::Unauthenticated };
         let scanner = Scanner::new(Limits { bulk_bytes, ..Limits::default() }, access);
         let outbox = Rc::new(Outbox::default());
-        Self { worker, node, session, scanner, outbox, input: Vec::new(), done: 0, closing: false }
+        Self { worker, node, session, scanner, outbox, input: Vec::new(), done: 0, has_worked: false, closing: false }
     }
 
     async fn run(mut self, mut stream: TcpStream, mut messages: crate::pubsub::Messages) -> std::io::Result<()> {
         stream.set_nodelay(true)?;
         loop {
+            if std::mem::take(&mut self.has_worked) {
+                // Whoever else has sent something has its turn first: what all of them write goes to the disk in one piece, and
+                // their replies leave together.
+                tokio::task::yield_now().await;
+                self.worker.end_turn();
+            }
             let out = self.outbox.take();
             if !out.is_empty() {
                 stream.write_all(&out).await?;
@@ -228,7 +236,8 @@ impl Connection {
                 }
             }
         }
-        self.worker.end_turn();
+        self.worker.settle();
+        self.has_worked = true;
     }
 
     fn execute(&mut self) {
