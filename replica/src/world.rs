@@ -50,7 +50,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use crate::{
     Action, Actor, Answer, BEAT_MS, BatchSeq, Cluster, ClusterAction, Contents, Context, Core, DEFAULT_REPLICAS,
     Durability, Event, Gossip, Holder, Incarnation, LayoutChange, Medium, Member, Members, MemoryStore, Message,
-    NodeId, Now, Part, PartitionId, PartitionSet, Presence, Request, RequestId, Role, Settings, TICK_MS, Written,
+    NodeId, Now, Operation, Part, PartitionId, PartitionSet, Place, Presence, Request, RequestId, Role, Settings,
+    TICK_MS, Written,
 };
 use uuid::Uuid;
 
@@ -173,6 +174,8 @@ struct World<'c> {
     nodes: Vec<Node>,
     /// Which side of the cut a node is on.
     cut: BTreeSet<usize>,
+    /// What had reached the node that is about to remove everything.
+    knew: Context,
     /// From whom to whom nothing arrives, though the other way it does.
     one_way: BTreeSet<(usize, usize)>,
     loss_percent: u64,
@@ -206,6 +209,7 @@ impl<'c> World<'c> {
             queued: 0,
             nodes: Vec::new(),
             cut: BTreeSet::new(),
+            knew: Context::new(),
             one_way: BTreeSet::new(),
             loss_percent: 0,
             requests: BTreeMap::new(),
@@ -363,6 +367,13 @@ impl<'c> World<'c> {
             mono_ms: self.now_ms,
             wall_ms: (START_WALL_MS as i64 + self.now_ms as i64 + self.nodes[n].wall_offset_ms) as u64,
         };
+        let clears = |request: &Request| matches!(request.operation, Operation::Write(crate::Write::Clear));
+        self.knew = match &event {
+            Event::Client(_, request) | Event::Peer(_, Message::Forward(_, request)) if clears(request) => {
+                self.known(n)
+            }
+            _ => Context::new(),
+        };
         let node = &mut self.nodes[n];
         let Some((core, _)) = &mut node.running else { return };
         let mut actions = Vec::new();
@@ -370,6 +381,14 @@ impl<'c> World<'c> {
         for action in actions {
             self.act(n, action);
         }
+    }
+
+    /// The events that have reached a node: as a whole, or with what they left in some cell.
+    fn known(&self, n: usize) -> Context {
+        let contents = if self.nodes[n].running.is_some() { self.contents(n) } else { Contents::default() };
+        let mut known = contents.clock;
+        contents.cells.values().for_each(|cell| known.extend(cell.live.dots().copied()));
+        known
     }
 
     fn act(&mut self, n: usize, action: Action) {
@@ -429,7 +448,7 @@ impl<'c> World<'c> {
     fn send(&mut self, from: usize, to: NodeId, mut packet: Packet) {
         let Some(to) = self.nodes.iter().position(|node| node.id == to) else { return };
         if let Packet::Core(message) = &mut packet {
-            self.overhear(message);
+            self.overhear(from, message);
         }
         let is_cut = self.cut.contains(&from) != self.cut.contains(&to) || self.one_way.contains(&(from, to));
         if is_cut || self.dice.percent(self.loss_percent) {
@@ -445,10 +464,16 @@ impl<'c> World<'c> {
         }
     }
 
-    fn overhear(&mut self, message: &mut Message) {
+    fn overhear(&mut self, from: usize, message: &mut Message) {
         match message {
             Message::Delta(.., changes) => {
                 changes.iter().for_each(|change| self.oracle.minted(change));
+                let author = self.nodes[from].id;
+                for change in changes.iter().filter(|change| change.place == Place::Partition) {
+                    if change.dot.actor.node == author {
+                        self.oracle.cleared(change, &self.knew);
+                    }
+                }
                 if self.plan.sabotage == Some(Sabotage::DeltaWithoutPast) {
                     changes.iter_mut().for_each(|change| change.seen = Context::new());
                 }

@@ -27,6 +27,21 @@ impl Oracle {
         }
     }
 
+    /// An event that removes everything was minted by a node that these events had reached: it may say to have seen no others, but
+    /// for those that another one of its kind had seen.
+    pub fn cleared(&mut self, change: &Change, known: &Context) {
+        let mut may_be_seen = known.clone();
+        let others = self.events.values().filter(|event| event.place == Place::Partition && event.dot != change.dot);
+        others.for_each(|event| may_be_seen.union(&event.seen));
+        if !may_be_seen.covers(&change.seen) {
+            let more = change.seen.minus(&may_be_seen);
+            self.complain(format!(
+                "{} removes everything, and says to have seen {more:?}, which never reached its author",
+                change.dot
+            ));
+        }
+    }
+
     /// A client was told that its write holds.
     pub fn acknowledged(&mut self, dots: &Context) {
         self.acknowledged.extend(dots.dots());
