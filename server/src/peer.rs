@@ -99,6 +99,8 @@ impl Frames {
 }
 
 struct Caller {
+    /// Which connection it is: one that ends late does not speak for the one that has taken its place.
+    connection: u64,
     address: SocketAddr,
     heard_at_ms: u64,
 }
@@ -271,8 +273,19 @@ async fn keep_link(to: NodeId, address: SocketAddr, mut frames: Frames, node: Ar
         if frames.queue.is_closed() {
             return;
         }
+        // Another one is at its address now, or it has been removed: nobody is dialled in vain for ever.
+        if has_gone(to, &node) {
+            node.peers.links.write().unwrap_or_else(PoisonError::into_inner).remove(&to);
+            return;
+        }
         sleep(REDIAL_TIME).await;
     }
+}
+
+/// Has the node been here, and does not count any more?
+fn has_gone(node: NodeId, seen_by: &Node) -> bool {
+    let members = &seen_by.view().members;
+    members.nodes.contains_key(&node) && members.current().all(|(current, _)| *current != node)
 }
 
 /// Writes what is queued, as much at once as there is.
@@ -373,14 +386,20 @@ async fn hear(mut stream: TcpStream, node: &Arc<Node>) -> std::io::Result<()> {
         return stream.write_all(&encode(&PeerFrame::Refused(why))).await;
     }
     stream.write_all(&encode(&PeerFrame::Welcome(node.id))).await?;
-    let ended = listen_to(stream, node, &hello).await;
-    // Its id is free again: it may come back at another address.
-    node.peers.with_callers(|callers| callers.remove(&hello.node));
-    node.with_cluster(|cluster, now, out| cluster.lost(hello.node, now, out));
+    let connection = node.peers.chance.fetch_add(1, Ordering::Relaxed);
+    let ended = listen_to(stream, node, &hello, connection).await;
+    // Its id is free again: it may come back at another address. One that has said nothing was only a greeting.
+    let is_its_last = |callers: &mut HashMap<NodeId, Caller>| {
+        callers.get(&hello.node).is_some_and(|caller| caller.connection == connection)
+            && callers.remove(&hello.node).is_some()
+    };
+    if node.peers.with_callers(is_its_last) {
+        node.with_cluster(|cluster, now, out| cluster.lost(hello.node, now, out));
+    }
     ended
 }
 
-async fn listen_to(stream: TcpStream, node: &Arc<Node>, hello: &Hello) -> std::io::Result<()> {
+async fn listen_to(stream: TcpStream, node: &Arc<Node>, hello: &Hello, connection: u64) -> std::io::Result<()> {
     let from = hello.node;
     let mut stream = BufReader::with_capacity(64 * 1024, stream);
     let mut noted_at_ms = 0;
@@ -412,7 +431,7 @@ async fn listen_to(stream: TcpStream, node: &Arc<Node>, hello: &Hello) -> std::i
         let now_ms = node.now_ms();
         if now_ms >= noted_at_ms + NOTE_ALIVE_MS {
             noted_at_ms = now_ms;
-            let caller = Caller { address: hello.peer_address, heard_at_ms: now_ms };
+            let caller = Caller { connection, address: hello.peer_address, heard_at_ms: now_ms };
             node.peers.with_callers(|callers| callers.insert(from, caller));
             node.with_cluster(|cluster, now, out| cluster.heard(from, now, out));
         }

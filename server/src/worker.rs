@@ -272,9 +272,11 @@ pub(crate) async fn run(
 }
 
 /// A message from another node, for the worker that has the partition; waits while that one is far behind.
-pub(crate) async fn deliver(node: &Node, from: NodeId, message: replica::Message) {
+pub(crate) async fn deliver(node: &Arc<Node>, from: NodeId, message: replica::Message) {
     let owner = worker_of(message.partition(), node.workers());
     while node.is_behind(owner) {
+        // Nothing is read from it for now, which is not its fault.
+        node.with_cluster(|cluster, now, out| cluster.heard(from, now, out));
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
     node.tell(owner, ToWorker::Event(Event::Peer(from, message)));
