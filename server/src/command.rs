@@ -250,6 +250,10 @@ pub fn is_in_turn(arguments: &Arguments<'_>) -> bool {
 /// Carries a command out, or keeps it for its transaction.
 pub fn run(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     node.commands.fetch_add(1, Ordering::Relaxed);
+    if is_http(arguments.get(0)) {
+        session.closing = true;
+        return Reply::error("ERR this is a request of HTTP, perhaps of a web page: the connection ends here").into();
+    }
     let command = match check(arguments, session) {
         Ok(command) => command,
         Err(refused) => {
@@ -262,6 +266,11 @@ pub fn run(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -
         return transactions::queue(command, arguments, session).into();
     }
     start(command, arguments, session, node)
+}
+
+/// Browsers send what any web page wants to any port: lines of the page's that follow must not be taken for commands.
+fn is_http(name: &[u8]) -> bool {
+    name.len() <= 5 && (name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:"))
 }
 
 fn check(arguments: &Arguments<'_>, session: &Session) -> Result<&'static Command, Reply> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use crate::disk::Durability;
 use crate::engine::EngineKind;
@@ -57,7 +58,7 @@ pub struct ServeOptions {
     #[arg(long, default_value_t = MAX_NAME_BYTES, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=MAX_NAME_BYTES))]
     pub max_key_bytes: u64,
     /// Ask clients for this password (AUTH).
-    #[arg(long, value_name = "PASSWORD", env = "DOTTED_REQUIREPASS", hide_env_values = true)]
+    #[arg(long, value_name = "PASSWORD", env = "DOTTED_REQUIREPASS", hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub requirepass: Option<String>,
     /// Take clients of other machines though no password is asked for.
     #[arg(long)]

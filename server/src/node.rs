@@ -1,6 +1,7 @@
 //! A node: what its threads share, and how it starts.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -531,7 +532,7 @@ async fn accept(listener: tokio::net::TcpListener, node: Arc<Node>) {
                     "a client at {from} was refused: no password is asked for, and --unprotected was not given"
                 );
                 // Whether it gets there or not, the connection ends.
-                let _ = stream.try_write(DENIED);
+                let _ = stream.into_std().and_then(|mut stream| stream.write(DENIED));
             }
             // A connection belongs to the runtime of the worker that serves it, not of the one that accepted it.
             Ok((stream, _)) => match stream.into_std() {

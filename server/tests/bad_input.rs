@@ -119,3 +119,39 @@ fn a_client_that_has_said_all_it_wants_to_still_gets_its_answers() {
     assert_eq!(client.receive_text(), "v");
     assert!(client.is_closed());
 }
+
+/// A web page may have a browser send anything anywhere; the lines of its body were carried out as inline commands.
+#[test]
+fn a_request_of_http_ends_its_connection_before_its_body_is_taken_for_commands() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Process::serve(data.path(), &["--in-memory"]);
+    node.client().run("SET k v");
+    for request in ["POST / HTTP/1.1\r\nX: y\r\n\r\nFLUSHALL\r\n", "GET / HTTP/1.1\r\nHost: here\r\n\r\nFLUSHALL\r\n"] {
+        let mut client = node.client();
+        client.send(request.as_bytes());
+        while !client.receive_text().contains("this is a request of HTTP") {}
+        assert!(client.is_closed());
+    }
+    assert_eq!(node.client().run("GET k"), "v");
+}
+
+#[test]
+fn without_a_password_clients_of_other_machines_are_told_why_they_are_refused() {
+    // An address of this machine that is none of its loopback: without one there is nobody to try it with.
+    let probe = std::net::UdpSocket::bind("0.0.0.0:0").and_then(|probe| probe.connect("192.0.2.1:9").map(|()| probe));
+    let own = probe.and_then(|probe| probe.local_addr()).map(|address| address.ip());
+    let Some(own) = own.ok().filter(|own| !own.is_loopback() && !own.is_unspecified()) else { return };
+    let data = tempfile::tempdir().unwrap();
+    let serve = |name: &str, more: &[&str]| {
+        let listen = format!("{own}:0");
+        let flags = [&["--in-memory", "--listen", &listen], more].concat();
+        Process::serve(&data.path().join(name), &flags)
+    };
+    let closed = serve("closed", &[]);
+    let mut refused = closed.client();
+    assert!(refused.receive_text().starts_with("DENIED this node asks for no password"));
+    assert!(refused.is_closed());
+    let (open, asks) = (serve("open", &["--unprotected"]), serve("asks", &["--requirepass", "sesame"]));
+    assert_eq!(open.client().run("PING"), "PONG");
+    assert_eq!(asks.client().run("AUTH sesame"), "OK");
+}

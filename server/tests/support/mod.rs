@@ -29,7 +29,10 @@ impl Process {
     /// The same; what it printed, if it did not start.
     pub fn try_serve(data: &Path, more: &[&str]) -> Result<Self, String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dotted"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--faults", "--data"]).arg(data).args(more);
+        command.args(["serve", "--faults", "--data"]).arg(data).args(more);
+        if !more.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         let mut child = command.env("RUST_LOG", "info").stderr(Stdio::piped()).spawn().expect("the binary runs");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let mut output = String::new();
