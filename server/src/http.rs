@@ -11,7 +11,7 @@ mod page;
 mod problem;
 mod types;
 
-use std::net::SocketAddr;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,16 +25,25 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::config::MAX_VALUE_BYTES;
 use crate::error::Error;
 use crate::node::Node;
 use commands::Commands;
 
-/// How many connections are served at once; further ones wait to be accepted.
-const CONNECTIONS: usize = 1_024;
+/// How many connections are served at once; further ones wait to be accepted. Each may hold a greatest value on its way out.
+const CONNECTIONS: usize = 256;
+/// How long a client may take nothing of an answer.
+const WRITE_TIME: Duration = Duration::from_secs(30);
+/// What a client of another machine is told where it may not be.
+const DENIED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n\
+    {\"error\":\"DENIED\",\"message\":\"this node asks for no password and so takes connections of its own machine only: \
+    start it with --requirepass, or with --unprotected\"}";
 /// How long the head of a request may take.
 const HEAD_TIME: Duration = Duration::from_secs(10);
+/// The greatest body that is JSON: parsed it takes many times as much.
+const JSON_BYTES: usize = 4 * 1024 * 1024;
 /// The description of everything that is served, in OpenAPI.
 const DESCRIPTION: &str = include_str!("http/openapi.json");
 
@@ -50,8 +59,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
     vec![
         ("/kv", get(keys::list)),
         ("/kv/{*key}", get(keys::read).put(keys::write).post(keys::write).delete(keys::remove)),
-        ("/types/{*key}", get(types::read).post(types::change)),
-        ("/command", post(types::command)),
+        ("/types/{*key}", get(types::read).post(types::change).layer(DefaultBodyLimit::max(JSON_BYTES))),
+        ("/command", post(types::command).layer(DefaultBodyLimit::max(JSON_BYTES))),
         ("/status", get(operations::status)),
         ("/merges", get(operations::merges)),
         ("/metrics", get(operations::metrics)),
@@ -80,23 +89,29 @@ pub(crate) fn start(node: &Arc<Node>, listener: std::net::TcpListener) -> Result
     let body = move || {
         LocalSet::new().block_on(&runtime, async move {
             let commands = Commands::start(&node);
-            serve(listener, router(App { node, commands })).await;
+            serve(listener, router(App { node: Arc::clone(&node), commands }), node).await;
         });
     };
     std::thread::Builder::new().name("http".to_owned()).spawn(body).map(drop).map_err(Error::Thread)
 }
 
-async fn serve(listener: TcpListener, router: Router) {
+async fn serve(listener: TcpListener, router: Router, node: Arc<Node>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let permit = Arc::clone(&room).acquire_owned().await;
         match listener.accept().await {
+            Ok((stream, from)) if node.is_closed_to(from.ip()) => {
+                // Whether it gets there or not, the connection ends.
+                let _ = stream.into_std().and_then(|mut stream| stream.write(DENIED.as_bytes()));
+            }
             Ok((stream, from)) => {
-                let service = router.clone().layer(axum::Extension(Caller(from)));
+                let service = TowerToHyperService::new(router.clone());
                 tokio::task::spawn_local(async move {
                     let mut connection = http1::Builder::new();
                     connection.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
-                    let served = connection.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+                    let mut stream = TimeoutStream::new(stream);
+                    stream.set_write_timeout(Some(WRITE_TIME));
+                    let served = connection.serve_connection(TokioIo::new(Box::pin(stream)), service);
                     if let Err(why) = served.await {
                         tracing::debug!("the HTTP connection from {from} ended: {why}");
                     }
@@ -110,10 +125,6 @@ async fn serve(listener: TcpListener, router: Router) {
         }
     }
 }
-
-/// Who asks.
-#[derive(Clone, Copy)]
-struct Caller(SocketAddr);
 
 #[cfg(test)]
 mod tests {

@@ -36,16 +36,18 @@ struct Partitions {
 
 /// The node's figures, in the text format of OpenMetrics.
 #[must_use]
-pub fn render(node: &Node, keys: i64, lacks: &[Lack]) -> String {
+pub fn render(node: &Node, keys: Option<i64>, lacks: &[Lack]) -> String {
     let view = node.view();
     let mut registry = Registry::with_prefix("dotted");
     let mut counter = |name: &str, help: &str, value: u64| registry.register(name, help, ConstCounter::new(value));
     counter("commands", "Commands carried out", node.commands.load(Ordering::Relaxed));
-    counter("connections", "Connections taken", node.next_client.load(Ordering::Relaxed) - 1);
+    counter("connections", "Connections taken, and requests over HTTP", node.next_client.load(Ordering::Relaxed) - 1);
     counter("merges", "Merges that changed something", node.merges.load(Ordering::Relaxed));
     counter("slow_commands", "Commands noted in the slow log", node.slow_log.noted());
     let mut gauge = |name: &str, help: &str, value: i64| registry.register(name, help, ConstGauge::new(value));
-    gauge("keys", "Keys of the whole cluster, each counted once", keys);
+    if let Some(keys) = keys {
+        gauge("keys", "Keys of the whole cluster, each counted once", keys);
+    }
     gauge("clients", "Clients that are connected", node.clients.count() as i64);
     gauge("waiting_clients", "Clients that wait for a key", node.waiting_clients.count() as i64);
     gauge("members", "Nodes of the cluster", view.members.current().count() as i64);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::command::{ANYWHERE, Arguments, Command, IN_TURN, NO_KEYS, here};
 use crate::gather::Step;
 use crate::glob;
+use crate::merges;
 use crate::node::Node;
 use crate::peer::PeerFrame;
 use crate::pubsub::Topic;
@@ -118,6 +119,9 @@ fn note(word: &'static str, name: Reply, session: &Session) -> Reply {
 
 fn publish(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
     let (channel, payload) = (arguments.get(1), arguments.get(2));
+    if channel.starts_with(merges::CHANNEL) {
+        return Reply::error("ERR merges are said by the nodes themselves: publish to another channel").into();
+    }
     let view = node.view();
     for other in view.alive.iter().filter(|other| **other != node.id) {
         node.peers.send(*other, &PeerFrame::Publish(channel.to_vec(), payload.to_vec()));

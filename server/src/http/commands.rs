@@ -41,11 +41,9 @@ impl Commands {
             while let Some(Call { commands, mut replies }) = taken.recv().await {
                 let node = Arc::clone(&node);
                 tokio::task::spawn_local(async move {
-                    tokio::select! {
-                        // Whoever asked may be gone.
-                        said = carry_out(commands, &node) => drop(replies.send(said)),
-                        () = replies.closed() => {}
-                    }
+                    let said = carry_out(commands, &node, &mut replies).await;
+                    // Whoever asked may be gone.
+                    let _ = replies.send(said);
                 });
             }
         });
@@ -66,7 +64,7 @@ impl Commands {
     }
 }
 
-async fn carry_out(commands: Vec<Words>, node: &Arc<Node>) -> Vec<Reply> {
+async fn carry_out(commands: Vec<Words>, node: &Arc<Node>, asker: &mut oneshot::Sender<Vec<Reply>>) -> Vec<Reply> {
     let (mut session, _messages) = Session::new(node, "http".to_owned(), String::new());
     // Whoever asks over HTTP has been let in by HTTP's own means.
     session.is_authenticated = true;
@@ -74,7 +72,7 @@ async fn carry_out(commands: Vec<Words>, node: &Arc<Node>) -> Vec<Reply> {
     let mut replies = Vec::with_capacity(commands.len());
     for words in commands {
         let step = command::run(&Arguments::kept(&words), &mut session, node);
-        replies.push(follow(step, node).await);
+        replies.push(follow(step, node, asker).await);
         if matches!(replies.last(), Some(Reply::Error(_))) {
             break;
         }
@@ -83,12 +81,16 @@ async fn carry_out(commands: Vec<Words>, node: &Arc<Node>) -> Vec<Reply> {
     replies
 }
 
-async fn follow(mut step: Step, node: &Arc<Node>) -> Reply {
+/// What has begun is carried out to its end, whoever is gone; nobody waits on for who is.
+async fn follow(mut step: Step, node: &Arc<Node>, asker: &mut oneshot::Sender<Vec<Reply>>) -> Reply {
     loop {
         step = match step {
             Step::Reply(reply) => return reply,
             Step::Replies(_) => return Reply::error("ERR this command needs a connection of its own"),
-            Step::Wait(outcome) => return outcome.await,
+            Step::Wait(outcome) => tokio::select! {
+                reply = outcome => return reply,
+                () = asker.closed() => return Reply::Null,
+            },
             Step::Ask(requests, finish) => {
                 // All of them are on their way before the first is waited for.
                 let asked: Vec<_> = requests.into_iter().map(|request| node.ask(request)).collect();

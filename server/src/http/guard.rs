@@ -1,36 +1,24 @@
 //! Who may ask: the same people as at the Redis port, and no web page of somebody else's.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::extract::{Extension, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::App;
 use super::problem::problem;
-use super::{App, Caller};
 use crate::config::MAX_VALUE_BYTES;
 
 /// How long a request may take to come in and be carried out; what waits longer on purpose is asked for again.
 const REQUEST_TIME: Duration = Duration::from_secs(120);
 
-pub(super) async fn check(
-    State(app): State<App>,
-    Extension(Caller(from)): Extension<Caller>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if app.node.is_closed_to(from.ip()) {
-        return problem(
-            StatusCode::FORBIDDEN,
-            "DENIED",
-            "this node asks for no password and so takes connections of its own machine only: start it with --requirepass, or with --unprotected",
-        )
-        .into_response();
-    }
-    if is_of_another_site(request.headers()) {
+pub(super) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
+    if is_of_another_site(request.headers(), app.node.options.requirepass.is_some()) {
         return problem(StatusCode::FORBIDDEN, "DENIED", "pages of other sites may not ask here").into_response();
     }
     // Whether the process is there is no secret.
@@ -47,7 +35,7 @@ pub(super) async fn check(
     }
     let served = tokio::time::timeout(REQUEST_TIME, next.run(request)).await;
     let mut response = served.unwrap_or_else(|_| {
-        problem(StatusCode::REQUEST_TIMEOUT, "TIMEOUT", "the request took more than two minutes").into_response()
+        problem(StatusCode::GATEWAY_TIMEOUT, "TIMEOUT", "the request took more than two minutes").into_response()
     });
     // Values are whatever somebody has written: they are never taken for a page.
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -58,11 +46,20 @@ fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Browsers say which page a request comes from, whether that page may read the answer or not.
-fn is_of_another_site(headers: &HeaderMap) -> bool {
+/// Browsers say which page a request comes from, whether that page may read the answer or not. A name that somebody else's
+/// server has been given for this machine makes a page of theirs look like one of ours: without a password, only addresses and
+/// `localhost` are names of this node.
+fn is_of_another_site(headers: &HeaderMap, asks_for_password: bool) -> bool {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host = text(header::HOST).unwrap_or_default();
+    let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
+    let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let is_ours = asks_for_password || is_address || name.eq_ignore_ascii_case("localhost") || name.is_empty();
     let origin = text(header::ORIGIN).map(|origin| origin.split_once("://").map_or(origin, |(_, host)| host));
-    origin.is_some_and(|origin| Some(origin) != text(header::HOST))
+    let from = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
+    let is_linked = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
+    let is_foreign = matches!(from, Some("cross-site" | "same-site")) && !is_linked;
+    !is_ours || is_foreign || origin.is_some_and(|origin| origin != host)
 }
 
 fn knows_password(app: &App, headers: &HeaderMap) -> bool {

@@ -14,10 +14,14 @@ pub(super) fn text(bytes: &[u8]) -> Value {
     }
 }
 
-/// The bytes of a text, or of `{"base64": ..}`, or of a number as it is written.
+/// From here on not every whole number is a double: one that was written with more digits is not known any more.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// The bytes of a text, of `{"base64": ..}`, or of a number; nothing if it was not read as it was written.
 pub(super) fn bytes(value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::String(text) => Some(text.clone().into_bytes()),
+        Value::Number(number) if number.is_f64() && number.as_f64().is_none_or(|it| it.abs() >= EXACT) => None,
         Value::Number(number) => Some(number.to_string().into_bytes()),
         Value::Object(object) if object.len() == 1 => STANDARD.decode(object.get("base64")?.as_str()?).ok(),
         _ => None,
@@ -72,6 +76,8 @@ mod tests {
         }
         assert_eq!(bytes(&json!(12.5)).as_deref(), Some(&b"12.5"[..]));
         assert_eq!(bytes(&json!(["a"])), None);
+        let long: serde_json::Value = serde_json::from_str("123456789012345678901234567890").unwrap();
+        assert_eq!(bytes(&long), None);
         assert_eq!(bytes(&json!({ "base64": "?" })), None);
     }
 

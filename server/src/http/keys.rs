@@ -11,6 +11,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
@@ -87,7 +88,7 @@ pub(super) fn key_in(uri: &Uri, below: &str) -> Vec<u8> {
 }
 
 /// Query parameters that are none are said, in this project's words.
-pub(super) type Asked<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
+pub(super) type Asked<T> = Result<Query<T>, QueryRejection>;
 
 pub(super) fn chosen<T>(asked: Asked<T>) -> Result<T, Problem> {
     asked.map(|Query(chosen)| chosen).map_err(|why| bad_request(&why.body_text()))
@@ -143,8 +144,9 @@ pub(super) async fn read(
     if siblings.is_empty() {
         return Ok((of, missing()).into_response());
     }
-    let known = headers.get(header::IF_NONE_MATCH);
-    if known.is_some() && known == of.get(header::ETAG) {
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok()).unwrap_or_default();
+    let tag = format!("\"{context}\"");
+    if known.split(',').map(|it| it.trim().trim_start_matches("W/")).any(|it| it == tag || it == "*") {
         return Ok((StatusCode::NOT_MODIFIED, of).into_response());
     }
     if let [Reply::Map(only)] = siblings.as_slice()
@@ -204,9 +206,10 @@ pub(super) async fn write(
     uri: Uri,
     asked: Asked<Choices>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let choices = chosen(asked)?;
+    let body = body.map_err(|why| problem(why.status(), "ERR", &why.body_text()))?;
     let (key, seen) = (key_in(&uri, "/kv/"), Seen::by(&headers)?);
     if choices.ttl_ms.is_some() && (choices.field.is_some() || matches!(seen, Seen::Context(_) | Seen::Only(_))) {
         choices.without_expiry()?;

@@ -52,7 +52,7 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
 
 pub(super) async fn metrics(State(app): State<App>) -> Response {
     let (keys, entropy) = (app.commands.run(words(["DBSIZE"])).await, app.commands.run(words(["DOT.ENTROPY"])).await);
-    let keys = if let Reply::Integer(keys) = keys { keys } else { 0 };
+    let keys = if let Reply::Integer(keys) = keys { Some(keys) } else { None };
     let text = metrics::render(&app.node, keys, &lacks(&json::of(&entropy)));
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }
@@ -69,9 +69,15 @@ fn lacks(entropy: &Value) -> Vec<metrics::Lack> {
 
 /// All that the page shows at a glance: members, who owns which partition, what they lack of each other.
 pub(super) async fn status(State(app): State<App>) -> Response {
-    let asked = ["DBSIZE", "DOT.ENTROPY", "DOT.LAYOUT SHOW"].map(|command| words(command.split(' '))).to_vec();
-    let replies = app.commands.run_all(asked).await;
-    let said = |at: usize| replies.get(at).map_or(Value::Null, json::of);
+    let mut said = [Value::Null, Value::Null, Value::Null];
+    for (said, command) in said.iter_mut().zip(["DBSIZE", "DOT.ENTROPY", "DOT.LAYOUT SHOW"]) {
+        // While a part of the cluster is away, what can be said is.
+        match app.commands.run(words(command.split(' '))).await {
+            Reply::Error(_) => {}
+            reply => *said = json::of(&reply),
+        }
+    }
+    let [keys, entropy, layout] = said;
     let node = &app.node;
     let view = node.view();
     let mut members: Vec<(&NodeId, &replica::Member)> = view.members.current().collect();
@@ -96,13 +102,13 @@ pub(super) async fn status(State(app): State<App>) -> Response {
         "commands": node.commands.load(Ordering::Relaxed),
         "merges": node.merges.load(Ordering::Relaxed),
         "clients": node.clients.count(),
-        "keys": said(0),
+        "keys": keys,
         "replicas": view.members.replicas(),
         "members": described.collect::<Vec<_>>(),
         "owners": PartitionId::all().map(owners).collect::<Vec<_>>(),
         "filling": PartitionId::all().map(filling).collect::<Vec<_>>(),
-        "entropy": said(1),
-        "layout": said(2),
+        "entropy": entropy,
+        "layout": layout,
         "faults": {
             "allowed": node.options.faults,
             "cut": node.peers.faults().cut.iter().map(|other| view.name(*other)).collect::<Vec<_>>(),

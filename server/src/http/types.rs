@@ -81,13 +81,14 @@ impl Change {
     /// As commands on the key.
     fn commands(&self, key: &[u8]) -> Result<Vec<Words>, Problem> {
         let bytes = |value: &Value| {
-            json::bytes(value)
-                .ok_or_else(|| bad_request(&format!("{value} is neither a text, a number, nor {{\"base64\": ..}}")))
+            json::bytes(value).ok_or_else(|| {
+                bad_request(&format!("{value} is neither a text, a number of few digits, nor {{\"base64\": ..}}"))
+            })
         };
         let begin = |name: &str| words([name.as_bytes(), key]);
         let mut commands = Vec::new();
         if let Some(by) = &self.increment {
-            let name = if by.is_i64() { "INCRBY" } else { "INCRBYFLOAT" };
+            let name = if by.is_f64() { "INCRBYFLOAT" } else { "INCRBY" };
             commands.push(begin(name).into_iter().chain(words([bytes(by)?])).collect());
         }
         let lists = [
@@ -117,7 +118,7 @@ impl Change {
             commands.push(command);
         }
         for (field, by) in &self.increment_fields {
-            let name = if by.is_i64() { "HINCRBY" } else { "HINCRBYFLOAT" };
+            let name = if by.is_f64() { "HINCRBYFLOAT" } else { "HINCRBY" };
             commands.push(begin(name).into_iter().chain(words([field.as_bytes(), &bytes(by)?])).collect());
         }
         for (member, by) in &self.increment_scores {
@@ -133,6 +134,14 @@ impl Change {
         }
         Ok(commands)
     }
+}
+
+/// How many words a command made of a request may have.
+const MAX_WORDS: usize = 65_536;
+
+fn check_words(count: usize) -> Result<(), Problem> {
+    let why = format!("a command has at most {MAX_WORDS} words here");
+    if count > MAX_WORDS { Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "ERR", &why)) } else { Ok(()) }
 }
 
 type Body<T> = Result<Json<T>, JsonRejection>;
@@ -151,6 +160,7 @@ pub(super) async fn change(
     let choices = chosen(asked)?;
     choices.only_quorums()?;
     let commands = body_of(body)?.commands(&key_in(&uri, "/types/"))?;
+    check_words(commands.iter().map(Vec::len).sum())?;
     let chosen = choices.around(Words::new());
     let before = (!chosen.is_empty()).then_some(chosen).into_iter().chain([words(["MULTI"])]);
     let all = before.chain(commands).chain([words(["EXEC"])]).collect();
@@ -158,11 +168,15 @@ pub(super) async fn change(
     match replies.last() {
         Some(Reply::Error(why)) => Err(refused(why)),
         Some(Reply::Array(said)) => {
-            let failed = said.iter().find_map(|reply| if let Reply::Error(why) = reply { Some(why) } else { None });
-            match failed {
-                Some(why) => Err(refused(why)),
-                None => Ok(Json(json!({ "replies": said.iter().map(json::of).collect::<Vec<_>>() })).into_response()),
+            // As in Redis, what one command cannot do is no reason for the others not to be done: all of it is said.
+            let has_failed = said.iter().any(|reply| matches!(reply, Reply::Error(_)));
+            let status = if has_failed { StatusCode::CONFLICT } else { StatusCode::OK };
+            let mut body = json!({ "replies": said.iter().map(json::of).collect::<Vec<_>>() });
+            if has_failed {
+                body["error"] = Value::from("PARTLY");
+                body["message"] = Value::from("not all of it could be done: replies say, in their order, what was");
             }
+            Ok((status, Json(body)).into_response())
         }
         _ => Err(problem(StatusCode::INTERNAL_SERVER_ERROR, "ERR", "nothing was said")),
     }
@@ -177,6 +191,7 @@ pub(super) async fn command(
     let choices = chosen(asked)?;
     choices.only_quorums()?;
     let said: Option<Vec<Vec<u8>>> = body_of(body)?.iter().map(json::bytes).collect();
+    check_words(said.as_ref().map_or(0, Vec::len))?;
     let said = said.filter(|said| !said.is_empty());
     let said = said.ok_or_else(|| bad_request("a command is a list of texts and numbers: [\"SET\", \"k\", \"v\"]"))?;
     match app.commands.run(choices.around(words(said))).await {

@@ -5,6 +5,8 @@ const COLOURS = ["#2f7fd8", "#e08a1e", "#2e9e6b", "#c2478d", "#7a62d3", "#a8852a
 const MERGES_SHOWN = 100;
 const STATUS_EVERY_MS = 2000;
 const ROWS_SHOWN = 500;
+const PAGES_AT_ONCE = 50;
+const SHOW_AGAIN_MS = 1000;
 
 const by = (id) => document.getElementById(id);
 const colour = (place) => COLOURS[place % COLOURS.length];
@@ -39,7 +41,6 @@ async function command(...words) {
 
 /** A text of the data, or how its bytes are written. */
 const shown = (value) => (value !== null && typeof value === "object" ? JSON.stringify(value) : String(value));
-const pathOf = (key) => "kv/" + key.split("/").map(encodeURIComponent).join("/");
 
 function trouble(message) {
   by("trouble").hidden = !message;
@@ -55,7 +56,7 @@ function figures(status) {
   const rate = before ? Math.max(0, (status.commands - before.commands) / ((now - before.at) / 1000)) : 0;
   before = { commands: status.commands, at: now };
   const all = [
-    ["keys", status.keys.toLocaleString()], ["commands/s", Math.round(rate).toLocaleString()],
+    ["keys", status.keys === null ? "?" : status.keys.toLocaleString()], ["commands/s", Math.round(rate).toLocaleString()],
     ["clients", status.clients], ["merges", status.merges.toLocaleString()], ["replicas", status.replicas],
     ["up", duration(status.uptime_s)], ["version", status.version],
   ];
@@ -154,17 +155,27 @@ let cursor = "0";
 let chosen = null;
 
 async function look(more) {
-  const parameters = new URLSearchParams({ matching: by("pattern").value || "*", cursor: more ? cursor : "0", count: "200" });
+  const parameters = new URLSearchParams({ matching: by("pattern").value || "*", count: "200" });
   if (by("conflicts").checked) parameters.set("conflicts", "true");
+  if (!more) cursor = "0";
   try {
-    const { body } = await ask(`kv?${parameters}`);
-    const rows = body.keys.map((key) => element("li", {}, element("button", {
+    const found = [];
+    // A page has the keys among so many that match: perhaps none.
+    for (let pages = 0; pages < PAGES_AT_ONCE && !found.length; pages += 1) {
+      parameters.set("cursor", cursor);
+      const { body } = await ask(`kv?${parameters}`);
+      found.push(...body.keys);
+      cursor = String(body.cursor);
+      if (cursor === "0") break;
+    }
+    const rows = found.map((key) => element("li", {}, element("button", {
       type: "button", "data-key": shown(key), onclick: () => show(key),
     }, shown(key))));
-    if (more) by("keys").append(...rows);
-    else by("keys").replaceChildren(...rows);
-    if (!by("keys").children.length) by("keys").append(element("li", { class: "quiet" }, "No key."));
-    cursor = String(body.cursor);
+    if (!more) by("keys").replaceChildren();
+    by("keys").querySelector(".quiet")?.remove();
+    by("keys").append(...rows);
+    const none = cursor === "0" ? "No key." : "No key so far.";
+    if (!by("keys").children.length) by("keys").append(element("li", { class: "quiet" }, none));
     by("more").hidden = cursor === "0";
   } catch (error) {
     trouble(error.message);
@@ -173,18 +184,38 @@ async function look(more) {
 
 async function show(key) {
   chosen = key;
+  by("key").dataset.shown = String(performance.now());
+  const turn = by("key").dataset.shown;
   if (typeof key === "string") history.replaceState(null, "", "#" + encodeURIComponent(key));
   for (const button of by("keys").querySelectorAll("button")) {
     button.toggleAttribute("aria-current", button.dataset.key === shown(key));
   }
   const parts = [element("h3", {}, shown(key))];
   try {
-    if (typeof key !== "string") throw new Error("its name is no text: ask with a Redis client");
     parts.push(...(await contents(key)), ...(await owners(key)));
   } catch (error) {
     parts.push(element("p", { class: "bad" }, error.message));
   }
-  if (chosen === key) by("key").replaceChildren(...parts);
+  if (by("key").dataset.shown === turn) by("key").replaceChildren(...parts);
+}
+
+/** Shows a key again that has changed; what somebody is writing there stays, and is told so. */
+let showsAgain = null;
+function changed(key) {
+  if (showsAgain !== null) return;
+  showsAgain = setTimeout(() => {
+    showsAgain = null;
+    const field = by("key").querySelector("textarea");
+    if (field && field.value !== field.dataset.was) {
+      if (!by("key").querySelector(".changed")) by("key").prepend(element("p", { class: "warn changed" }, "It has changed meanwhile."));
+    } else if (chosen === key) show(key);
+  }, SHOW_AGAIN_MS);
+}
+
+/** The key in the page's address. */
+function showNamed() {
+  if (location.hash.length < 2) return;
+  try { show(decodeURIComponent(location.hash.slice(1))); } catch { trouble("The address names no key: a % stands for itself as %25."); }
 }
 
 async function contents(key) {
@@ -192,8 +223,8 @@ async function contents(key) {
   if (type === "none") return [element("p", { class: "quiet" }, "There is nothing under this name (any more).")];
   const kind = element("p", { class: "quiet" }, `type ${type}`);
   if (type !== "string") {
-    const { body } = await ask("types/" + pathOf(key).slice(3));
-    return [kind, cells(body.type, body.value)];
+    const read = { hash: ["HGETALL"], set: ["SMEMBERS"], list: ["LRANGE", 0, -1], zset: ["ZRANGE", 0, -1, "WITHSCORES"] }[type];
+    return [kind, cells(type, await command(read[0], key, ...read.slice(1)))];
   }
   const seen = await command("DOT.GET", key);
   const several = seen.siblings.length > 1;
@@ -205,9 +236,14 @@ async function contents(key) {
       several ? element("button", { type: "button", onclick: () => write(key, sibling.value, seen.context) }, "keep this one") : null)));
   const field = element("textarea", { "aria-label": "value", spellcheck: "false" });
   field.value = seen.siblings.map((sibling) => shown(sibling.value)).join("\n");
-  const save = element("button", { type: "button", onclick: () => write(key, field.value, seen.context) },
+  field.dataset.was = field.value;
+  // A field of text would change other bytes, and ends of lines, that nobody has touched.
+  const isText = seen.siblings.every((sibling) => typeof sibling.value === "string");
+  const untouched = () => !several && seen.siblings.length && field.value === field.dataset.was;
+  const save = element("button", { type: "button", onclick: () => write(key, untouched() ? seen.siblings[0].value : field.value, seen.context) },
     several ? "write this in place of all of them" : "write");
-  return [kind, told, ...siblings, field, save].filter(Boolean);
+  const edit = isText ? [field, save] : [element("p", { class: "quiet" }, "It is no text: write it with another client.")];
+  return [kind, told, ...siblings, ...edit].filter(Boolean);
 }
 
 /** Hashes, sets, sorted sets and lists as tables. */
@@ -223,11 +259,10 @@ function cells(type, value) {
 /** Replaces exactly what this page has shown. */
 async function write(key, value, context) {
   try {
-    const body = typeof value === "string" ? value : Uint8Array.from(atob(value.base64), (c) => c.charCodeAt(0));
-    await ask(pathOf(key), { method: "PUT", headers: { "x-dotted-context": context || "-" }, body });
+    await command("DOT.SET", key, context || "-", value);
     await show(key);
   } catch (error) {
-    trouble(error.message);
+    by("key").prepend(element("p", { class: "bad" }, error.message));
   }
 }
 
@@ -256,7 +291,9 @@ function table(rows) {
 function follow() {
   const merges = new EventSource("merges");
   merges.onmessage = (message) => {
-    const merge = JSON.parse(message.data);
+    let merge;
+    try { merge = JSON.parse(message.data); } catch { return; } // anybody may publish there
+    if (!merge || !Array.isArray(merge.in) || !Array.isArray(merge.out) || !Array.isArray(merge.siblings)) return;
     const list = by("merges");
     list.querySelector(".quiet")?.remove();
     const part = merge.field ?? merge.member;
@@ -265,7 +302,7 @@ function follow() {
       + `from ${merge.from}: +${merge.in.length} −${merge.out.length} dots, siblings ${was} → ${is}`;
     list.prepend(element("li", { class: is > 1 ? "warn" : "" }, text));
     while (list.children.length > MERGES_SHOWN) list.lastChild.remove();
-    if (merge.key === chosen) show(chosen);
+    if (merge.key === chosen) changed(chosen);
   };
 }
 
@@ -274,6 +311,7 @@ by("conflicts").addEventListener("change", () => look(false));
 by("more").addEventListener("click", () => look(true));
 by("heal").addEventListener("click", () => fault("HEAL"));
 refresh();
-look(false).then(() => { if (location.hash.length > 1) show(decodeURIComponent(location.hash.slice(1))); });
+look(false).then(showNamed);
+window.addEventListener("hashchange", showNamed);
 follow();
 setInterval(() => { if (!document.hidden) refresh(); }, STATUS_EVERY_MS);
