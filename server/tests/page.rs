@@ -57,6 +57,10 @@ fn what_is_described_is_what_is_answered() {
         "--seed",
         "1",
     ];
-    let Some(output) = run(Command::new("schemathesis").args(flags), "DOTTED_WITH_SCHEMATHESIS") else { return };
+    let Some(output) =
+        run(Command::new("schemathesis").args(flags).current_dir(data.path()), "DOTTED_WITH_SCHEMATHESIS")
+    else {
+        return;
+    };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
