@@ -190,7 +190,7 @@ impl<A: Application> Service<A> {
                 let id = RequestId(self.next_request);
                 self.asked.insert(id, (number, requests.len()));
                 let operation = operation.clone();
-                requests.push((id, Request { partition, key, operation, quorum, timeout_ms: None }));
+                requests.push((id, Request { quorum, ..Request::new(partition, key, operation) }));
             }
         }
         if requests.is_empty() {

@@ -20,7 +20,7 @@ use crate::procedure::{NoProcedures, Procedures};
 use crate::quorum::Medium;
 use crate::record::CellState;
 use crate::store::{Batch, BatchSeq, Edits, Store, StoreError, Txn};
-use coordinate::Pending;
+use coordinate::{Hedges, Parked, Pending};
 use verify::Scrubbing;
 
 /// How often [`Event::Tick`] must come.
@@ -97,6 +97,8 @@ pub enum Event {
     Flushed(BatchSeq),
     /// [`TICK_MS`] have passed.
     Tick,
+    /// The time that [`Core::due_ms`] named has come.
+    Due,
     /// The picture of the cluster has changed.
     View(Arc<View>),
     /// Mint under this incarnation from now on; it is on disk.
@@ -173,6 +175,8 @@ pub struct Core {
     view: Option<Arc<View>>,
     partitions: Vec<Option<Box<Partition>>>,
     pending: BTreeMap<Ticket, Pending>,
+    hedges: Hedges,
+    parked: BTreeMap<PartitionId, Vec<Parked>>,
     next_ticket: u64,
     held: BTreeMap<BatchSeq, Vec<Held>>,
     last_batch: BatchSeq,
@@ -210,6 +214,8 @@ impl Core {
             view: None,
             partitions,
             pending: BTreeMap::new(),
+            hedges: Hedges::default(),
+            parked: BTreeMap::new(),
             // Answers to an earlier run's questions must not look like answers to this one's.
             next_ticket: u64::from(me.incarnation.0) << 32,
             held: BTreeMap::new(),
@@ -242,9 +248,14 @@ impl Core {
         let mut step = Step { now, store, out, edits: Edits::new() };
         match event {
             Event::Client(id, request) => self.on_client(&mut step, id, request),
-            Event::Peer(from, message) => self.on_peer(&mut step, from, message),
+            Event::Peer(from, message) => {
+                let partition = message.partition();
+                self.on_peer(&mut step, from, message);
+                self.resume(&mut step, partition);
+            }
             Event::Flushed(seq) => self.on_flushed(&mut step, seq),
             Event::Tick => self.on_tick(&mut step),
+            Event::Due => {}
             Event::View(view) => self.on_view(&mut step, view),
             Event::Scrub => self.scrub_now(),
             Event::Reincarnate(incarnation) => {
@@ -254,10 +265,20 @@ impl Core {
                 self.partitions.iter_mut().flatten().for_each(|partition| partition.become_actor(me));
             }
         }
+        if self.due_ms().is_some_and(|due_ms| due_ms <= now.mono_ms) {
+            self.hedge(&mut step);
+        }
         if !step.edits.is_empty() {
             let batch = Batch { seq: self.last_batch, edits: step.edits };
             step.out.insert(start, Action::Write(batch));
         }
+    }
+
+    /// When an [`Event::Due`] is wanted if nothing else happens before; otherwise it is not missed until the next
+    /// [`Event::Tick`].
+    #[must_use]
+    pub fn due_ms(&self) -> Option<u64> {
+        self.hedges.next_ms()
     }
 
     /// What this node has of a partition: for comparing replicas in tests.
@@ -322,6 +343,7 @@ impl Core {
     }
 
     fn on_peer(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) {
+        self.hedges.heard(from);
         match message {
             Message::Forward(ticket, request) => self.on_forward(step, from, ticket, request),
             Message::Forwarded(ticket, _, answer) => self.on_forwarded(step, ticket, answer),
@@ -338,7 +360,9 @@ impl Core {
                 self.on_fetched(step, from, ticket, Some((*state, clock)))
             }
             Message::FetchedNothing(ticket, _) => self.on_nothing(step, from, ticket),
-            Message::Repair(partition, state, clock) => self.on_repair(step, from, partition, &state, &clock),
+            Message::Repair(ticket, partition, state, clock) => {
+                self.on_repair(step, from, ticket, partition, &state, &clock);
+            }
             Message::Inspect(ticket, partition, key) => self.on_inspect(step, from, ticket, partition, &key.0),
             Message::Inspected(ticket, _, report) => self.on_inspected(step, from, ticket, *report),
             Message::Clock(partition, note, clock) => self.on_clock(step, from, partition, note, clock),
@@ -360,6 +384,7 @@ impl Core {
     fn on_tick(&mut self, step: &mut Step<'_>) {
         self.ticks += 1;
         self.expire(step);
+        self.resume_all(step);
         let all = std::mem::take(&mut self.round_due);
         for number in 0..PARTITIONS {
             if all || u64::from(number) % TICKS_PER_ROUND == self.ticks % TICKS_PER_ROUND {

@@ -23,7 +23,7 @@
 //!
 //! let partition = PartitionId::of_slot(4180);
 //! let operation = Operation::Write(Write::Set(b"milk".to_vec()));
-//! let request = Request { partition, key: b"cart".to_vec(), operation, quorum: Quorum::default(), timeout_ms: None };
+//! let request = Request::new(partition, "cart", operation);
 //! core.handle(now, Event::Client(RequestId(7), request), &store, &mut actions);
 //! let [Action::Write(batch)] = &actions[..] else { panic!("written, and not answered yet: {actions:?}") };
 //! store.apply(batch);

@@ -26,6 +26,18 @@ pub struct Request {
     pub quorum: Quorum,
     /// After how long it fails; as the coordinator is set if not given.
     pub timeout_ms: Option<u32>,
+    /// What the asker has seen of the partition, if it keeps a session: a read or write is carried out by a node that knows
+    /// all of that, and answered with what the asker has seen then.
+    pub session: Option<Box<Context>>,
+}
+
+impl Request {
+    /// A request like most: as many take part as the partition's layout makes a majority, and there is no session.
+    #[must_use]
+    pub fn new(partition: PartitionId, key: impl Into<Vec<u8>>, operation: Operation) -> Self {
+        let (key, quorum) = (key.into(), Quorum::default());
+        Self { partition, key, operation, quorum, timeout_ms: None, session: None }
+    }
 }
 
 /// What to do.
@@ -203,6 +215,8 @@ pub struct Written {
     pub said: ByteString,
     /// Who holds it.
     pub receipt: Receipt,
+    /// What its author has seen of the partition now, if it keeps a session.
+    pub seen: Option<Box<Context>>,
 }
 
 /// What a read found, merged over the owners that answered.
@@ -220,6 +234,8 @@ pub struct Found {
     pub cells: Vec<(CellId, CellState)>,
     /// Who was asked and had an answer.
     pub receipt: Receipt,
+    /// What the asker has seen of the partition now, if it keeps a session.
+    pub seen: Option<Box<Context>>,
 }
 
 impl Found {
@@ -239,7 +255,9 @@ impl Found {
     #[must_use]
     pub(crate) fn at(self, now_ms: u64) -> Self {
         match self.deadline_ms {
-            Some(deadline_ms) if deadline_ms <= now_ms => Self { receipt: self.receipt, ..Self::default() },
+            Some(deadline_ms) if deadline_ms <= now_ms => {
+                Self { receipt: self.receipt, seen: self.seen, ..Self::default() }
+            }
             _ => self,
         }
     }
@@ -307,6 +325,11 @@ pub enum Failure {
     },
     /// The node asked does not own the partition (the layout is changing): ask again.
     NotAnOwner,
+    /// Nobody who answers has all that the asker has seen.
+    Behind {
+        /// How many events of it are not where the request was coordinated.
+        missing: u64,
+    },
     /// The siblings of the cell would be too large together to travel between nodes.
     TooLarge {
         /// How large they may be.

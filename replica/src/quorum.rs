@@ -27,6 +27,9 @@ pub struct Quorum {
     pub on_disk: Option<u8>,
     /// May others stand in for owners that do not answer?
     pub kind: QuorumKind,
+    /// Before a read is answered, do as many nodes as must answer hold what it found? Then nobody reads anything older
+    /// afterwards (Attiya, Bar-Noy, Dolev 1995; "monotonic reads" among quorum systems).
+    pub write_back: bool,
 }
 
 /// Who counts.
@@ -56,7 +59,13 @@ impl Quorum {
         let nodes = self.nodes.unwrap_or(majority).max(1);
         let strict = self.kind == QuorumKind::Strict;
         let owners = if strict { nodes } else { 0 };
-        Need { strict, nodes, owners: self.owners.unwrap_or(0).max(owners), on_disk: self.on_disk.unwrap_or(0) }
+        Need {
+            strict,
+            nodes,
+            owners: self.owners.unwrap_or(0).max(owners),
+            on_disk: self.on_disk.unwrap_or(0),
+            write_back: self.write_back,
+        }
     }
 }
 
@@ -68,11 +77,12 @@ pub(crate) struct Need {
     pub(crate) on_disk: u8,
     /// Do owners' disks alone count?
     pub(crate) strict: bool,
+    pub(crate) write_back: bool,
 }
 
 impl Need {
     /// Any one node.
-    pub(crate) const ANYBODY: Need = Need { nodes: 1, owners: 0, on_disk: 0, strict: false };
+    pub(crate) const ANYBODY: Need = Need { nodes: 1, owners: 0, on_disk: 0, strict: false, write_back: false };
 
     pub(crate) fn greatest(self) -> u8 {
         self.nodes.max(self.owners).max(self.on_disk)

@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use replica::world::{Clients, Dice, Plan, run};
-//! use replica::{Answer, CellId, Contents, Operation, PartitionId, Quorum, Request, RequestId, Write};
+//! use replica::{Answer, CellId, Contents, Operation, PartitionId, Request, RequestId, Write};
 //!
 //! /// Clients that count, and are told how far by nobody but the replicas.
 //! #[derive(Default)]
@@ -20,7 +20,7 @@
 //!     fn next(&mut self, _: RequestId, _: &mut Dice, partition: PartitionId) -> Request {
 //!         self.asked += 1;
 //!         let operation = Operation::Write(Write::Increment(CellId::value(), 1));
-//!         Request { partition, key: b"n".to_vec(), operation, quorum: Quorum::default(), timeout_ms: None }
+//!         Request::new(partition, "n", operation)
 //!     }
 //!
 //!     fn answered(&mut self, _: RequestId, _: &mut Dice, _: &Request, _: &Answer) {}
@@ -535,14 +535,21 @@ impl<'c> World<'c> {
         }
     }
 
-    /// Who is said to hold a write on disk does - or has dropped all of it, because every owner has it. Where owners change,
-    /// one may have dropped it and hold later things by the time the answer arrives.
+    /// Who is said to hold a write on disk does - or has dropped it, because every owner has it; it may hold later things by
+    /// the time the answer arrives. Where owners change, so may they.
     fn check_receipt(&mut self, written: &Written) {
         self.outcome.stood_in += written.receipt.nodes(Part::StandIn).count() as u64;
         if self.plan.join || self.plan.layouts {
             return;
         }
+        let has_all = |n: usize| self.nodes[n].restored || self.durable_clock(n).covers(&written.own.context);
+        let view = self.nodes.iter().find_map(|node| node.running.as_ref().map(|(_, cluster)| cluster.view()));
+        let owners = view.map_or(Vec::new(), |view| view.replicas(partition()).serving.clone());
+        let all_have_it = (0..self.nodes.len()).filter(|n| owners.contains(&self.nodes[*n].id)).all(has_all);
         let untruthful = |holder: &&Holder| {
+            if holder.part == Part::StandIn && all_have_it {
+                return false;
+            }
             let node = self.nodes.iter().position(|node| node.id == holder.node);
             node.is_some_and(|n| {
                 let clock = self.durable_clock(n);

@@ -4,8 +4,12 @@
 mod alone;
 #[path = "nodes/deadlines.rs"]
 mod deadlines;
+#[path = "nodes/hedged.rs"]
+mod hedged;
 #[path = "nodes/procedures.rs"]
 mod procedures;
+#[path = "nodes/sessions.rs"]
+mod sessions;
 #[path = "nodes/stand_ins.rs"]
 mod stand_ins;
 #[path = "nodes/support.rs"]

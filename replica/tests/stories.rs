@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crdt::{Content, Hlc, reading};
 use replica::{
     Action, Actor, Answer, CellId, Change, ClockNote, Contents, Context, Core, Dot, Entry, Event, Failure, Incarnation,
-    Medium, Member, Members, MemoryStore, Message, NodeId, Now, Operation, PartitionId, PartitionSet, Place, Quorum,
-    Read, Request, Settings, TICK_MS, Ticket, View, Write,
+    Medium, Member, Members, MemoryStore, Message, NodeId, Now, Operation, PartitionId, PartitionSet, Place, Read,
+    Request, Settings, TICK_MS, Ticket, View, Write,
 };
 
 fn node(n: u128) -> NodeId {
@@ -99,13 +99,7 @@ fn set(key: &str, dot: Dot, seen: &[Dot]) -> Change {
 }
 
 fn request(key: &str, write: Write) -> Request {
-    Request {
-        partition: partition(),
-        key: key.as_bytes().to_vec(),
-        operation: Operation::Write(write),
-        quorum: Quorum::default(),
-        timeout_ms: None,
-    }
+    Request::new(partition(), key, Operation::Write(write))
 }
 
 /// A removal of one key names everything its author had seen in the partition, and is kept as a residual of that key by whoever lacks

@@ -252,6 +252,7 @@ impl Connection {
             at: Instant::now(),
             what: shown(&arguments),
             client: Arc::clone(&self.session.client),
+            seen: self.session.seen.clone(),
         };
         let step = command::run(&arguments, &mut self.session, &self.node);
         self.closing = self.session.closing;

@@ -7,13 +7,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use replica::{Answer, Request};
+use replica::{Answer, PartitionId, Request};
 use smallvec::SmallVec;
 
 use crate::clients::Client;
 use crate::connection::{Outbox, SlotId};
 use crate::node::Node;
 use crate::resp::{Protocol, Reply};
+use crate::seen::Seen;
 use crate::worker::WorkerRef;
 
 /// What a command does next.
@@ -98,6 +99,8 @@ pub struct Begun {
     pub what: SmallVec<[u8; 48]>,
     /// Who asked.
     pub client: Arc<Client>,
+    /// What it has seen, if it keeps to it.
+    pub seen: Option<Seen>,
 }
 
 impl Begun {
@@ -114,6 +117,8 @@ impl Begun {
 /// The answers of one command, as they come in.
 pub struct Gather {
     begun: Cell<Option<Begun>>,
+    /// What its client has seen, and where each answer is about.
+    seen: Option<(Seen, Vec<PartitionId>)>,
     node: Arc<Node>,
     answers: RefCell<Vec<Option<Answer>>>,
     missing: Cell<usize>,
@@ -131,14 +136,22 @@ impl Gather {
             Step::Ask(requests, finish) if requests.is_empty() => {
                 Self::start(finish(Vec::new(), node), begun, node, worker);
             }
-            Step::Ask(requests, finish) => {
+            Step::Ask(mut requests, finish) => {
+                if let Some(seen) = &begun.seen {
+                    requests.iter_mut().for_each(|request| seen.demand(request));
+                }
                 // Most reads of a node that is alone: nothing is kept for an answer that is there already.
                 if let [request] = requests.as_slice()
                     && let Some(answer) = worker.read_alone(request)
                 {
                     return Self::start(finish(vec![answer], node), begun, node, worker);
                 }
+                let seen = begun.seen.clone().map(|seen| {
+                    let partitions = requests.iter().map(|request| request.partition);
+                    (seen, partitions.collect())
+                });
                 let gather = Rc::new(Self {
+                    seen,
                     begun: Cell::new(Some(begun)),
                     node: Arc::clone(node),
                     answers: RefCell::new(requests.iter().map(|_| None).collect()),
@@ -154,6 +167,9 @@ impl Gather {
 
     /// One answer has come.
     pub fn accept(self: Rc<Self>, place: usize, answer: Answer, worker: &WorkerRef) {
+        if let Some((seen, partitions)) = &self.seen {
+            seen.learn(partitions[place], &answer);
+        }
         let before = self.answers.borrow_mut().get_mut(place).and_then(|slot| slot.replace(answer));
         debug_assert!(before.is_none(), "each request is answered once");
         self.missing.set(self.missing.get() - 1);

@@ -32,6 +32,7 @@ pub mod procedures;
 pub mod pubsub;
 pub mod resp;
 pub mod scripts;
+pub mod seen;
 pub mod session;
 pub mod slow_log;
 pub mod token;

@@ -13,6 +13,7 @@ use crate::clients::Client;
 use crate::node::Node;
 use crate::pubsub::{Messages, Subscriber};
 use crate::resp::Protocol;
+use crate::seen::Seen;
 
 /// What a connection, or one command, has chosen of quorums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Quorums {
     pub dw: Option<u8>,
     /// May others stand in for owners?
     pub kind: Option<QuorumKind>,
+    /// Is what a read has found brought to as many as must answer, before it is answered?
+    pub write_back: bool,
     /// After how long a request fails.
     pub timeout_ms: Option<u32>,
 }
@@ -44,6 +47,7 @@ impl Quorums {
             pw: self.pw.or(other.pw),
             dw: self.dw.or(other.dw),
             kind: self.kind.or(other.kind),
+            write_back: self.write_back || other.write_back,
             timeout_ms: self.timeout_ms.or(other.timeout_ms),
         }
     }
@@ -67,6 +71,8 @@ pub struct Session {
     pub patterns: BTreeSet<Vec<u8>>,
     /// Where its messages go.
     pub subscriber: Subscriber,
+    /// What it has seen, if it keeps to it.
+    pub seen: Option<Seen>,
     /// What it has written last.
     pub last_write: LastWrite,
     /// The commands it has gathered since MULTI.
@@ -177,6 +183,7 @@ impl Session {
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
             subscriber,
+            seen: None,
             last_write: LastWrite::default(),
             transaction: None,
             watched: Rc::default(),

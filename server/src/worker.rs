@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use replica::{
     Action, Actor, Answer, Core, Event, Incarnation, NodeId, Now, PARTITIONS, PartitionId, Presence, Request,
@@ -83,6 +83,8 @@ pub struct Worker {
     actions: Vec<Action>,
     answered: Vec<(Waiter, Answer)>,
     settling: bool,
+    /// Is there a timer for what the core has to do next?
+    is_timed: bool,
 }
 
 /// A worker as its connections hold it.
@@ -114,6 +116,7 @@ impl Worker {
             actions: Vec::new(),
             answered: Vec::new(),
             settling: false,
+            is_timed: false,
         })
     }
 
@@ -185,6 +188,24 @@ impl WorkerRef {
         self.0.borrow_mut().ask(request, Waiter::Here(Rc::clone(gather), place));
     }
 
+    /// Sees to it that the core is called when it wants to be.
+    fn set_timer(&self) {
+        let worker = &mut *self.0.borrow_mut();
+        let Some(due_ms) = worker.core.due_ms().filter(|_| !worker.is_timed) else { return };
+        worker.is_timed = true;
+        let wait = Duration::from_millis(due_ms).saturating_sub(worker.started.elapsed());
+        let this = self.clone();
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(wait).await;
+            {
+                let worker = &mut *this.0.borrow_mut();
+                worker.is_timed = false;
+                worker.handle(Event::Due);
+            }
+            this.end_turn();
+        });
+    }
+
     /// Hands out the answers that have come, and what they lead to.
     pub fn settle(&self) {
         if std::mem::replace(&mut self.0.borrow_mut().settling, true) {
@@ -211,6 +232,7 @@ impl WorkerRef {
     pub fn end_turn(&self) {
         self.settle();
         self.0.borrow_mut().disk.submit();
+        self.set_timer();
     }
 
     fn receive(&self, message: ToWorker) {
@@ -253,7 +275,7 @@ pub(crate) async fn run(
 ) -> Result<(), Error> {
     let worker = WorkerRef(Rc::new(RefCell::new(Worker::new(index, node)?)));
     ready();
-    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(TICK_MS));
+    let mut ticks = tokio::time::interval(Duration::from_millis(TICK_MS));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut turn = Vec::with_capacity(TURN_MESSAGES);
     loop {
@@ -277,7 +299,7 @@ pub(crate) async fn deliver(node: &Arc<Node>, from: NodeId, message: replica::Me
     while node.is_behind(owner) {
         // Nothing is read from it for now, which is not its fault.
         node.with_cluster(|cluster, now, out| cluster.heard(from, now, out));
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     node.tell(owner, ToWorker::Event(Event::Peer(from, message)));
 }

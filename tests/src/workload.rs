@@ -1,10 +1,12 @@
 //! Clients: random operations on a few keys of every type, with what they have read before.
 
-use crdt::reading;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crdt::{Content, reading};
 use replica::world::{Clients, Dice};
 use replica::{
-    Answer, ByteString, CellId, CellKind, Contents, Found, Observed, Operation, PartitionId, Quorum, QuorumKind, Read,
-    Request, RequestId, Write,
+    Answer, ByteString, CellId, CellKind, CellState, Contents, Context, Dot, Failure, Found, Observed, Operation,
+    PartitionId, Quorum, QuorumKind, Read, Request, RequestId, Write,
 };
 
 /// What a client has read of a cell, to write with later.
@@ -19,12 +21,29 @@ pub(crate) struct Memory {
 pub(crate) struct Workload {
     memories: Vec<Memory>,
     written: u64,
+    sessions: [Session; SESSIONS],
+    /// Whose request it was.
+    asked: BTreeMap<RequestId, usize>,
+    violation: Option<String>,
+}
+
+/// A client that keeps to what it has seen, with several requests under way at once.
+#[derive(Debug, Default)]
+struct Session {
+    seen: Context,
+    /// What it has read as alive, by key.
+    alive: BTreeSet<(Vec<u8>, CellId, Dot)>,
+    /// What it has then read as gone, and what it had seen by then.
+    gone: Vec<(Vec<u8>, Dot, Context)>,
 }
 
 const MEMORIES: usize = 64;
+const SESSIONS: usize = 3;
+/// How many gone dots a session remembers.
+const GONE: usize = 64;
 
 impl Clients for Workload {
-    fn next(&mut self, _: RequestId, dice: &mut Dice, partition: PartitionId) -> Request {
+    fn next(&mut self, asked: RequestId, dice: &mut Dice, partition: PartitionId) -> Request {
         let (key, operation) = match dice.below(23) {
             0..=2 => ("cart", Operation::Write(Write::Set(self.fresh()))),
             3 | 4 => self.with_memory(dice),
@@ -54,19 +73,83 @@ impl Clients for Workload {
         let kind = if dice.percent(30) { QuorumKind::Strict } else { QuorumKind::Sloppy };
         let owners = if dice.percent(20) { number(dice) } else { None };
         let on_disk = if dice.percent(20) { number(dice) } else { None };
-        let quorum = Quorum { nodes: number(dice), owners, on_disk, kind };
-        Request { partition, key: key.as_bytes().to_vec(), operation, quorum, timeout_ms: None }
+        let quorum = Quorum { nodes: number(dice), owners, on_disk, kind, write_back: dice.percent(20) };
+        // What a removal of everything may have seen is judged by what had reached its author when it was asked.
+        let may_wait = operation != Operation::Write(Write::Clear);
+        let session = (may_wait && dice.percent(30)).then(|| dice.below(SESSIONS));
+        if let Some(session) = session {
+            self.asked.insert(asked, session);
+        }
+        let session = session.map(|session| Box::new(self.sessions[session].seen.clone()));
+        Request { quorum, session, ..Request::new(partition, key, operation) }
     }
 
-    fn answered(&mut self, _: RequestId, dice: &mut Dice, request: &Request, answer: &Answer) {
+    fn answered(&mut self, asked: RequestId, dice: &mut Dice, request: &Request, answer: &Answer) {
+        if let Some(session) = self.asked.remove(&asked) {
+            let broken = self.sessions[session].hear(request, answer);
+            self.violation = self.violation.take().or(broken);
+        }
         if let Answer::Found(found) = answer {
             self.remember(dice, &request.key, found);
         }
     }
 
     fn judge(&mut self, _: &[Contents]) -> Option<String> {
+        self.violation.take()
+    }
+}
+
+impl Session {
+    /// What has been answered must not be older than what was asked with.
+    fn hear(&mut self, request: &Request, answer: &Answer) -> Option<String> {
+        let asked_with = request.session.as_deref()?;
+        let seen = match answer {
+            Answer::Found(found) => found.seen.as_deref()?,
+            Answer::Written(written) => written.seen.as_deref()?,
+            // What it has seen was lost with a disk, or is out of reach: it begins anew.
+            Answer::Failed(Failure::Behind { .. }) => {
+                *self = Self::default();
+                return None;
+            }
+            _ => return None,
+        };
+        self.seen.union(seen);
+        if !seen.covers(asked_with) {
+            return Some(format!("a session had seen {asked_with:?} and was answered with {seen:?}"));
+        }
+        let Answer::Found(found) = answer else { return None };
+        let live = |dot: &Dot| found.cells.iter().any(|(_, state)| values(state).any(|live| live == *dot));
+        let back =
+            |(key, dot, by): &&(Vec<u8>, Dot, Context)| *key == request.key && asked_with.covers(by) && live(dot);
+        if let Some((key, dot, _)) = self.gone.iter().find(back) {
+            return Some(format!(
+                "a session has read {dot} of {:?} as gone, and then as alive",
+                String::from_utf8_lossy(key)
+            ));
+        }
+        let is_read = |cell: &CellId| match &request.operation {
+            Operation::Read(Read::Cells(cells)) => cells.contains(cell),
+            _ => true,
+        };
+        let was_read = |(key, cell, dot): &&(Vec<u8>, CellId, Dot)| *key == request.key && is_read(cell) && !live(dot);
+        // Only what was answered later than what showed it alive says that it is gone.
+        let gone: Vec<_> =
+            self.alive.iter().filter(was_read).filter(|(.., dot)| asked_with.contains(dot)).cloned().collect();
+        for place in gone {
+            self.alive.remove(&place);
+            self.gone.push((place.0, place.2, seen.clone()));
+        }
+        self.gone.drain(..self.gone.len().saturating_sub(GONE));
+        for (cell, state) in &found.cells {
+            self.alive.extend(values(state).map(|dot| (request.key.clone(), cell.clone(), dot)));
+        }
         None
     }
+}
+
+/// What is alive and a value: how far counters were reset is forgotten, and may be told again.
+fn values(state: &CellState) -> impl Iterator<Item = Dot> {
+    state.live.iter().filter(|(_, entry)| matches!(entry.content, Content::Value { .. })).map(|(dot, _)| *dot)
 }
 
 impl Workload {

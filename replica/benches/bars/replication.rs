@@ -60,8 +60,7 @@ impl Node {
 
     fn set(&mut self, n: u64) -> Vec<(NodeId, Message)> {
         let operation = Operation::Write(Write::Set(value(n)));
-        let request =
-            Request { partition: partition(), key: key(n), operation, quorum: Quorum::of(1), timeout_ms: None };
+        let request = Request { quorum: Quorum::of(1), ..Request::new(partition(), key(n), operation) };
         self.handle(Event::Client(RequestId(n), request))
     }
 }
@@ -177,8 +176,7 @@ pub(crate) fn durable_puts() {
             asked += 1;
             let n = asked * 7_919 % 100_000;
             let operation = Operation::Write(Write::Set(value(n)));
-            let request =
-                Request { partition: partition(), key: key(n), operation, quorum: Quorum::of(1), timeout_ms: None };
+            let request = Request { quorum: Quorum::of(1), ..Request::new(partition(), key(n), operation) };
             core.handle(now(), Event::Client(RequestId(asked), request), &store, &mut actions);
             free += take(&mut actions, &mut store);
             // A turn takes so many at most: one half is on its way to the disk while the other is worked on.

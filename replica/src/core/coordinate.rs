@@ -1,7 +1,9 @@
 //! Coordinating requests: which owner, how many, and when it is enough.
 
 mod explain;
+mod hedge;
 mod read;
+mod session;
 mod write;
 
 use std::collections::BTreeMap;
@@ -9,10 +11,12 @@ use std::collections::BTreeMap;
 use crate::core::{Action, Core, Origin, RequestId, Step, Until};
 use crate::id::{NodeId, PartitionId};
 use crate::message::{Message, Ticket};
-use crate::operation::{Answer, Failure, Operation, OwnerReport, PeerEntropy, Request, Written};
+use crate::operation::{Answer, Failure, Found, Operation, OwnerReport, PeerEntropy, Request, Written};
 use crate::partition::Partition;
 use crate::quorum::{Holder, Medium, Need, Part, Receipt, Verdict};
+pub(super) use hedge::Hedges;
 use read::Reading;
+pub(super) use session::Parked;
 
 /// A request that waits for other nodes.
 #[derive(Debug)]
@@ -29,10 +33,11 @@ pub(super) struct Pending {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "moved once into its table and once out; a box would cost more")]
 enum Awaited {
     Write(Written),
     Read(Box<Reading>),
+    /// What a read has found is being brought to those that knew less.
+    WriteBack(Found),
     Explain {
         order: Vec<(NodeId, Part)>,
         reports: BTreeMap<NodeId, OwnerReport>,
@@ -52,11 +57,12 @@ struct Task {
     partition: PartitionId,
     need: Need,
     timeout_ms: u64,
+    keeps_session: bool,
 }
 
 impl Task {
     fn pending(self, step: &Step<'_>, what: Awaited) -> Pending {
-        let Task { origin, partition, need, timeout_ms } = self;
+        let Task { origin, partition, need, timeout_ms, .. } = self;
         let deadline_ms = step.now.mono_ms.saturating_add(timeout_ms);
         Pending { origin, deadline_ms, partition, need, receipt: Receipt::default(), barren: Vec::new(), what }
     }
@@ -106,7 +112,8 @@ impl Core {
         // The coordinator gives up first, and says who was silent.
         let timeout_ms = self.timeout_ms(&request);
         let timeout_ms = timeout_ms.saturating_add(timeout_ms / 4);
-        let task = Task { origin, partition: request.partition, need: Need::ANYBODY, timeout_ms };
+        let partition = request.partition;
+        let task = Task { origin, partition, need: Need::ANYBODY, timeout_ms, keeps_session: false };
         let ticket = self.ticket();
         self.pending.insert(ticket, task.pending(step, Awaited::Forwarded { to, read }));
         step.out.push(Action::Send(to, Message::Forward(ticket, request)));
@@ -154,7 +161,10 @@ impl Core {
         if replicas.serving.is_empty() || !self.has(partition) {
             return step.out.push(origin.fail(Failure::NotAnOwner));
         }
-        let task = Task { origin, partition, need, timeout_ms };
+        if self.unseen_here(&request) > 0 {
+            return self.park(step, origin, request);
+        }
+        let task = Task { origin, partition, need, timeout_ms, keeps_session: request.session.is_some() };
         let candidates = self.candidates(partition);
         if replicas.verdict(need, &Receipt::default(), &candidates) == Verdict::Hopeless {
             let answered = candidates.into_iter().filter(|node| replicas.serving.contains(node)).collect();
@@ -215,7 +225,7 @@ impl Core {
         match &pending.what {
             Awaited::Forwarded { to, .. } if !view.alive.contains(to) => Verdict::Hopeless,
             Awaited::Forwarded { .. } | Awaited::Explain { .. } => Verdict::Open,
-            Awaited::Write(_) | Awaited::Read(_) => {
+            Awaited::Write(_) | Awaited::Read(_) | Awaited::WriteBack(_) => {
                 let mut possible = self.candidates(pending.partition);
                 possible.retain(|node| !pending.barren.contains(node));
                 possible.extend(
@@ -246,6 +256,7 @@ impl Core {
             if !pending.barren.contains(&from) {
                 pending.barren.push(from);
             }
+            self.ask_the_rest(step, ticket);
             self.settle_one(step, ticket);
         }
     }
@@ -268,7 +279,11 @@ impl Core {
                 Some(Pending { origin, receipt, what: Awaited::Write(written), .. }) => {
                     step.out.push(origin.answer(Answer::Written(Written { receipt, ..written })));
                 }
-                Some(pending) => self.finish_read(step, pending),
+                Some(Pending { origin, partition, receipt, what: Awaited::WriteBack(found), .. }) => {
+                    let answer = origin.answer(Answer::Found(Found { receipt, ..found }));
+                    self.release(step, Until::Promised(self.batch_of(partition)), answer);
+                }
+                Some(pending) => self.finish_read(step, ticket, pending),
                 None => {}
             },
         }
@@ -277,6 +292,7 @@ impl Core {
     /// Answers what the new picture of the cluster decides: nobody should wait for the deadline.
     pub(super) fn settle_pending(&mut self, step: &mut Step<'_>) {
         for ticket in self.pending.keys().copied().collect::<Vec<_>>() {
+            self.ask_the_rest(step, ticket);
             self.settle_one(step, ticket);
         }
     }
@@ -293,7 +309,7 @@ impl Core {
                 Failure::NoQuorum { needed: 1, answered: Vec::new(), silent: vec![to], may_take_effect: read.is_none() }
             }
             Awaited::Write(_) => self.no_quorum(partition, need, receipt.all(), true),
-            Awaited::Read(_) => self.no_quorum(partition, need, receipt.all(), false),
+            Awaited::Read(_) | Awaited::WriteBack(_) => self.no_quorum(partition, need, receipt.all(), false),
         };
         step.out.push(origin.fail(failure));
     }

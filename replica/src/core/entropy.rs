@@ -120,7 +120,7 @@ impl Core {
         }
     }
 
-    fn tell(&mut self, step: &mut Step<'_>, view: &View, partition: PartitionId, to: NodeId, ask: bool) {
+    pub(super) fn tell(&mut self, step: &mut Step<'_>, view: &View, partition: PartitionId, to: NodeId, ask: bool) {
         let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
         let clock = slot.clock().clone();
         slot.peers.entry(to).or_default().told = Some(clock.clone());

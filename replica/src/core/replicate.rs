@@ -93,6 +93,7 @@ impl Core {
         &mut self,
         step: &mut Step<'_>,
         from: NodeId,
+        ticket: Option<Ticket>,
         partition: PartitionId,
         state: &KeyState,
         clock: &Context,
@@ -101,8 +102,11 @@ impl Core {
         if !self.is_replica(partition) {
             return;
         }
-        if let Some(joined) = self.quietly(step, partition, |p, txn| p.repair(txn, state, clock)) {
-            self.report(step, from, joined);
+        let Some(joined) = self.quietly(step, partition, |p, txn| p.repair(txn, state, clock)) else { return };
+        self.report(step, from, joined);
+        if let Some(ticket) = ticket {
+            let held = Action::Send(from, Message::DeltaHeld(ticket, partition, self.promised()));
+            self.release(step, Until::Promised(self.batch_of(partition)), held);
         }
     }
 

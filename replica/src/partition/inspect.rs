@@ -11,7 +11,6 @@ use crate::operation::{ByteString, Found, OwnerReport, Read, places};
 use crate::pack::key as pack;
 use crate::partition::{OpenKey, Partition, Start};
 use crate::place::{CellId, CellKind, Counts};
-use crate::quorum::Receipt;
 use crate::record::{self, CellState, DotTable, KeyHash, KeyRecord};
 use crate::store::{StoreError, Txn};
 
@@ -73,7 +72,7 @@ impl KeyView {
 
 fn found(counts: Counts, value: bool, deadline_ms: Option<u64>, cells: Vec<(CellId, CellState)>) -> Found {
     let (kind, kinds_present) = (counts.shown(value), counts.kinds(value));
-    Found { kind, kinds_present, counts, deadline_ms, cells, receipt: Receipt::default() }
+    Found { kind, kinds_present, counts, deadline_ms, cells, ..Found::default() }
 }
 
 /// These, and the deadline: of a key that has ended nothing is shown.

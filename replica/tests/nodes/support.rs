@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use replica::{
     Action, Actor, Answer, BatchSeq, Contents, Core, Event, Incarnation, Member, Members, MemoryStore, Message,
-    NoProcedures, NodeId, Now, Operation, PartitionId, PartitionSet, Procedures, Quorum, Request, RequestId, Settings,
+    NoProcedures, NodeId, Now, Operation, PartitionId, PartitionSet, Procedures, Request, RequestId, Settings,
     Store as _, TICK_MS, View,
 };
 
@@ -14,8 +14,7 @@ pub(crate) fn partition() -> PartitionId {
 }
 
 pub(crate) fn request(key: &str, operation: Operation) -> Request {
-    let (key, quorum) = (key.as_bytes().to_vec(), Quorum::default());
-    Request { partition: partition(), key, operation, quorum, timeout_ms: None }
+    Request::new(partition(), key, operation)
 }
 
 struct Node {

@@ -15,6 +15,7 @@ use crate::gather::Step;
 use crate::node::Node;
 use crate::procedures::{self, Call};
 use crate::resp::Reply;
+use crate::seen::Seen;
 use crate::session::{LastWrite, Session};
 
 /// After so long it tries again though nothing has been heard.
@@ -124,13 +125,13 @@ fn begin(attempts: Vec<Attempt>, timeout: &[u8], keys: &[&[u8]], session: &Sessi
     let deadline = (seconds > 0.0).then(|| Instant::now() + Duration::from_secs_f64(seconds));
     let keys: Vec<Vec<u8>> = keys.iter().map(|key| key.to_vec()).collect();
     // Within a transaction nothing waits.
-    let waits = session.has_connection();
+    let (waits, seen) = (session.has_connection(), session.seen.clone());
     // Which keys are there is asked of all at once.
     let looks = attempts.iter().flat_map(|attempt| attempt.keys.clone()).collect();
     let go_on = move |attempts: Vec<Attempt>, node: &Arc<Node>| match waits {
         true => {
             let node = Arc::clone(node);
-            Step::Wait(Box::pin(async move { wait(attempts, &keys, deadline, &node).await }))
+            Step::Wait(Box::pin(async move { wait(attempts, &keys, deadline, &node, seen.as_ref()).await }))
         }
         false => Reply::NullArray.into(),
     };
@@ -173,18 +174,24 @@ fn try_next(
     })
 }
 
-async fn wait(attempts: Vec<Attempt>, keys: &[Vec<u8>], deadline: Option<Instant>, node: &Arc<Node>) -> Reply {
+async fn wait(
+    attempts: Vec<Attempt>,
+    keys: &[Vec<u8>],
+    deadline: Option<Instant>,
+    node: &Arc<Node>,
+    seen: Option<&Seen>,
+) -> Reply {
     let waiting = node.waiting_clients.enter(keys);
     let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
     loop {
-        let looks: Vec<_> =
-            attempts.iter().flat_map(|attempt| &attempt.keys).map(|look| node.ask(look.clone())).collect();
+        let looks = attempts.iter().flat_map(|attempt| &attempt.keys);
+        let looks: Vec<_> = looks.map(|look| Seen::ask(seen, node, look.clone())).collect();
         let mut found = Vec::with_capacity(looks.len());
         for look in looks {
             found.push(look.await);
         }
         for place in promising(&attempts, &found).into_iter().rev() {
-            let answer = node.ask(attempts[place].request.clone()).await;
+            let answer = Seen::ask(seen, node, attempts[place].request.clone()).await;
             match attempts[place].given(&answer, node) {
                 // It was no list when this was told, and may be one again.
                 Some(reply) if reply == Reply::wrong_type() => {}

@@ -26,6 +26,7 @@ use crate::merges::dot_name;
 use crate::node::Node;
 use crate::peer;
 use crate::resp::{Reply, parse_integer};
+use crate::seen::Seen;
 use crate::session::{Quorums, Session};
 use crate::token;
 use crate::worker::ToWorker;
@@ -110,8 +111,17 @@ pub(super) static COMMANDS: &[Command] = &[
         &["movablekeys"],
         KeyPlaces::Inner,
         "dot",
-        "[R n] [W n] [PR n] [PW n] [DW n] [STRICT|SLOPPY] [TIMEOUT ms] [RECEIPT] command ..: with so many nodes; without a command, for this connection.",
+        "[R n] [W n] [PR n] [PW n] [DW n] [STRICT|SLOPPY] [MONOTONIC] [TIMEOUT ms] [RECEIPT] command ..: with so many nodes; without a command, for this connection.",
         with,
+    ),
+    here(
+        "DOT.SESSION",
+        -1,
+        &["fast", IN_TURN],
+        NO_KEYS,
+        "dot",
+        "[token | OFF]: from now on nothing older is answered than this connection, or whoever gave it the token, has seen.",
+        keep_session,
     ),
     here(
         "DOT.FAULT",
@@ -289,11 +299,11 @@ fn poll(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
     };
     let deadline = (ms > 0).then(|| Instant::now() + Duration::from_millis(ms as u64));
     let asked = request(session, node, &key, Operation::Read(Read::Cells(vec![cell.clone()])));
-    let node = Arc::clone(node);
+    let (node, has_seen) = (Arc::clone(node), session.seen.clone());
     Step::Wait(Box::pin(async move {
         let waiting = node.waiting_clients.enter(std::slice::from_ref(&key));
         loop {
-            let found = match node.ask(asked.clone()).await {
+            let found = match Seen::ask(has_seen.as_ref(), &node, asked.clone()).await {
                 Answer::Found(found) => found,
                 other => return refusal(&other, &node),
             };
@@ -404,6 +414,9 @@ fn with_options(arguments: &Arguments<'_>) -> Result<With, Reply> {
         } else if arguments.is(at, "SLOPPY") {
             (quorums.kind, at) = (Some(QuorumKind::Sloppy), at + 1);
             continue;
+        } else if arguments.is(at, "MONOTONIC") {
+            (quorums.write_back, at) = (true, at + 1);
+            continue;
         } else if arguments.is(at, "RECEIPT") {
             (receipt, at) = (true, at + 1);
             continue;
@@ -456,6 +469,29 @@ fn with(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
     let step = run(&arguments.after(inner), session, node);
     session.quorums = before;
     if receipt { with_receipt(step, Vec::new()) } else { step }
+}
+
+/// The session is of the connection; its text lets another one go on with it.
+fn keep_session(arguments: &Arguments<'_>, session: &mut Session, _: &Arc<Node>) -> Step {
+    if arguments.len() > 2 {
+        return Reply::wrong_number_of_arguments("dot.session").into();
+    }
+    if arguments.is(1, "OFF") {
+        session.seen = None;
+        return Reply::ok().into();
+    }
+    let seen = session.seen.clone().unwrap_or_default();
+    if arguments.len() == 2
+        && let Err(why) = seen.join_text(arguments.get(1))
+    {
+        return Reply::error(format!("BADCONTEXT {why}")).into();
+    }
+    let text = seen.to_text();
+    session.seen = Some(seen);
+    match text {
+        Ok(text) => Reply::bulk(text).into(),
+        Err(why) => Reply::error(format!("ERR {why}")).into(),
+    }
 }
 
 /// The same step, with a second reply that says who took part in each request that was made on the way.

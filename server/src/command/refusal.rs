@@ -95,6 +95,9 @@ fn refusal_of(failure: &Failure, node: &Node) -> Reply {
         Failure::NotAnOwner => {
             Reply::error("TRYAGAIN the owners of this key are changing, or this node has not joined yet")
         }
+        Failure::Behind { missing } => Reply::error(format!(
+            "BEHIND this session has seen {missing} events that no node which answers has (DOT.SESSION OFF ends it); nothing was changed"
+        )),
         Failure::NotOfOneKey => Reply::cross_slot(),
         Failure::NotUnderstood => Reply::error("ERR the node that coordinates this key does not know the command"),
         Failure::Store(error) => Reply::error(format!("ERR {error}")),

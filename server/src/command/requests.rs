@@ -32,11 +32,16 @@ pub(super) fn request_with(chosen: Quorums, node: &Node, key: &[u8], operation: 
     let kind = chosen.kind.unwrap_or(strict);
     let quorum = match operation {
         Operation::Write(_) => {
-            Quorum { nodes: or(chosen.w, &config.write_quorum), owners: chosen.pw, on_disk: chosen.dw, kind }
+            let nodes = or(chosen.w, &config.write_quorum);
+            Quorum { nodes, owners: chosen.pw, on_disk: chosen.dw, kind, write_back: false }
         }
-        _ => Quorum { nodes: or(chosen.r, &config.read_quorum), owners: chosen.pr, on_disk: None, kind },
+        _ => {
+            let nodes = or(chosen.r, &config.read_quorum);
+            Quorum { nodes, owners: chosen.pr, on_disk: None, kind, write_back: chosen.write_back }
+        }
     };
-    Request { partition: partition_of(key), key: key.to_vec(), operation, quorum, timeout_ms: chosen.timeout_ms }
+    let timeout_ms = chosen.timeout_ms;
+    Request { quorum, timeout_ms, ..Request::new(partition_of(key), key, operation) }
 }
 
 /// Where a key lives.

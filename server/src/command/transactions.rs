@@ -12,6 +12,7 @@ use crate::gather::Step;
 use crate::node::Node;
 use crate::procedures::{self, Call};
 use crate::resp::Reply;
+use crate::seen::Seen;
 use crate::session::{Session, Transaction, Watched};
 
 /// How large the commands of a transaction may be together.
@@ -100,13 +101,13 @@ fn exec(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     let at = keys.into_iter().next().unwrap_or_default();
     let mut asked = request(session, node, &at, Operation::Write(replica::Write::RemoveKey));
     let (node, commands, last) = (Arc::clone(node), transaction.commands, session.last_write.clone());
-    let noted = at.clone();
+    let (noted, seen) = (at.clone(), session.seen.clone());
     Step::Wait(Box::pin(async move {
         let Some(watched) = watched.known().await else {
             return Reply::error("EXECABORT Transaction discarded: a watched key could not be read.");
         };
         asked.operation = Operation::Write(Call::Transaction { watched, commands }.to_write());
-        match node.ask(asked).await {
+        match Seen::ask(seen.as_ref(), &node, asked).await {
             Answer::Written(written) => {
                 last.note([(noted, written.own.context)]);
                 procedures::said(&written.said.0)

@@ -1,4 +1,5 @@
 //! Coordinating reads: enough nodes are asked, what they have is joined, and those that knew less are told (read repair).
+//! They are told a digest of what this node has, and answer in full only if they have something else.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use crate::core::coordinate::{Awaited, Pending, Task};
 use crate::core::{Action, Core, Now, Step, Until};
 use crate::id::{Context, NodeId};
 use crate::message::{KeyState, Message, Ticket};
-use crate::operation::{Answer, ByteString, Failure, Found, Operation, Read, Request};
+use crate::operation::{Answer, Failure, Found, Operation, Read, Request};
 use crate::partition::KeyView;
 use crate::quorum::{Holder, Medium, Need, Part, Receipt, Verdict};
 use crate::store::{Edits, Store, Txn};
@@ -14,14 +15,17 @@ use crate::store::{Edits, Store, Txn};
 /// A read that waits for other nodes.
 #[derive(Debug)]
 pub(super) struct Reading {
-    key: Vec<u8>,
-    read: Read,
+    pub(super) key: Vec<u8>,
+    pub(super) read: Read,
     /// What this node alone would answer, as of the arrival of the read.
     found: Found,
-    own_digest: u64,
+    pub(super) own_digest: u64,
     differing: BTreeMap<NodeId, u64>,
     /// What is known together, once somebody differs.
     view: Option<Box<KeyView>>,
+    /// Who could be asked, and is only if the others take long.
+    pub(super) unasked: Vec<NodeId>,
+    started_ms: u64,
 }
 
 impl Core {
@@ -34,7 +38,7 @@ impl Core {
         let replicas = self.view.as_ref()?.replicas(partition);
         let is_alone = replicas.serving == [self.me.node] && replicas.owners() == 1;
         let may_be_read = is_alone && self.can_be_read(partition) && self.waits_for_promise(partition).is_none();
-        if !may_be_read || request.quorum.need(1).greatest() > 1 {
+        if !may_be_read || request.session.is_some() || request.quorum.need(1).greatest() > 1 {
             return None;
         }
         let slot = self.partitions[usize::from(partition.number())].as_ref()?;
@@ -48,15 +52,15 @@ impl Core {
     }
 
     pub(super) fn coordinate_read(&mut self, step: &mut Step<'_>, task: Task, key: Vec<u8>, read: Read) {
-        let Task { origin, partition, .. } = task;
+        let Task { origin, partition, keeps_session, .. } = task;
         let me = self.me.node;
         let owns = self.part_of(me, partition) == Part::Owner;
         let own = Holder { node: me, part: self.part_of(me, partition), medium: Medium::Memory };
         if owns && self.can_be_read(partition) && self.is_enough_alone(task, own) {
             let found = self.on_partition(step, partition, |p, txn| p.read(txn, &key, &read));
-            let receipt = Receipt { holders: vec![own] };
+            let (receipt, seen) = (Receipt { holders: vec![own] }, self.seen(partition, keeps_session));
             let answer = match found {
-                Ok(found) => Answer::Found(Found { receipt, ..found }.at(step.now.wall_ms)),
+                Ok(found) => Answer::Found(Found { receipt, seen, ..found }.at(step.now.wall_ms)),
                 Err(error) => Answer::Failed(Failure::Store(error)),
             };
             return self.release(step, Until::Promised(self.batch_of(partition)), origin.answer(answer));
@@ -70,15 +74,14 @@ impl Core {
             Ok(looked) => looked,
             Err(error) => return step.out.push(origin.fail(Failure::Store(error))),
         };
-        let ticket = self.ticket();
-        for node in self.candidates(partition).into_iter().filter(|node| *node != me) {
-            let fetch = Message::Fetch(ticket, partition, ByteString(key.clone()), read.clone(), own_digest);
-            step.out.push(Action::Send(node, fetch));
-        }
         // What one that stands in has not says nothing.
         let counts = if owns { self.can_be_read(partition) } else { own_digest != 0 };
-        let reading = Reading { key, read, found, own_digest, differing: BTreeMap::new(), view };
+        let found = Found { seen: self.seen(partition, keeps_session), ..found };
+        let (differing, unasked, started_ms) = (BTreeMap::new(), Vec::new(), step.now.mono_ms);
+        let reading = Reading { key, read, found, own_digest, differing, view, unasked, started_ms };
+        let ticket = self.ticket();
         self.pending.insert(ticket, task.pending(step, Awaited::Read(Box::new(reading))));
+        self.ask_enough(step, task, ticket);
         if counts {
             self.took_part(step, me, ticket, Medium::Memory);
         } else {
@@ -92,7 +95,7 @@ impl Core {
         nodes == 1
             && owners <= 1
             && self.view.as_ref().is_some_and(|view| {
-                let need = Need { nodes, owners, strict, on_disk: 0 };
+                let need = Need { nodes, owners, strict, ..Need::ANYBODY };
                 view.replicas(partition).verdict(need, &receipt, &self.candidates(partition)) == Verdict::Reached
             })
     }
@@ -135,29 +138,47 @@ impl Core {
     }
 
     /// Enough have answered: answer with what they know together, and tell those who knew less.
-    pub(super) fn finish_read(&mut self, step: &mut Step<'_>, pending: Pending) {
-        let Pending { origin, partition, receipt, what, .. } = pending;
+    pub(super) fn finish_read(&mut self, step: &mut Step<'_>, ticket: Ticket, pending: Pending) {
+        let Pending { origin, deadline_ms, partition, need, receipt, barren, what } = pending;
         let Awaited::Read(reading) = what else { return };
-        let Reading { read, found, own_digest, differing, view, .. } = *reading;
+        let Reading { read, found, own_digest, differing, view, started_ms, .. } = *reading;
+        self.hedges.learn(step.now.mono_ms.saturating_sub(started_ms));
         let Some(view) = view.filter(|_| !differing.is_empty()) else {
             let answer = origin.answer(Answer::Found(Found { receipt, ..found }.at(step.now.wall_ms)));
             return self.release(step, Until::Promised(self.batch_of(partition)), answer);
         };
         let together = view.digest();
-        for node in receipt.nodes(Part::Owner).filter(|node| *node != self.me.node) {
-            if *differing.get(&node).unwrap_or(&own_digest) != together {
-                let repair = Message::Repair(partition, Box::new(view.state.clone()), view.clock.clone());
-                step.out.push(Action::Send(node, repair));
-            }
+        let is_behind = |node: NodeId| *differing.get(&node).unwrap_or(&own_digest) != together;
+        let behind: Vec<NodeId> = receipt.nodes(Part::Owner).filter(|node| is_behind(*node)).collect();
+        for node in behind.iter().filter(|node| **node != self.me.node) {
+            let waits = need.write_back.then_some(ticket);
+            let repair = Message::Repair(waits, partition, Box::new(view.state.clone()), view.clock.clone());
+            step.out.push(Action::Send(*node, repair));
         }
-        if self.is_replica(partition) {
+        if self.is_replica(partition) && is_behind(self.me.node) {
             let joined = self.quietly(step, partition, |p, txn| p.repair(txn, &view.state, &view.clock));
             if let (Some(joined), Some(from)) = (joined, differing.keys().next()) {
                 self.report(step, *from, joined);
             }
         }
+        // What the others know is seen with what they have.
+        let seen = found.seen.map(|mut seen| {
+            seen.union(&view.clock);
+            seen
+        });
         let found = view.found().at(step.now.wall_ms);
-        let answer = Answer::Found(Found { receipt, ..read.pick(found) });
+        let found = Found { seen, ..read.pick(found) };
+        if need.write_back {
+            // Whoever knew it all has it already; this node has it now.
+            let holders = receipt.holders.into_iter().filter(|holder| {
+                !behind.contains(&holder.node) || (holder.node == self.me.node && self.is_replica(partition))
+            });
+            let receipt = Receipt { holders: holders.collect() };
+            let what = Awaited::WriteBack(found);
+            self.pending.insert(ticket, Pending { origin, deadline_ms, partition, need, receipt, barren, what });
+            return self.settle_one(step, ticket);
+        }
+        let answer = Answer::Found(Found { receipt, ..found });
         self.release(step, Until::Promised(self.batch_of(partition)), origin.answer(answer));
     }
 }

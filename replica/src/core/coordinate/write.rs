@@ -36,6 +36,7 @@ impl Core {
             Ok(done) => done,
             Err(failure) => return step.out.push(origin.fail(failure)),
         };
+        written.seen = self.seen(partition, task.keeps_session);
         let seq = self.batch_of(partition);
         let medium = if need.on_disk > 0 { Medium::Disk } else { self.promised() };
         let until = self.held_until(medium, seq);
@@ -69,7 +70,8 @@ impl Core {
 
     /// A node (perhaps this one) holds a write.
     pub(in crate::core) fn on_held(&mut self, step: &mut Step<'_>, by: NodeId, ticket: Ticket, medium: Medium) {
-        if self.pending.get(&ticket).is_some_and(|pending| matches!(pending.what, Awaited::Write(_))) {
+        let holds = |what: &Awaited| matches!(what, Awaited::Write(_) | Awaited::WriteBack(_));
+        if self.pending.get(&ticket).is_some_and(|pending| holds(&pending.what)) {
             self.took_part(step, by, ticket, medium);
         }
     }

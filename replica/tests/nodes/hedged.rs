@@ -1,0 +1,80 @@
+//! Whom a read asks: as many as must answer, and the others once those take long.
+
+use replica::{Answer, CellId, CellKind, Event, Operation, Quorum, Read, Request, Settings, Write};
+
+use crate::support::{Nodes, request};
+
+fn read() -> Request {
+    request("k", Operation::Read(Read::Cells(vec![CellId::value()])))
+}
+
+fn written() -> Nodes {
+    let mut three = Nodes::new(3, Settings::default());
+    let value = (String::new().as_bytes().into(), b"v".as_slice().into());
+    three.ask(0, request("k", Operation::Write(Write::Put(CellKind::Value, vec![value]))));
+    three
+}
+
+fn found(answers: &[(replica::RequestId, Answer)]) -> bool {
+    matches!(answers, [(_, Answer::Found(found))] if found.kind == Some(CellKind::Value))
+}
+
+#[test]
+fn it_asks_no_more_than_must_answer() {
+    let mut three = written();
+    let before = three.sent();
+    assert!(found(&three.ask(0, read())));
+    assert_eq!(three.sent() - before, 2, "a question to one of the two others, and its answer");
+    let mut from_all = read();
+    from_all.quorum.nodes = Some(3);
+    let before = three.sent();
+    assert!(found(&three.ask(0, from_all)));
+    assert_eq!(three.sent() - before, 4);
+}
+
+#[test]
+fn one_that_takes_long_is_helped_out_and_asked_last_until_it_is_heard() {
+    let mut three = written();
+    three.up_unseen(&[0, 2]);
+    assert!(three.ask(0, read()).is_empty(), "the owner that is asked says nothing");
+    let answers = three.answers_of(|three| three.pass_time(1));
+    assert!(found(&answers), "long before the request would fail: {answers:?}");
+    let before = three.sent();
+    assert!(found(&three.ask(0, read())), "at once, from the one that answers");
+    assert_eq!(three.sent() - before, 2);
+    let silent = three.id(1);
+    three.handle_quietly(
+        0,
+        Event::Peer(silent, replica::Message::FetchedNothing(replica::Ticket(0), crate::support::partition())),
+    );
+    assert!(three.ask(0, read()).is_empty(), "it is asked again, and is silent still");
+}
+
+/// What answers that it cannot, and what is seen to be gone, is not waited for.
+#[test]
+fn one_that_cannot_answer_is_replaced_at_once() {
+    let mut three = written();
+    three.up_unseen(&[0, 2]);
+    assert!(three.ask(0, read()).is_empty());
+    let answers = three.answers_of(|three| three.up(&[0, 2]));
+    assert!(found(&answers), "{answers:?}");
+}
+
+/// What only one owner has is brought to another first, and is safe there: only then is it told.
+#[test]
+fn with_write_back_what_is_read_is_with_as_many_as_must_answer() {
+    for write_back in [false, true] {
+        let mut three = written();
+        three.up_unseen(&[0]);
+        let value = (String::new().as_bytes().into(), b"new".as_slice().into());
+        let write = request("k", Operation::Write(Write::Put(CellKind::Value, vec![value])));
+        three.ask(0, Request { quorum: Quorum::of(1), ..write });
+        three.up_unseen(&[0, 1, 2]);
+        three.hold_flushes();
+        let answers = three.ask(0, Request { quorum: Quorum { write_back, ..Quorum::default() }, ..read() });
+        assert_eq!(answers.is_empty(), write_back, "{answers:?}");
+        let answers = if write_back { three.flush(1) } else { answers };
+        assert!(found(&answers), "{answers:?}");
+        assert_eq!(three.contents(0).cells, three.contents(1).cells);
+    }
+}
