@@ -27,9 +27,12 @@ struct Now {
     name: String,
     command: &'static str,
     at: Instant,
+    /// The subcommand of what it does.
+    sub: String,
     protocol: i64,
-    channels: usize,
-    patterns: usize,
+    /// Channels, patterns, channels of slots.
+    following: [usize; 3],
+    library: [String; 2],
 }
 
 impl Client {
@@ -37,7 +40,8 @@ impl Client {
     #[must_use]
     pub fn new(id: u64, address: String, local_address: String) -> Self {
         let since = Instant::now();
-        let now = Now { name: String::new(), command: "NULL", at: since, protocol: 2, channels: 0, patterns: 0 };
+        let (name, sub, library) = (String::new(), String::new(), <[String; 2]>::default());
+        let now = Now { name, command: "NULL", at: since, sub, protocol: 2, following: [0; 3], library };
         Self { id, address, local_address, since, kill: Notify::new(), now: Mutex::new(now) }
     }
 
@@ -47,7 +51,20 @@ impl Client {
 
     /// It has begun a command.
     pub fn begin(&self, command: &'static str) {
-        self.with(|now| (now.command, now.at) = (command, Instant::now()));
+        self.with(|now| {
+            (now.command, now.at) = (command, Instant::now());
+            now.sub.clear();
+        });
+    }
+
+    /// Which of the command's subcommands it is.
+    pub fn begin_sub(&self, sub: &str) {
+        self.with(|now| sub.clone_into(&mut now.sub));
+    }
+
+    /// The library it is made with, and that one's version.
+    pub fn set_library(&self, place: usize, what: &str) {
+        self.with(|now| what.clone_into(&mut now.library[place]));
     }
 
     /// It is called something.
@@ -62,19 +79,22 @@ impl Client {
     }
 
     /// What it speaks, and follows.
-    pub fn describe(&self, protocol: i64, channels: usize, patterns: usize) {
-        self.with(|now| (now.protocol, now.channels, now.patterns) = (protocol, channels, patterns));
+    pub fn describe(&self, protocol: i64, following: [usize; 3]) {
+        self.with(|now| (now.protocol, now.following) = (protocol, following));
     }
 
     /// A line of CLIENT LIST.
     #[must_use]
     pub fn line(&self) -> String {
-        let Now { name, command, at, protocol, channels, patterns } = self.with(|now| now.clone());
+        let Now { name, command, at, sub, protocol, following, library: [library, version] } =
+            self.with(|now| now.clone());
+        let [channels, patterns, shards] = following;
         let (age, idle) = (self.since.elapsed().as_secs(), at.elapsed().as_secs());
-        let flags = if channels + patterns > 0 { "P" } else { "N" };
+        let flags = if following.iter().sum::<usize>() > 0 { "P" } else { "N" };
+        let sub = if sub.is_empty() { sub } else { format!("|{sub}") };
         format!(
             "id={} addr={} laddr={} name={name} age={age} idle={idle} flags={flags} db=0 sub={channels} psub={patterns} \
-             multi=-1 cmd={} user=default redir=-1 resp={protocol}",
+             ssub={shards} multi=-1 cmd={}{sub} user=default redir=-1 resp={protocol} lib-name={library} lib-ver={version}",
             self.id,
             self.address,
             self.local_address,

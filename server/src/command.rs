@@ -329,8 +329,11 @@ pub(crate) fn carry_out(
         Ok(named) => named,
         Err(refused) => return Ok(refused),
     };
-    if named.iter().any(|key| partition_of(key) != keys.partition()) {
-        return Ok(Reply::cross_slot());
+    if let Some(key) = named.iter().find(|key| partition_of(key) != keys.partition()) {
+        return Ok(Reply::error(format!(
+            "CROSSSLOT Keys in request don't hash to the same slot: '{}' is not where this is carried out; a script declares its keys (EVAL script 1 key), all of one slot",
+            String::from_utf8_lossy(&key[..key.len().min(64)])
+        )));
     }
     match (command.there, command.here) {
         (Some(run), _) => run(arguments, keys, node).or_else(|refused| refused.into_reply(node)),

@@ -8,7 +8,7 @@
 mod fjall;
 mod redb;
 
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,6 +42,9 @@ pub type VisitRecord<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 /// Records to put, or to remove where there is no value; each key once.
 pub type Edits<'a> = dyn Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + 'a;
 
+/// From one key to another.
+pub type KeyRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 /// An ordered map of byte strings on disk.
 pub trait Engine: Send + std::marker::Sync {
     /// The record under `key`.
@@ -50,17 +53,18 @@ pub trait Engine: Send + std::marker::Sync {
     /// If it cannot be read; never `None` for a record that should be there.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Visits the records from `from` on, ascending, until `visit` breaks.
+    /// Visits the records of a range, ascending, until `visit` breaks. Nothing beyond the range is looked at: there may be any
+    /// number of records there that were removed.
     ///
     /// # Errors
     /// As [`Engine::get`].
-    fn scan(&self, from: &[u8], visit: &mut VisitRecord<'_>) -> Result<(), StoreError>;
+    fn scan(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), StoreError>;
 
-    /// Visits the records below `before` (all of them, if not given), descending, until `visit` breaks.
+    /// The same, descending.
     ///
     /// # Errors
     /// As [`Engine::get`].
-    fn scan_back(&self, before: Option<&[u8]>, visit: &mut VisitRecord<'_>) -> Result<(), StoreError>;
+    fn scan_back(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), StoreError>;
 
     /// Writes a batch: all of it or nothing. Visible when it returns.
     ///

@@ -28,7 +28,7 @@ use crate::http;
 use crate::identity::{self, IDENTITY, Identity, MEMBERS};
 use crate::merges;
 use crate::peer::{self, PeerFrame, Peers};
-use crate::pubsub::PubSub;
+use crate::pubsub::{PubSub, Topic};
 use crate::scripts::Scripts;
 use crate::slow_log::SlowLog;
 use crate::waiting::WaitingClients;
@@ -232,9 +232,9 @@ impl Node {
         self.merges.fetch_add(1, Ordering::Relaxed);
         if !self.pubsub.is_idle() {
             let payload = merges::describe(report, &self.view());
-            self.pubsub.publish(merges::CHANNEL, payload.as_bytes());
+            self.pubsub.publish(Topic::Channel, merges::CHANNEL, payload.as_bytes());
             let channel = [merges::CHANNEL, b":", &report.note.key].concat();
-            self.pubsub.publish(&channel, payload.as_bytes());
+            self.pubsub.publish(Topic::Channel, &channel, payload.as_bytes());
         }
     }
 

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::error::Error;
 use crate::fault::Faults;
 use crate::node::Node;
+use crate::pubsub::Topic;
 use crate::worker;
 
 const MAGIC: &[u8; 6] = b"DOTTED";
@@ -57,7 +58,7 @@ pub enum PeerFrame {
     /// For the membership machine.
     Gossip(Gossip),
     /// A published message.
-    Publish(Vec<u8>, Vec<u8>),
+    Publish(Topic, Vec<u8>, Vec<u8>),
     /// These faults are in force from now on; say when they are.
     Faults(u64, Faults),
     /// They are.
@@ -423,7 +424,7 @@ async fn listen_to(stream: TcpStream, node: &Arc<Node>, hello: &Hello, connectio
             _ if cut => continue,
             PeerFrame::Core(message) => worker::deliver(node, from, *message).await,
             PeerFrame::Gossip(gossip) => node.with_cluster(|cluster, now, out| cluster.receive(from, gossip, now, out)),
-            PeerFrame::Publish(channel, payload) => drop(node.pubsub.publish(&channel, &payload)),
+            PeerFrame::Publish(topic, channel, payload) => drop(node.pubsub.publish(topic, &channel, &payload)),
             PeerFrame::Hello(_) | PeerFrame::Welcome(_) | PeerFrame::Refused(_) => {
                 return Err(std::io::ErrorKind::InvalidData.into());
             }

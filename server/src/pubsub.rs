@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::glob;
@@ -18,6 +19,7 @@ const BACKLOG_BYTES: usize = 32 * 1024 * 1024;
 /// A message as one subscriber gets it.
 #[derive(Clone, Debug)]
 pub struct Delivery {
+    topic: Topic,
     pattern: Option<Bytes>,
     channel: Bytes,
     payload: Bytes,
@@ -35,7 +37,10 @@ impl Delivery {
                 Reply::Bulk(self.channel),
                 Reply::Bulk(self.payload),
             ],
-            None => vec![Reply::copied(b"message"), Reply::Bulk(self.channel), Reply::Bulk(self.payload)],
+            None => {
+                let word: &[u8] = if self.topic == Topic::Shard { b"smessage" } else { b"message" };
+                vec![Reply::copied(word), Reply::Bulk(self.channel), Reply::Bulk(self.payload)]
+            }
         };
         Reply::Push(items)
     }
@@ -69,15 +74,18 @@ pub struct PubSub {
 struct Tables {
     channels: HashMap<Vec<u8>, Vec<Subscriber>>,
     patterns: HashMap<Vec<u8>, Vec<Subscriber>>,
+    shards: HashMap<Vec<u8>, Vec<Subscriber>>,
 }
 
 /// A channel, or a pattern of channels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Topic {
     /// One channel.
     Channel,
     /// All channels that match.
     Pattern,
+    /// One channel of those that belong to a slot.
+    Shard,
 }
 
 impl PubSub {
@@ -104,7 +112,7 @@ impl PubSub {
     /// A connection has ended.
     pub(crate) fn forget(&self, id: u64) {
         self.with(|tables| {
-            for topic in [Topic::Channel, Topic::Pattern] {
+            for topic in [Topic::Channel, Topic::Pattern, Topic::Shard] {
                 tables.of(topic).retain(|_, subscribers| {
                     subscribers.retain(|subscriber| subscriber.id != id);
                     !subscribers.is_empty()
@@ -119,8 +127,8 @@ impl PubSub {
     }
 
     /// Channels that somebody here follows, and how many do.
-    pub(crate) fn channels(&self) -> Vec<(Vec<u8>, usize)> {
-        self.with(|tables| tables.channels.iter().map(|(name, all)| (name.clone(), all.len())).collect())
+    pub(crate) fn channels(&self, topic: Topic) -> Vec<(Vec<u8>, usize)> {
+        self.with(|tables| tables.of(topic).iter().map(|(name, all)| (name.clone(), all.len())).collect())
     }
 
     /// How many patterns are followed here.
@@ -128,8 +136,8 @@ impl PubSub {
         self.with(|tables| tables.patterns.len())
     }
 
-    /// Hands a message to the subscribers of this node; says how many there were.
-    pub(crate) fn publish(&self, channel: &[u8], payload: &[u8]) -> usize {
+    /// Hands a message to the subscribers of this node; says how many there were. A pattern matches no channel of a slot.
+    pub(crate) fn publish(&self, topic: Topic, channel: &[u8], payload: &[u8]) -> usize {
         let (name, payload) = (Bytes::copy_from_slice(channel), Bytes::copy_from_slice(payload));
         self.with(|tables| {
             let mut reached = 0;
@@ -140,15 +148,19 @@ impl PubSub {
                     waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
                     return;
                 }
-                let delivery = Delivery { pattern, channel: name.clone(), payload: payload.clone(), waiting_bytes };
+                let delivery =
+                    Delivery { topic, pattern, channel: name.clone(), payload: payload.clone(), waiting_bytes };
                 match subscriber.queue.try_send(delivery) {
                     Ok(()) => reached += 1,
                     Err(_) => drop(subscriber.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed)),
                 }
             };
-            tables.channels.get(channel).into_iter().flatten().for_each(|subscriber| deliver(subscriber, None));
-            for (pattern, subscribers) in tables.patterns.iter().filter(|(pattern, _)| glob::matches(pattern, channel))
-            {
+            tables.of(topic).get(channel).into_iter().flatten().for_each(|subscriber| deliver(subscriber, None));
+            let patterns = tables
+                .patterns
+                .iter()
+                .filter(|(pattern, _)| topic == Topic::Channel && glob::matches(pattern, channel));
+            for (pattern, subscribers) in patterns {
                 subscribers.iter().for_each(|subscriber| deliver(subscriber, Some(Bytes::copy_from_slice(pattern))));
             }
             reached
@@ -161,6 +173,7 @@ impl Tables {
         match topic {
             Topic::Channel => &mut self.channels,
             Topic::Pattern => &mut self.patterns,
+            Topic::Shard => &mut self.shards,
         }
     }
 }

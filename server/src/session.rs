@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::clients::Client;
 use crate::node::Node;
-use crate::pubsub::{Messages, Subscriber};
+use crate::pubsub::{Messages, Subscriber, Topic};
 use crate::resp::Protocol;
 use crate::seen::Seen;
 
@@ -65,10 +65,8 @@ pub struct Session {
     pub protocol: Protocol,
     /// How many must take part in its requests, as far as it has chosen.
     pub quorums: Quorums,
-    /// Its channels.
-    pub channels: BTreeSet<Vec<u8>>,
-    /// Its patterns.
-    pub patterns: BTreeSet<Vec<u8>>,
+    /// Its channels and patterns.
+    pub follows: BTreeSet<(Topic, Vec<u8>)>,
     /// Where its messages go.
     pub subscriber: Subscriber,
     /// What it has seen, if it keeps to it.
@@ -180,8 +178,7 @@ impl Session {
             is_authenticated: true,
             protocol: Protocol::Resp2,
             quorums: Quorums::default(),
-            channels: BTreeSet::new(),
-            patterns: BTreeSet::new(),
+            follows: BTreeSet::new(),
             subscriber,
             seen: None,
             last_write: LastWrite::default(),
@@ -196,6 +193,7 @@ impl Session {
         self.client.rename("");
         let fresh = Self::with(Arc::clone(&self.client), self.subscriber.clone());
         *self = Self { is_authenticated: node.options.requirepass.is_none(), ..fresh };
+        self.describe();
     }
 
     /// Is there a connection, which can wait?
@@ -204,15 +202,21 @@ impl Session {
         self.id > 0
     }
 
-    /// How many channels and patterns it follows.
+    /// How many topics of a kind it follows.
     #[must_use]
-    pub fn subscriptions(&self) -> usize {
-        self.channels.len() + self.patterns.len()
+    pub fn following(&self, topic: Topic) -> usize {
+        self.follows.iter().filter(|(of, _)| *of == topic).count()
+    }
+
+    /// Lets others know what it speaks and follows.
+    pub(crate) fn describe(&self) {
+        let following = [Topic::Channel, Topic::Pattern, Topic::Shard].map(|topic| self.following(topic));
+        self.client.describe(self.protocol.version(), following);
     }
 
     /// In RESP2 a subscriber's connection takes hardly any other command.
     #[must_use]
     pub fn only_subscribes(&self) -> bool {
-        self.protocol == Protocol::Resp2 && self.subscriptions() > 0
+        self.protocol == Protocol::Resp2 && !self.follows.is_empty()
     }
 }

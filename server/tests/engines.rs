@@ -1,12 +1,12 @@
 //! What every engine promises (see `server::engine`), tried on each of them.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 use std::sync::Arc;
 
 use quickcheck::{Gen, QuickCheck};
-use server::engine::{Engine, EngineKind, Sync, open};
+use server::engine::{Engine, EngineKind, KeyRange, Sync, open};
 
 const KINDS: [EngineKind; 2] = [EngineKind::Fjall, EngineKind::Redb];
 
@@ -27,15 +27,27 @@ fn apply(records: &mut Records, batch: &Batch) {
     }
 }
 
-fn all(engine: &dyn Engine, from: &[u8]) -> Result<Records, replica::StoreError> {
+fn all(engine: &dyn Engine, range: KeyRange<'_>) -> Result<Records, replica::StoreError> {
     let mut records = Records::new();
-    engine.scan(from, &mut |key, value| {
+    engine.scan(range, &mut |key, value| {
         assert!(records.last_key_value().is_none_or(|(last, _)| last.as_slice() < key), "ascending");
         records.insert(key.to_vec(), value.to_vec());
         ControlFlow::Continue(())
     })?;
     Ok(records)
 }
+
+fn all_back(engine: &dyn Engine, range: KeyRange<'_>) -> Result<Records, replica::StoreError> {
+    let mut records = Records::new();
+    engine.scan_back(range, &mut |key, value| {
+        assert!(records.first_key_value().is_none_or(|(last, _)| last.as_slice() > key), "descending");
+        records.insert(key.to_vec(), value.to_vec());
+        ControlFlow::Continue(())
+    })?;
+    Ok(records)
+}
+
+const EVERYTHING: KeyRange<'_> = (Bound::Unbounded, Bound::Unbounded);
 
 fn key(n: u8) -> Vec<u8> {
     // Keys of several lengths, prefixes of each other among them.
@@ -48,7 +60,9 @@ fn opened(kind: EngineKind, path: &Path) -> Arc<dyn Engine> {
 
 #[test]
 fn batches_read_back_as_a_map_would_also_after_opening_again() {
-    fn holds(batches: Vec<Vec<(u8, Option<u8>)>>, from: u8) -> bool {
+    fn holds(batches: Vec<Vec<(u8, Option<u8>)>>, from: u8, upto: u8) -> bool {
+        let (from, upto) = (key(from).min(key(upto)), key(from).max(key(upto)));
+        let range: KeyRange<'_> = (Bound::Included(&from), Bound::Excluded(&upto));
         KINDS.into_iter().all(|kind| {
             let folder = tempfile::tempdir().unwrap();
             let mut model = Records::new();
@@ -59,10 +73,12 @@ fn batches_read_back_as_a_map_would_also_after_opening_again() {
                 write(engine.as_ref(), &batch, if n % 3 == 0 { Sync::Disk } else { Sync::Later });
                 apply(&mut model, &batch);
             }
-            let rest: Records = model.range(key(from)..).map(|(key, value)| (key.clone(), value.clone())).collect();
+            let within: Records =
+                model.range::<[u8], _>(range).map(|(key, value)| (key.clone(), value.clone())).collect();
             let reads = |engine: &dyn Engine| {
-                all(engine, b"").unwrap() == model
-                    && all(engine, &key(from)).unwrap() == rest
+                all(engine, EVERYTHING).unwrap() == model
+                    && all(engine, range).unwrap() == within
+                    && all_back(engine, range).unwrap() == within
                     && (0..=u8::MAX).all(|n| engine.get(&key(n)).unwrap() == model.get(&key(n)).cloned())
             };
             let before = reads(engine.as_ref());
@@ -71,7 +87,7 @@ fn batches_read_back_as_a_map_would_also_after_opening_again() {
             before && reads(opened(kind, folder.path()).as_ref())
         })
     }
-    QuickCheck::new().rng(Gen::new(12)).tests(25).quickcheck(holds as fn(_, _) -> bool);
+    QuickCheck::new().rng(Gen::new(12)).tests(25).quickcheck(holds as fn(_, _, _) -> bool);
 }
 
 #[test]
@@ -82,7 +98,7 @@ fn a_visit_ends_where_it_is_told_to() {
         write(engine.as_ref(), &(0..9).map(|n| (vec![n], Some(vec![n]))).collect(), Sync::Disk);
         let mut seen = 0;
         engine
-            .scan(&[3], &mut |_, _| {
+            .scan((Bound::Included(&[3]), Bound::Unbounded), &mut |_, _| {
                 seen += 1;
                 if seen == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })

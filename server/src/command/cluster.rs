@@ -38,29 +38,28 @@ pub(super) static COMMANDS: &[Command] = &[
     here("ASKING", 1, READ_FAST, NO_KEYS, GROUP, "Nothing: any node takes any key.", asking),
 ];
 
-/// Slots from one to another, both included, and their owners, the one that coordinates first.
+/// Slots from one to another, both included, and who coordinates them.
+///
+/// The other owners are not told: clients give each node one role, and a node that coordinates some slots and holds copies of
+/// others would be a replica to them, to which no script is sent.
 struct Stretch {
     first: u16,
     last: u16,
-    owners: Vec<NodeId>,
+    coordinator: NodeId,
 }
 
 fn stretches(view: &View) -> Vec<Stretch> {
     let per_partition = replica::SLOTS / replica::PARTITIONS;
     let mut stretches: Vec<Stretch> = Vec::new();
     for partition in PartitionId::all() {
-        let serving = &view.replicas(partition).serving;
-        let (mut owners, away): (Vec<NodeId>, Vec<NodeId>) =
-            serving.iter().copied().partition(|node| view.alive.contains(node));
-        // Somebody must be named; whoever is asked says what is wrong.
-        if owners.is_empty() {
-            owners = away;
-        }
+        // Somebody must be named where nobody answers; whoever is asked says what is wrong.
+        let owners = &view.replicas(partition).serving;
+        let Some(coordinator) = view.coordinator(partition).or(owners.first().copied()) else { continue };
         let first = partition.number() * per_partition;
         let last = first + per_partition - 1;
         match stretches.last_mut() {
-            Some(before) if before.owners == owners => before.last = last,
-            _ => stretches.push(Stretch { first, last, owners }),
+            Some(before) if before.coordinator == coordinator && before.last + 1 == first => before.last = last,
+            _ => stretches.push(Stretch { first, last, coordinator }),
         }
     }
     stretches
@@ -105,17 +104,17 @@ fn cluster(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -
 
 fn slots(view: &View) -> Reply {
     let described = stretches(view).into_iter().map(|stretch| {
-        let members = stretch.owners.iter().filter_map(|id| Some((id, view.members.nodes.get(id)?)));
-        let nodes = members.map(|(id, member)| {
+        let (id, member) = (stretch.coordinator, view.members.nodes.get(&stretch.coordinator));
+        let node = member.map(|member| {
             Reply::Array(vec![
                 Reply::bulk(host(member)),
                 Reply::Integer(member.client_address.port().into()),
-                Reply::bulk(id_of(*id)),
+                Reply::bulk(id_of(id)),
                 Reply::Array(Vec::new()),
             ])
         });
         let bounds = [Reply::Integer(stretch.first.into()), Reply::Integer(stretch.last.into())];
-        Reply::Array(bounds.into_iter().chain(nodes).collect())
+        Reply::Array(bounds.into_iter().chain(node).collect())
     });
     Reply::Array(described.collect())
 }
@@ -124,7 +123,7 @@ fn slots(view: &View) -> Reply {
 fn shards(view: &View) -> Reply {
     let stretches = stretches(view);
     let described = view.members.current().map(|(id, member)| {
-        let own = stretches.iter().filter(|stretch| stretch.owners.first() == Some(id));
+        let own = stretches.iter().filter(|stretch| stretch.coordinator == *id);
         let slots = own.flat_map(|stretch| [Reply::Integer(stretch.first.into()), Reply::Integer(stretch.last.into())]);
         let health = if view.alive.contains(id) { "online" } else { "failed" };
         let node = Reply::map(
@@ -163,7 +162,7 @@ fn nodes(node: &Node, view: &View) -> String {
             member.peer_address.port(),
             member.incarnation.0
         );
-        for stretch in stretches.iter().filter(|stretch| stretch.owners.first() == Some(id)) {
+        for stretch in stretches.iter().filter(|stretch| stretch.coordinator == *id) {
             let _ = write!(text, " {}-{}", stretch.first, stretch.last);
         }
         text.push('\n');

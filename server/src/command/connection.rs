@@ -89,6 +89,7 @@ fn hello(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> 
         .into();
     }
     session.protocol = protocol;
+    session.describe();
     Reply::map([
         (Reply::copied(b"server"), Reply::copied(b"redis")),
         (Reply::copied(b"version"), Reply::copied(super::server::REDIS_VERSION.as_bytes())),
@@ -145,6 +146,7 @@ fn reset(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
 
 fn client(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     let sub = arguments.word(1);
+    session.client.begin_sub(&sub.to_ascii_lowercase());
     let one_of = |words: &[&str]| words.iter().any(|word| arguments.is(2, word));
     let reply = match (sub.as_str(), arguments.len()) {
         ("ID", 2) => Reply::Integer(session.id as i64),
@@ -156,7 +158,7 @@ fn client(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) ->
             Ok(()) => Reply::ok(),
             Err(refused) => refused,
         },
-        ("SETINFO", 4) if one_of(&["LIB-NAME", "LIB-VER"]) => Reply::ok(),
+        ("SETINFO", 4) if one_of(&["LIB-NAME", "LIB-VER"]) => set_library(arguments, session),
         ("SETINFO", 4) => Reply::error(format!("ERR Unrecognized option '{}'", arguments.text(2))),
         ("INFO", 2) => Reply::Verbatim(session.client.line() + "\n"),
         ("LIST", _) => list(arguments, node),
@@ -233,6 +235,15 @@ fn kill(arguments: &Arguments<'_>, session: &Session, node: &Node) -> Reply {
         (true, _) => Reply::ok(),
         (false, count) => Reply::count(count),
     }
+}
+
+fn set_library(arguments: &Arguments<'_>, session: &Session) -> Reply {
+    let (option, what) = (arguments.text(2).to_ascii_lowercase(), arguments.get(3));
+    if what.len() > CLIENT_NAME_BYTES || what.iter().any(|byte| !(b'!'..=b'~').contains(byte)) {
+        return Reply::error(format!("ERR {option} cannot contain spaces, newlines or special characters."));
+    }
+    session.client.set_library(usize::from(option == "lib-ver"), &arguments.text(3));
+    Reply::ok()
 }
 
 fn set_name(name: &[u8], session: &Session) -> Result<(), Reply> {

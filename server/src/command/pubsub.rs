@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::command::{ANYWHERE, Arguments, Command, IN_TURN, NO_KEYS, here};
+use crate::command::{ALL_KEYS, ANYWHERE, Arguments, Command, IN_TURN, NO_KEYS, ONE_KEY, here};
 use crate::gather::Step;
 use crate::glob;
 use crate::merges;
@@ -42,24 +42,59 @@ pub(super) static COMMANDS: &[Command] = &[
         "Sends a message to the channel's subscribers on all nodes; says how many this node has.",
         publish,
     ),
-    here("PUBSUB", -2, &["pubsub"], NO_KEYS, "pubsub", "CHANNELS, NUMSUB, NUMPAT of this node.", pubsub),
+    here(
+        "SSUBSCRIBE",
+        -2,
+        &["pubsub", "pubsub-mode", IN_TURN],
+        ALL_KEYS,
+        "pubsub",
+        "Follows channels of one slot; here they reach all nodes as others do.",
+        ssubscribe,
+    ),
+    here(
+        "SUNSUBSCRIBE",
+        -1,
+        &["pubsub", "pubsub-mode", IN_TURN],
+        ALL_KEYS,
+        "pubsub",
+        "Leaves channels of a slot.",
+        sunsubscribe,
+    ),
+    here(
+        "SPUBLISH",
+        3,
+        &["pubsub", "fast", ANYWHERE],
+        ONE_KEY,
+        "pubsub",
+        "Sends a message to the subscribers of a slot's channel on all nodes; says how many this node has.",
+        spublish,
+    ),
+    here(
+        "PUBSUB",
+        -2,
+        &["pubsub"],
+        NO_KEYS,
+        "pubsub",
+        "CHANNELS, NUMSUB, NUMPAT, SHARDCHANNELS, SHARDNUMSUB of this node.",
+        pubsub,
+    ),
 ];
 
 fn pubsub(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
-    let channels = node.pubsub.channels();
-    let reply = match (arguments.word(1).as_str(), arguments.len()) {
-        ("CHANNELS", 2 | 3) => {
+    let sub = arguments.word(1);
+    let channels = node.pubsub.channels(if sub.starts_with("SHARD") { Topic::Shard } else { Topic::Channel });
+    let reply = match (sub.as_str(), arguments.len()) {
+        ("CHANNELS" | "SHARDCHANNELS", 2 | 3) => {
             let matches = |name: &[u8]| arguments.len() == 2 || glob::matches(arguments.get(2), name);
             Reply::array(channels.into_iter().map(|(name, _)| name).filter(|name| matches(name)))
         }
-        ("NUMSUB", _) => {
+        ("NUMSUB" | "SHARDNUMSUB", _) => {
             let count = |name: &[u8]| channels.iter().find(|(other, _)| other == name).map_or(0, |(_, count)| *count);
             Reply::Array(arguments.skip(2).flat_map(|name| [Reply::copied(name), Reply::count(count(name))]).collect())
         }
         ("NUMPAT", 2) => Reply::count(node.pubsub.patterns()),
-        ("SHARDCHANNELS", _) => Reply::Array(Vec::new()),
-        ("CHANNELS" | "NUMPAT", _) => {
-            Reply::wrong_number_of_arguments(&format!("pubsub|{}", arguments.text(1).to_ascii_lowercase()))
+        ("CHANNELS" | "SHARDCHANNELS" | "NUMPAT", _) => {
+            Reply::wrong_number_of_arguments(&format!("pubsub|{}", sub.to_ascii_lowercase()))
         }
         _ => Reply::error(format!("ERR unknown subcommand '{}'. Try PUBSUB HELP.", arguments.text(1))),
     };
@@ -74,6 +109,10 @@ fn psubscribe(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>
     join(arguments, session, node, Topic::Pattern)
 }
 
+fn ssubscribe(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    join(arguments, session, node, Topic::Shard)
+}
+
 fn unsubscribe(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     leave(arguments, session, node, Topic::Channel)
 }
@@ -82,49 +121,76 @@ fn punsubscribe(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Nod
     leave(arguments, session, node, Topic::Pattern)
 }
 
+fn sunsubscribe(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    leave(arguments, session, node, Topic::Shard)
+}
+
 fn join(arguments: &Arguments<'_>, session: &mut Session, node: &Node, topic: Topic) -> Step {
-    let word = if topic == Topic::Channel { "subscribe" } else { "psubscribe" };
+    let word = match topic {
+        Topic::Channel => "subscribe",
+        Topic::Pattern => "psubscribe",
+        Topic::Shard => "ssubscribe",
+    };
     let replies = arguments.skip(1).map(|name| {
-        let followed = if topic == Topic::Channel { &mut session.channels } else { &mut session.patterns };
-        if followed.insert(name.to_vec()) {
+        if session.follows.insert((topic, name.to_vec())) {
             node.pubsub.subscribe(topic, name, &session.subscriber);
         }
-        note(word, Reply::copied(name), session)
+        note(word, topic, Reply::copied(name), session)
     });
-    Step::Replies(replies.collect())
+    let replies = replies.collect();
+    session.describe();
+    Step::Replies(replies)
 }
 
 fn leave(arguments: &Arguments<'_>, session: &mut Session, node: &Node, topic: Topic) -> Step {
-    let word = if topic == Topic::Channel { "unsubscribe" } else { "punsubscribe" };
-    let followed = if topic == Topic::Channel { &session.channels } else { &session.patterns };
+    let word = match topic {
+        Topic::Channel => "unsubscribe",
+        Topic::Pattern => "punsubscribe",
+        Topic::Shard => "sunsubscribe",
+    };
     let names: Vec<Vec<u8>> = match arguments.len() {
-        1 => followed.iter().cloned().collect(),
+        1 => session.follows.iter().filter(|(of, _)| *of == topic).map(|(_, name)| name.clone()).collect(),
         _ => arguments.skip(1).map(<[u8]>::to_vec).collect(),
     };
     if names.is_empty() {
-        return Step::Replies(vec![note(word, Reply::Null, session)]);
+        return Step::Replies(vec![note(word, topic, Reply::Null, session)]);
     }
     let replies = names.into_iter().map(|name| {
-        let followed = if topic == Topic::Channel { &mut session.channels } else { &mut session.patterns };
-        followed.remove(&name);
         node.pubsub.unsubscribe(topic, &name, session.id);
-        note(word, Reply::bulk(name), session)
+        let place = (topic, name);
+        session.follows.remove(&place);
+        note(word, topic, Reply::bulk(place.1), session)
     });
-    Step::Replies(replies.collect())
+    let replies = replies.collect();
+    session.describe();
+    Step::Replies(replies)
 }
 
-fn note(word: &'static str, name: Reply, session: &Session) -> Reply {
-    Reply::Push(vec![Reply::copied(word.as_bytes()), name, Reply::count(session.subscriptions())])
+/// Channels and patterns are counted together, channels of slots by themselves.
+fn note(word: &'static str, topic: Topic, name: Reply, session: &Session) -> Reply {
+    let count = match topic {
+        Topic::Shard => session.following(Topic::Shard),
+        _ => session.following(Topic::Channel) + session.following(Topic::Pattern),
+    };
+    Reply::Push(vec![Reply::copied(word.as_bytes()), name, Reply::count(count)])
 }
 
 fn publish(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
+    tell(arguments, node, Topic::Channel)
+}
+
+fn spublish(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
+    tell(arguments, node, Topic::Shard)
+}
+
+fn tell(arguments: &Arguments<'_>, node: &Arc<Node>, topic: Topic) -> Step {
     let (channel, payload) = (arguments.get(1), arguments.get(2));
     if channel.starts_with(merges::CHANNEL) {
         return Reply::error("ERR merges are said by the nodes themselves: publish to another channel").into();
     }
     let view = node.view();
     for other in view.alive.iter().filter(|other| **other != node.id) {
-        node.peers.send(*other, &PeerFrame::Publish(channel.to_vec(), payload.to_vec()));
+        node.peers.send(*other, &PeerFrame::Publish(topic, channel.to_vec(), payload.to_vec()));
     }
-    Reply::count(node.pubsub.publish(channel, payload)).into()
+    Reply::count(node.pubsub.publish(topic, channel, payload)).into()
 }

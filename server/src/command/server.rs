@@ -151,6 +151,7 @@ fn describe(node: &Node, keys: u64, wanted: &[String]) -> String {
             ("redis_version", REDIS_VERSION.to_owned()),
             ("dotted_version", env!("CARGO_PKG_VERSION").to_owned()),
             ("redis_mode", "standalone".to_owned()),
+            ("os", std::env::consts::OS.to_owned()),
             ("arch_bits", usize::BITS.to_string()),
             ("process_id", std::process::id().to_string()),
             ("run_id", node.id.to_string()),
@@ -164,6 +165,17 @@ fn describe(node: &Node, keys: u64, wanted: &[String]) -> String {
             ("connected_clients", node.clients.count().to_string()),
             ("blocked_clients", node.waiting_clients.count().to_string()),
             ("connections_received", (node.next_client.load(Ordering::Relaxed) - 1).to_string()),
+        ],
+    );
+    let (used, peak) = memory();
+    section(
+        "Memory",
+        &[
+            ("used_memory", used.to_string()),
+            ("used_memory_rss", used.to_string()),
+            ("used_memory_peak", peak.to_string()),
+            ("maxmemory", "0".to_owned()),
+            ("maxmemory_policy", "noeviction".to_owned()),
         ],
     );
     section(
@@ -200,6 +212,16 @@ fn describe(node: &Node, keys: u64, wanted: &[String]) -> String {
     );
     section("Keyspace", &[("db0", format!("keys={keys},expires=0,avg_ttl=0"))]);
     text
+}
+
+/// What the process holds in memory now, and has at most; in bytes, 0 where the system does not say.
+fn memory() -> (u64, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kibibytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0)
+    };
+    (kibibytes("VmRSS:") * 1024, kibibytes("VmHWM:") * 1024)
 }
 
 fn durability(node: &Node) -> &'static str {

@@ -1,12 +1,11 @@
 //! [fjall](https://docs.rs/fjall): a log-structured merge tree with a journal.
 
-use std::ops::Bound;
 use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use replica::StoreError;
 
-use crate::engine::{Edits, Engine, Sync, VisitRecord, failed};
+use crate::engine::{Edits, Engine, KeyRange, Sync, VisitRecord, failed};
 
 pub(super) struct Fjall {
     database: Database,
@@ -28,8 +27,8 @@ impl Engine for Fjall {
         Ok(found.map(|value| value.to_vec()))
     }
 
-    fn scan(&self, from: &[u8], visit: &mut VisitRecord<'_>) -> Result<(), StoreError> {
-        for item in self.records.range(from..) {
+    fn scan(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), StoreError> {
+        for item in self.records.range::<&[u8], _>(range) {
             let (key, value) = item.into_inner().map_err(failed)?;
             if visit(&key, &value).is_break() {
                 break;
@@ -38,9 +37,8 @@ impl Engine for Fjall {
         Ok(())
     }
 
-    fn scan_back(&self, before: Option<&[u8]>, visit: &mut VisitRecord<'_>) -> Result<(), StoreError> {
-        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
-        for item in self.records.range::<&[u8], _>((Bound::Unbounded, end)).rev() {
+    fn scan_back(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), StoreError> {
+        for item in self.records.range::<&[u8], _>(range).rev() {
             let (key, value) = item.into_inner().map_err(failed)?;
             if visit(&key, &value).is_break() {
                 break;

@@ -1,13 +1,12 @@
 //! [redb](https://docs.rs/redb): a copy-on-write B+ tree in one file, its pages under checksums that are looked at
 //! after a crash.
 
-use std::ops::Bound;
 use std::path::Path;
 
 use redb::{Database, Durability, ReadableDatabase as _, TableDefinition};
 use replica::StoreError;
 
-use crate::engine::{Edits, Engine, Sync, VisitRecord, failed};
+use crate::engine::{Edits, Engine, KeyRange, Sync, VisitRecord, failed};
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 /// What of the file may be held in memory.
@@ -50,10 +49,10 @@ impl Engine for Redb {
         Ok(found.map(|value| value.value().to_vec()))
     }
 
-    fn scan(&self, from: &[u8], visit: &mut VisitRecord<'_>) -> Result<(), StoreError> {
+    fn scan(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), StoreError> {
         let reading = self.database.begin_read().map_err(failed)?;
         let records = reading.open_table(RECORDS).map_err(failed)?;
-        for item in records.range(from..).map_err(failed)? {
+        for item in records.range::<&[u8]>(range).map_err(failed)? {
             let (key, value) = item.map_err(failed)?;
             if visit(key.value(), value.value()).is_break() {
                 break;
@@ -62,11 +61,10 @@ impl Engine for Redb {
         Ok(())
     }
 
-    fn scan_back(&self, before: Option<&[u8]>, visit: &mut VisitRecord<'_>) -> Result<(), StoreError> {
+    fn scan_back(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), StoreError> {
         let reading = self.database.begin_read().map_err(failed)?;
         let records = reading.open_table(RECORDS).map_err(failed)?;
-        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
-        for item in records.range::<&[u8]>((Bound::Unbounded, end)).map_err(failed)?.rev() {
+        for item in records.range::<&[u8]>(range).map_err(failed)?.rev() {
             let (key, value) = item.map_err(failed)?;
             if visit(key.value(), value.value()).is_break() {
                 break;
