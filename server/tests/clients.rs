@@ -13,7 +13,7 @@ use support::Process;
 const MISSING: i32 = 77;
 
 fn try_with(program: &str, script: &str) {
-    let data = tempfile::tempdir().unwrap();
+    let data = tempfile::tempdir().expect("a directory");
     let one = Process::serve(&data.path().join("one"), &[]);
     run(program, script, &[&one]);
     let a = Process::serve(&data.path().join("a"), &[]);
