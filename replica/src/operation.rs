@@ -140,6 +140,15 @@ pub enum Read {
         /// How many, at most.
         count: u32,
     },
+    /// The last present cells of one kind before a name, in their order.
+    Before {
+        /// The kind.
+        kind: CellKind,
+        /// Before which name; up to the last if not given.
+        name: Option<ByteString>,
+        /// How many, at most.
+        count: u32,
+    },
 }
 
 impl Read {
@@ -160,6 +169,12 @@ impl Read {
                 let behind = |id: &CellId| name.as_ref().is_none_or(|name| id.name > name.0);
                 found.cells.retain(|(id, _)| id.kind != *kind || behind(id));
                 (*kind, 0..u64::from(*count))
+            }
+            Read::Before { kind, name, count } => {
+                let before = |id: &CellId| name.as_ref().is_none_or(|name| id.name < name.0);
+                found.cells.retain(|(id, _)| id.kind != *kind || before(id));
+                let there = found.of(*kind).count() as u64;
+                (*kind, there.saturating_sub(u64::from(*count))..there)
             }
         };
         let mut at = 0;

@@ -422,8 +422,8 @@ impl Partition {
             *count = (*count + u64::from(present)).saturating_sub(u64::from(cell.was_present));
         }
         let keep = !cell.state.is_nothing();
-        if present && cell.id.kind == CellKind::Item {
-            self.ends.get_mut().add(&open.key, &cell.id.name);
+        if present && cell.id.kind.has_ends() {
+            self.ends.get_mut().add(&open.key, cell.id.kind, &cell.id.name);
         }
         if cell.id.kind == CellKind::Deadline {
             open.record.has_deadline = keep;

@@ -17,12 +17,15 @@ pub enum CellKind {
     Item,
     /// When the key ends: one cell, which alone makes no key.
     Deadline,
+    /// An entry of a stream, named by its id.
+    Entry,
 }
 
 impl CellKind {
     /// The kinds of which a key has many cells.
-    const COLLECTIONS: [Self; 4] = [Self::Member, Self::Field, Self::Score, Self::Item];
-    const ALL: [Self; 6] = [Self::Value, Self::Member, Self::Field, Self::Score, Self::Item, Self::Deadline];
+    const COLLECTIONS: [Self; 5] = [Self::Member, Self::Field, Self::Score, Self::Item, Self::Entry];
+    const ALL: [Self; 7] =
+        [Self::Value, Self::Member, Self::Field, Self::Score, Self::Item, Self::Deadline, Self::Entry];
 
     /// The byte that stands for it in records and messages.
     pub(crate) fn code(self) -> u8 {
@@ -37,11 +40,16 @@ impl CellKind {
     pub(crate) fn is_single(self) -> bool {
         matches!(self, Self::Value | Self::Deadline)
     }
+
+    /// Is it read from its ends, and taken from there?
+    pub(crate) fn has_ends(self) -> bool {
+        matches!(self, Self::Item | Self::Entry)
+    }
 }
 
 /// How many cells of each kind are present that a key has many of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts([u64; 4]);
+pub struct Counts([u64; CellKind::COLLECTIONS.len()]);
 
 impl Counts {
     fn position(kind: CellKind) -> Option<usize> {
@@ -114,6 +122,12 @@ impl CellId {
     #[must_use]
     pub fn item(position: impl Into<Vec<u8>>) -> Self {
         Self { kind: CellKind::Item, name: position.into() }
+    }
+
+    /// An entry of a stream, by its id.
+    #[must_use]
+    pub fn entry(id: impl Into<Vec<u8>>) -> Self {
+        Self { kind: CellKind::Entry, name: id.into() }
     }
 
     /// When a key ends.

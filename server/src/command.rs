@@ -27,6 +27,7 @@ mod server;
 mod sets;
 mod sorted;
 mod sorting;
+mod streams;
 mod strings;
 mod transactions;
 mod values;
@@ -64,6 +65,8 @@ pub enum KeyPlaces {
     Inner,
     /// As many as the second argument says, perhaps none, behind it.
     Scripted,
+    /// The first half of what stands behind the word STREAMS.
+    Streams,
     /// As many as an argument says, behind it; perhaps one more in the first place.
     Counted {
         /// Where their number stands.
@@ -79,7 +82,7 @@ impl KeyPlaces {
         match self {
             KeyPlaces::Fixed(first, last, step) => (first, last, step),
             KeyPlaces::Counted { first, .. } => (first.into(), first.into(), first.into()),
-            KeyPlaces::Inner | KeyPlaces::Scripted => (0, 0, 0),
+            KeyPlaces::Inner | KeyPlaces::Scripted | KeyPlaces::Streams => (0, 0, 0),
         }
     }
 
@@ -95,6 +98,10 @@ impl KeyPlaces {
                 let count = crate::resp::parse_integer(arguments.get(2)).and_then(|count| usize::try_from(count).ok());
                 let count = count.filter(|count| *count <= len.saturating_sub(3)).ok_or_else(Reply::not_an_integer)?;
                 Ok((3..3 + count).map(|at| arguments.get(at)).collect())
+            }
+            KeyPlaces::Streams => {
+                let first = (1..len).find(|at| arguments.is(*at, "STREAMS")).map_or(len, |at| at + 1);
+                Ok((first..first + (len - first) / 2).map(|at| arguments.get(at)).collect())
             }
             KeyPlaces::Fixed(0, ..) => Ok(Vec::new()),
             KeyPlaces::Fixed(first, last, step) => {
@@ -192,6 +199,7 @@ fn all() -> impl Iterator<Item = &'static Command> {
         bits::COMMANDS,
         hyperloglog::COMMANDS,
         lists::COMMANDS,
+        streams::COMMANDS,
         sorted::COMMANDS,
         sorting::COMMANDS,
         sets::COMMANDS,

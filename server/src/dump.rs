@@ -6,12 +6,13 @@
 //! ```
 
 use crdt::reading;
-use replica::{ByteString, CellId, CellKind, Failure, Found, Keys, Position, Read, Write};
+use replica::{ByteString, CellId, CellKind, CellState, Failure, Found, Keys, Position, Read, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{check_cells_of, check_name, check_value};
 use crate::node::Node;
 use crate::resp::{DoubleText, Reply, parse_integer};
+use crate::stream::{self, EntryId};
 
 const MAGIC: &[u8; 4] = b"DOT1";
 
@@ -28,6 +29,8 @@ pub enum Contents {
     Sorted(Vec<(ByteString, f64)>),
     /// Elements in their order.
     List(Vec<ByteString>),
+    /// Names and values of the cells of a stream's entries.
+    Stream(Vec<(ByteString, ByteString)>),
 }
 
 impl Contents {
@@ -53,6 +56,7 @@ impl Contents {
                 "listpack"
             }
             Contents::List(_) => "quicklist",
+            Contents::Stream(_) => "stream",
         }
     }
 
@@ -63,6 +67,7 @@ impl Contents {
             Contents::Hash(fields) => fields.is_empty(),
             Contents::Sorted(members) => members.is_empty(),
             Contents::List(elements) => elements.is_empty(),
+            Contents::Stream(entries) => entries.is_empty(),
         }
     }
 }
@@ -83,19 +88,17 @@ impl Dump {
         let owned = |name: &[u8]| ByteString::from(name);
         let kind = found.kind?;
         let cells = found.of(kind);
+        let with_value = |(name, cell): (&[u8], &CellState)| {
+            Some((owned(name), ByteString(reading::winner(&cell.live)?.into_owned())))
+        };
         let contents = match kind {
             CellKind::Value => {
                 let value = found.cell(&CellId::value()).and_then(|cell| reading::winner(&cell.live))?;
                 Contents::String(ByteString(value.into_owned()))
             }
             CellKind::Member => Contents::Set(cells.map(|(name, _)| owned(name)).collect()),
-            CellKind::Field => Contents::Hash(
-                cells
-                    .filter_map(|(name, cell)| {
-                        Some((owned(name), ByteString(reading::winner(&cell.live)?.into_owned())))
-                    })
-                    .collect(),
-            ),
+            CellKind::Field => Contents::Hash(cells.filter_map(with_value).collect()),
+            CellKind::Entry => Contents::Stream(cells.filter_map(with_value).collect()),
             CellKind::Score => {
                 Contents::Sorted(cells.filter_map(|(name, cell)| Some((owned(name), score_of(&cell.live)?))).collect())
             }
@@ -135,6 +138,16 @@ impl Dump {
                 cells = elements.len();
                 elements.iter().try_for_each(|element| check_value(node, &element.0))?;
             }
+            Contents::Stream(entries) => {
+                cells = entries.len();
+                let is_sound = |(name, fields): &(ByteString, ByteString)| {
+                    EntryId::from_name(&name.0).is_some() && stream::unpack(&fields.0).is_some()
+                };
+                if !entries.iter().all(is_sound) {
+                    return Err(Reply::error("ERR Bad data format"));
+                }
+                entries.iter().try_for_each(|(_, fields)| check_value(node, &fields.0))?;
+            }
         }
         if !scores_are_numbers {
             return Err(Reply::error("ERR a score is not a number"));
@@ -161,6 +174,7 @@ impl Dump {
                 let cells = members.iter().map(|(member, score)| (member.clone(), score_text(*score)));
                 keys.write(key, &Write::Put(CellKind::Score, cells.collect()))?;
             }
+            Contents::Stream(entries) => drop(keys.write(key, &Write::Put(CellKind::Entry, entries.clone()))?),
             Contents::List(elements) => {
                 let mut last: Option<Vec<u8>> = None;
                 for element in elements {

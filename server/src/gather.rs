@@ -138,7 +138,8 @@ impl Gather {
             }
             Step::Ask(mut requests, finish) => {
                 if let Some(seen) = &begun.seen {
-                    requests.iter_mut().for_each(|request| seen.demand(request));
+                    let plain = requests.iter_mut().filter(|request| request.session.is_none());
+                    plain.for_each(|request| seen.demand(request));
                 }
                 // Most reads of a node that is alone: nothing is kept for an answer that is there already.
                 if let [request] = requests.as_slice()

@@ -35,6 +35,7 @@ pub mod scripts;
 pub mod seen;
 pub mod session;
 pub mod slow_log;
+pub mod stream;
 pub mod token;
 pub mod waiting;
 pub mod worker;

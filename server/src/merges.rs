@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 use replica::{CellId, CellKind, Dot, MergeReport, View};
 
+use crate::stream::EntryId;
+
 /// The channel of all merges.
 pub const CHANNEL: &[u8] = b"__dot__:merges";
 
@@ -19,6 +21,9 @@ pub fn describe(report: &MergeReport, view: &View) -> String {
         CellId { kind: CellKind::Value | CellKind::Deadline | CellKind::Item, .. } => String::new(),
         CellId { kind: CellKind::Member | CellKind::Score, name } => format!(",\"member\":{}", quoted(name)),
         CellId { kind: CellKind::Field, name } => format!(",\"field\":{}", quoted(name)),
+        CellId { kind: CellKind::Entry, name } => {
+            EntryId::from_name(name).map_or_else(String::new, |id| format!(",\"entry\":\"{id}\""))
+        }
     };
     let (me, from) = (quoted(view.name(view.me).as_bytes()), quoted(view.name(report.from).as_bytes()));
     // Writing into a string does not fail.
@@ -37,6 +42,7 @@ pub fn type_name(kind: CellKind) -> &'static str {
         CellKind::Field => "hash",
         CellKind::Score => "zset",
         CellKind::Item => "list",
+        CellKind::Entry => "stream",
         CellKind::Deadline => "expiry",
     }
 }

@@ -17,6 +17,7 @@ fn place(key: &[u8], cell: &CellId) -> Vec<u8> {
         CellKind::Score => b's',
         CellKind::Item => b'i',
         CellKind::Deadline => b'e',
+        CellKind::Entry => b'x',
     };
     [&(key.len() as u32).to_be_bytes(), key, &[kind], &cell.name].concat()
 }

@@ -7,7 +7,7 @@ mod support;
 
 use std::process::Command;
 
-use support::Process;
+use support::{Process, three_nodes};
 
 /// How a script says that it lacks something.
 const MISSING: i32 = 77;
@@ -16,15 +16,8 @@ fn try_with(program: &str, script: &str) {
     let data = tempfile::tempdir().expect("a directory");
     let one = Process::serve(&data.path().join("one"), &[]);
     run(program, script, &[&one]);
-    let a = Process::serve(&data.path().join("a"), &[]);
-    let join = a.peer_address();
-    let b = Process::serve(&data.path().join("b"), &["--join", &join]);
-    let c = Process::serve(&data.path().join("c"), &["--join", &join]);
-    for node in [&a, &b, &c] {
-        let all_serve = |shown: &str| shown.matches("serving\n1024").count() == 3;
-        node.client().until("DOT.LAYOUT SHOW", all_serve);
-    }
-    run(program, script, &[&a, &b, &c]);
+    let three = three_nodes(data.path());
+    run(program, script, &three.each_ref());
 }
 
 fn run(program: &str, script: &str, nodes: &[&Process]) {

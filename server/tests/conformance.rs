@@ -118,7 +118,7 @@ macro_rules! scripts {
     };
 }
 
-scripts! { scripting strings keys hashes sets sorted_sets lists bits transactions connection }
+scripts! { scripting strings keys hashes sets sorted_sets lists streams bits transactions connection }
 
 #[test]
 fn random_commands_have_the_same_replies() {

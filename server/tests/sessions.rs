@@ -2,21 +2,13 @@
 
 mod support;
 
-use support::Process;
+use support::three_nodes;
 
 #[test]
 fn a_session_goes_on_at_another_node_and_is_told_rather_the_truth_than_something_older() {
     let data = tempfile::tempdir().unwrap();
-    let serve = |name: &str, join: Option<&str>| {
-        let more = [["--name", name], ["--join", join.unwrap_or_default()]];
-        let more = more.iter().flatten().copied().take(if join.is_some() { 4 } else { 2 }).collect::<Vec<_>>();
-        Process::serve(&data.path().join(name), &more)
-    };
-    let a = serve("a", None);
-    let peer = a.peer_address();
-    let (b, c) = (serve("b", Some(&peer)), serve("c", Some(&peer)));
+    let [a, b, c] = three_nodes(data.path());
     let (mut at_a, mut at_b) = (a.client(), b.client());
-    at_a.until("DOT.LAYOUT SHOW", |shown| !shown.contains("filling\n1") && shown.matches("serving\n1024").count() == 3);
     assert_eq!(at_a.run("SET cart empty"), "OK");
 
     // The token is of one connection; another one goes on with it.

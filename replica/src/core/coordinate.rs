@@ -8,7 +8,7 @@ mod write;
 
 use std::collections::BTreeMap;
 
-use crate::core::{Action, Core, Origin, RequestId, Step, Until};
+use crate::core::{Action, Core, Origin, RequestId, Step, TICK_MS, Until};
 use crate::id::{NodeId, PartitionId};
 use crate::message::{Message, Ticket};
 use crate::operation::{Answer, Failure, Found, Operation, OwnerReport, PeerEntropy, Request, Written};
@@ -111,7 +111,7 @@ impl Core {
         let read = is_read.then(|| Box::new(request.clone()));
         // The coordinator gives up first, and says who was silent.
         let timeout_ms = self.timeout_ms(&request);
-        let timeout_ms = timeout_ms.saturating_add(timeout_ms / 4);
+        let timeout_ms = timeout_ms.saturating_add((timeout_ms / 4).max(2 * TICK_MS));
         let partition = request.partition;
         let task = Task { origin, partition, need: Need::ANYBODY, timeout_ms, keeps_session: false };
         let ticket = self.ticket();

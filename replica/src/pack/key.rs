@@ -55,7 +55,7 @@ pub(crate) fn unpack(bytes: &[u8], names: &Names) -> Result<KeyRecord, StoreErro
     let mut key = KeyRecord { residual, has_deadline: head & 4 == 4, ..KeyRecord::default() };
     if head & 2 == 2 {
         let kinds = unpacker.byte()?;
-        if kinds > 0xf {
+        if kinds > 0x1f {
             return Err(damaged("a key has cells of no known kind"));
         }
         for (_, (kind, _)) in Counts::default().iter().enumerate().filter(|(bit, _)| kinds >> bit & 1 == 1) {

@@ -86,7 +86,9 @@ impl Partition {
     pub(crate) fn read_digest(&self, txn: &Txn<'_>, key: &[u8], read: &Read) -> Result<u64, StoreError> {
         let open = self.open(txn, key)?;
         match read {
-            Read::All | Read::Summary | Read::Slice { .. } | Read::After { .. } => Ok(open.record.digest),
+            Read::All | Read::Summary | Read::Slice { .. } | Read::After { .. } | Read::Before { .. } => {
+                Ok(open.record.digest)
+            }
             Read::Cells(ids) => with_deadline(ids, &open)
                 .into_iter()
                 .try_fold(0, |digest, id| Ok(digest ^ self.load_cell(txn, &open, id)?.digest)),
@@ -108,6 +110,12 @@ impl Partition {
             Read::After { kind, name, count } => {
                 let start = name.as_ref().map_or(Start::First, |name| Start::After(&name.0));
                 self.names_from(txn, key, *kind, start, 0, u64::from(*count))?
+            }
+            Read::Before { kind, name, count } => {
+                let start = name.as_ref().map_or(Start::Last, |name| Start::Before(&name.0));
+                let mut ids = self.names_from(txn, key, *kind, start, 0, u64::from(*count))?;
+                ids.reverse();
+                ids
             }
         };
         let ids = with_deadline(&ids, &open);

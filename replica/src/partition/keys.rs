@@ -114,12 +114,12 @@ impl Partition {
     ) -> Result<(), StoreError> {
         let path = |name: &[u8]| record::cell(self.id, key, &CellId { kind, name: name.to_vec() });
         let prefix = path(b"");
-        let is_list = kind == CellKind::Item;
+        let has_ends = kind.has_ends();
         let (mut damaged, mut reached) = (None, None);
         let mut each = |path: &[u8], bytes: &[u8]| match pack::unpack_cell(bytes, &self.names) {
             Ok(cell) if crdt::reading::is_present(&cell.live) => {
                 let name = &path[prefix.len()..];
-                if is_list && reached.is_none() {
+                if has_ends && reached.is_none() {
                     reached = Some(name.to_vec());
                 }
                 visit(name, &cell)
@@ -132,21 +132,20 @@ impl Partition {
         };
         match start {
             Start::First => {
-                let known = self.ends.borrow().first(key).filter(|_| is_list).map(path);
+                let known = self.ends.borrow().first(key, kind).map(path);
                 txn.scan(&prefix, known.as_ref().unwrap_or(&prefix), &mut each)?;
             }
             Start::After(name) => txn.scan(&prefix, &[&path(name)[..], &[0]].concat(), &mut each)?,
             Start::Last => {
                 // Below the next name there is.
-                let known =
-                    self.ends.borrow().last(key).filter(|_| is_list).map(|last| [&path(last)[..], &[0]].concat());
+                let known = self.ends.borrow().last(key, kind).map(|last| [&path(last)[..], &[0]].concat());
                 txn.scan_back(&prefix, known.as_deref(), &mut each)?;
             }
             Start::Before(name) => txn.scan_back(&prefix, Some(&path(name)), &mut each)?,
         }
         match (start, reached) {
-            (Start::First, Some(name)) if damaged.is_none() => self.ends.borrow_mut().is_first(key, &name),
-            (Start::Last, Some(name)) if damaged.is_none() => self.ends.borrow_mut().is_last(key, &name),
+            (Start::First, Some(name)) if damaged.is_none() => self.ends.borrow_mut().is_first(key, kind, &name),
+            (Start::Last, Some(name)) if damaged.is_none() => self.ends.borrow_mut().is_last(key, kind, &name),
             _ => {}
         }
         damaged.map_or(Ok(()), Err)

@@ -21,7 +21,7 @@ use crate::session::{LastWrite, Session};
 /// After so long it tries again though nothing has been heard.
 pub(super) const AGAIN: Duration = Duration::from_millis(100);
 /// The same for keys whose changes all come by here.
-const AGAIN_IF_SEEN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN_IF_SEEN: Duration = Duration::from_secs(1);
 
 /// One thing to try.
 struct Attempt {
@@ -210,7 +210,7 @@ async fn wait(
 }
 
 /// Does this node hear of every change of these keys?
-fn sees_all(keys: &[Vec<u8>], node: &Node) -> bool {
+pub(super) fn sees_all(keys: &[Vec<u8>], node: &Node) -> bool {
     let view = node.view();
     keys.iter().all(|key| view.replicas(partition_of(key)).serving.contains(&node.id))
 }

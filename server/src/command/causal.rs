@@ -71,7 +71,7 @@ pub(super) static COMMANDS: &[Command] = &[
     here(
         "DOT.POLL",
         -4,
-        &["readonly", "blocking", IN_TURN],
+        &["readonly", "noscript", "blocking", IN_TURN],
         ONE_KEY,
         "dot",
         "key context ms [FIELD f | MEMBER m]: waits for something the context has not seen.",

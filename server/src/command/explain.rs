@@ -10,6 +10,7 @@ use crate::merges::{dot_name, type_name};
 use crate::node::Node;
 use crate::resp::Reply;
 use crate::session::Session;
+use crate::stream::EntryId;
 
 pub(super) fn run(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     let key = arguments.get(1);
@@ -77,6 +78,7 @@ fn cell_name(id: &CellId) -> String {
         CellKind::Score => format!("member {} of the zset", String::from_utf8_lossy(&id.name)),
         CellKind::Item => format!("element {}", id.name.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
         CellKind::Deadline => "deadline".to_owned(),
+        CellKind::Entry => EntryId::from_name(&id.name).map_or_else(String::new, |id| format!("entry {id}")),
     }
 }
 

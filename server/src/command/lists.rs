@@ -21,7 +21,7 @@ use crate::session::Session;
 const GROUP: &str = "list";
 const COUNTED: KeyPlaces = KeyPlaces::Counted { number: 1, first: false };
 const COUNTED_LATER: KeyPlaces = KeyPlaces::Counted { number: 2, first: false };
-const BLOCKING: &[&str] = &["write", "blocking", IN_TURN];
+const BLOCKING: &[&str] = &["write", "noscript", "blocking", IN_TURN];
 
 pub(super) static COMMANDS: &[Command] = &[
     there("LPUSH", -3, WRITE_FAST, ONE_KEY, GROUP, "Puts elements before the first.", lpush),

@@ -296,7 +296,7 @@ fn run(
             return Err(mlua::Error::runtime("Please specify at least one argument for this redis.call() call"));
         }
         let arguments = Arguments::kept(&list);
-        if super::find(arguments.get(0)).is_some_and(|command| command.has("noscript") || command.has("blocking")) {
+        if super::find(arguments.get(0)).is_some_and(|command| command.has("noscript")) {
             return Ok(Reply::error("ERR This Redis command is not allowed from script"));
         }
         carry_out(&arguments, *keys.borrow_mut(), node).map_err(|failure| {
@@ -454,6 +454,11 @@ fn to_lua(lua: &Lua, reply: &Reply) -> mlua::Result<Value> {
         Reply::Null | Reply::NullArray => Ok(Value::Boolean(false)),
         Reply::Array(items) | Reply::Set(items) | Reply::Push(items) => list(&mut items.iter()),
         Reply::Map(pairs) | Reply::Pairs(pairs) => list(&mut pairs.iter().flat_map(|(key, value)| [key, value])),
+        Reply::Keyed(pairs) => {
+            let pairs: Vec<Reply> =
+                pairs.iter().map(|(key, value)| Reply::Array(vec![key.clone(), value.clone()])).collect();
+            list(&mut pairs.iter())
+        }
     }
 }
 

@@ -28,7 +28,7 @@ const GROUP: &str = "sorted-set";
 const COUNTED: KeyPlaces = KeyPlaces::Counted { number: 1, first: false };
 const COUNTED_LATER: KeyPlaces = KeyPlaces::Counted { number: 2, first: false };
 const STORED: KeyPlaces = KeyPlaces::Counted { number: 2, first: true };
-const BLOCKING: &[&str] = &["write", "blocking", IN_TURN];
+const BLOCKING: &[&str] = &["write", "noscript", "blocking", IN_TURN];
 
 pub(super) static COMMANDS: &[Command] = &[
     here(

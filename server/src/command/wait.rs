@@ -16,7 +16,7 @@ use crate::session::Session;
 pub(super) static COMMANDS: &[Command] = &[here(
     "WAIT",
     3,
-    &["blocking", IN_TURN, ANYWHERE],
+    &["noscript", "blocking", IN_TURN, ANYWHERE],
     NO_KEYS,
     "generic",
     "Waits until so many other owners hold the last write; says how many do.",

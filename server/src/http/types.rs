@@ -31,6 +31,7 @@ pub(super) async fn read(State(app): State<App>, uri: Uri, asked: Asked<Choices>
         "hash" => words([b"HGETALL", &key[..]]),
         "set" => words([b"SMEMBERS", &key[..]]),
         "list" => words([b"LRANGE", &key[..], b"0", b"-1"]),
+        "stream" => words([b"XRANGE", &key[..], b"-", b"+"]),
         _ => words([b"ZRANGE", &key[..], b"0", b"-1", b"WITHSCORES"]),
     };
     let (value, ttl) = (run(command).await, run(words([b"PTTL", &key[..]])).await);

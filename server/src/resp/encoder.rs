@@ -30,6 +30,7 @@ impl Encoder<'_> {
             Reply::Array(items) => self.items(b'*', items),
             Reply::Map(pairs) => self.map(pairs),
             Reply::Pairs(pairs) => self.pairs(pairs),
+            Reply::Keyed(pairs) => self.keyed(pairs),
             Reply::Set(items) => self.items(b'~', items),
             Reply::Push(items) => self.items(b'>', items),
             Reply::Verbatim(text) => self.verbatim(text.as_bytes()),
@@ -112,6 +113,17 @@ impl Encoder<'_> {
             }
             self.reply(first);
             self.reply(second);
+        }
+    }
+
+    fn keyed(&mut self, pairs: &[(Reply, Reply)]) {
+        self.header(self.or_array(b'%'), pairs.len());
+        for (key, value) in pairs {
+            if self.protocol == Protocol::Resp2 {
+                self.header(b'*', 2);
+            }
+            self.reply(key);
+            self.reply(value);
         }
     }
 
@@ -215,6 +227,12 @@ mod tests {
         assert_golden(Reply::Map(Vec::new()), "*0\r\n", "%0\r\n");
         let pairs = Reply::Pairs(vec![(Reply::copied(b"m"), Reply::Double(1.5))]);
         assert_golden(pairs, "*2\r\n$1\r\nm\r\n$3\r\n1.5\r\n", "*1\r\n*2\r\n$1\r\nm\r\n,1.5\r\n");
+    }
+
+    #[test]
+    fn keyed_replies_are_pairs_in_resp2_and_a_map_in_resp3() {
+        let keyed = Reply::Keyed(vec![(Reply::copied(b"s"), Reply::Integer(1))]);
+        assert_golden(keyed, "*1\r\n*2\r\n$1\r\ns\r\n:1\r\n", "%1\r\n$1\r\ns\r\n:1\r\n");
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub enum Reply {
     Map(Vec<(Reply, Reply)>),
     /// Pairs in an order: an array of arrays of two in RESP3, one flat array in RESP2.
     Pairs(Vec<(Reply, Reply)>),
+    /// Pairs in an order: a map in RESP3, an array of arrays of two in RESP2.
+    Keyed(Vec<(Reply, Reply)>),
     /// Replies without an order; that they differ is up to the command.
     Set(Vec<Reply>),
     /// A message outside of the order of replies.

@@ -182,6 +182,17 @@ fn show(frame: &OwnedFrame, lines: &mut Vec<String>) {
     }
 }
 
+/// Three nodes `a`, `b`, `c` that hold everything between them.
+pub fn three_nodes(data: &Path) -> [Process; 3] {
+    let a = Process::serve(&data.join("a"), &["--name", "a"]);
+    let join = a.peer_address();
+    let [b, c] = ["b", "c"].map(|name| Process::serve(&data.join(name), &["--name", name, "--join", &join]));
+    for node in [&a, &b, &c] {
+        node.client().until("DOT.LAYOUT SHOW", |shown| shown.matches("serving\n1024").count() == 3);
+    }
+    [a, b, c]
+}
+
 /// Three consecutive free ports, whose peer ports are free as well.
 pub fn three_free_ports() -> u16 {
     let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();

@@ -246,7 +246,7 @@ async function contents(key) {
   return [kind, told, ...siblings, ...edit].filter(Boolean);
 }
 
-/** Hashes, sets, sorted sets and lists as tables. */
+/** Hashes, sets, sorted sets, lists and streams as tables. */
 function cells(type, value) {
   const rows = type === "hash" && !Array.isArray(value) ? Object.entries(value)
     : type === "list" ? value.map((item, index) => [index, item]) : type === "set" ? value.map((item) => [item]) : value;
