@@ -20,7 +20,7 @@ use crate::procedure::{NoProcedures, Procedures};
 use crate::quorum::Medium;
 use crate::record::CellState;
 use crate::store::{Batch, BatchSeq, Edits, Store, StoreError, Txn};
-use coordinate::{Hedges, Parked, Pending};
+use coordinate::{Bringing, Hedges, Parked, Pending};
 use verify::Scrubbing;
 
 /// How often [`Event::Tick`] must come.
@@ -177,6 +177,7 @@ pub struct Core {
     pending: BTreeMap<Ticket, Pending>,
     hedges: Hedges,
     parked: BTreeMap<PartitionId, Vec<Parked>>,
+    bringing: BTreeMap<PartitionId, Vec<Bringing>>,
     next_ticket: u64,
     held: BTreeMap<BatchSeq, Vec<Held>>,
     last_batch: BatchSeq,
@@ -216,6 +217,7 @@ impl Core {
             pending: BTreeMap::new(),
             hedges: Hedges::default(),
             parked: BTreeMap::new(),
+            bringing: BTreeMap::new(),
             // Answers to an earlier run's questions must not look like answers to this one's.
             next_ticket: u64::from(me.incarnation.0) << 32,
             held: BTreeMap::new(),
@@ -340,6 +342,7 @@ impl Core {
             }
         }
         self.settle_pending(step);
+        self.dispatch_parked(step);
     }
 
     fn on_peer(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) {
@@ -360,9 +363,6 @@ impl Core {
                 self.on_fetched(step, from, ticket, Some((*state, clock)))
             }
             Message::FetchedNothing(ticket, _) => self.on_nothing(step, from, ticket),
-            Message::Repair(ticket, partition, state, clock) => {
-                self.on_repair(step, from, ticket, partition, &state, &clock);
-            }
             Message::Inspect(ticket, partition, key) => self.on_inspect(step, from, ticket, partition, &key.0),
             Message::Inspected(ticket, _, report) => self.on_inspected(step, from, ticket, *report),
             Message::Clock(partition, note, clock) => self.on_clock(step, from, partition, note, clock),

@@ -86,8 +86,6 @@ pub enum Message {
     FetchedState(Ticket, PartitionId, Box<KeyState>, Context),
     /// Nothing that may count: this node is being filled, has nothing of it for an owner it stands in for, or cannot say.
     FetchedNothing(Ticket, PartitionId),
-    /// This is what the owners that answered know together: join it, and say so where somebody waits.
-    Repair(Option<Ticket>, PartitionId, Box<KeyState>, Context),
     /// Where do you stand on this key?
     Inspect(Ticket, PartitionId, ByteString),
     /// Here.
@@ -198,7 +196,6 @@ impl Message {
             | Message::FetchedSame(_, partition)
             | Message::FetchedState(_, partition, ..)
             | Message::FetchedNothing(_, partition)
-            | Message::Repair(_, partition, ..)
             | Message::Inspect(_, partition, _)
             | Message::Inspected(_, partition, _)
             | Message::Clock(partition, ..)

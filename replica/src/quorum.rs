@@ -27,8 +27,8 @@ pub struct Quorum {
     pub on_disk: Option<u8>,
     /// May others stand in for owners that do not answer?
     pub kind: QuorumKind,
-    /// Before a read is answered, do as many nodes as must answer hold what it found? Then nobody reads anything older
-    /// afterwards (Attiya, Bar-Noy, Dolev 1995; "monotonic reads" among quorum systems).
+    /// Where those who answer a read differ: do as many as must answer know what it found before it is answered? Then nobody
+    /// reads an older value afterwards whose nodes meet with these, as majorities do (Attiya, Bar-Noy, Dolev 1995).
     pub write_back: bool,
 }
 

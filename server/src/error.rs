@@ -38,6 +38,35 @@ pub enum Error {
     Thread(io::Error),
     /// A node of the demo did not start.
     Demo(String),
+    /// A server does not answer.
+    Unreachable(String, io::Error),
+    /// It answers with something that is no help.
+    Answer {
+        /// Where it is.
+        address: String,
+        /// What it was asked.
+        command: String,
+        /// What it said.
+        why: String,
+    },
+    /// It has keys where it should have none.
+    NotEmpty {
+        /// Where it is.
+        address: String,
+        /// How many.
+        keys: u64,
+    },
+    /// A cluster that is not as it should be.
+    NotWell(String),
+    /// A file cannot be read or written.
+    File(PathBuf, io::Error),
+    /// It is no whole backup.
+    NotABackup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 impl fmt::Display for Error {
@@ -69,7 +98,21 @@ impl fmt::Display for Error {
             Error::Join(address, _) => write!(f, "no node answers at the peer address {address} given with --join"),
             Error::Refused(address, why) => write!(f, "the node at {address} refuses this one: {why}"),
             Error::Thread(_) => write!(f, "cannot start a thread"),
-            Error::Demo(what) => f.write_str(what),
+            Error::Demo(what) | Error::NotWell(what) => f.write_str(what),
+            Error::Unreachable(address, _) => {
+                write!(f, "no server answers at {address}: is it running, and is that its address for clients?")
+            }
+            Error::Answer { address, command, why } => {
+                write!(f, "the server at {address} answers {command} with: {why}")
+            }
+            Error::NotEmpty { address, keys } => write!(
+                f,
+                "the server at {address} has {keys} keys: restore into an empty one, or with --replace, by which keys of the backup replace those there"
+            ),
+            Error::File(path, _) => write!(f, "{} cannot be read or written", path.display()),
+            Error::NotABackup { path, why } => {
+                write!(f, "{} is no whole backup ({why}): nothing was restored", path.display())
+            }
         }
     }
 }
@@ -77,7 +120,12 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Directory(_, why) | Error::Listen(_, why) | Error::Join(_, why) | Error::Thread(why) => Some(why),
+            Error::Directory(_, why)
+            | Error::Listen(_, why)
+            | Error::Join(_, why)
+            | Error::Thread(why)
+            | Error::Unreachable(_, why)
+            | Error::File(_, why) => Some(why),
             _ => None,
         }
     }

@@ -37,5 +37,6 @@ pub mod session;
 pub mod slow_log;
 pub mod stream;
 pub mod token;
+pub mod tools;
 pub mod waiting;
 pub mod worker;

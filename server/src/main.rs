@@ -10,6 +10,7 @@ use server::config::ServeOptions;
 use server::demo::{self, DemoOptions};
 use server::error::Error;
 use server::node::Node;
+use server::tools::{self, BackupOptions, ImportOptions, RestoreOptions, StatusOptions};
 
 /// Commands are many small allocations that live a few milliseconds: this allocator is made for that.
 #[global_allocator]
@@ -29,6 +30,14 @@ enum Task {
     Serve(ServeOptions),
     /// Run three nodes on this machine and cut, heal and watch them with redis-cli.
     Demo(DemoOptions),
+    /// Show how a cluster stands: members, what they own and lack. Fails if not all is well.
+    Status(StatusOptions),
+    /// Copy the keys of a running Redis, or of another cluster, into this one.
+    Import(ImportOptions),
+    /// Write the keys of a running node's cluster into a file.
+    Backup(BackupOptions),
+    /// Bring the keys of a backup into a cluster.
+    Restore(RestoreOptions),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +48,10 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Serve(options) => serve(options),
         Task::Demo(options) => demo::run(&options),
+        Task::Status(options) => tools::status(&options),
+        Task::Import(options) => tools::import(&options),
+        Task::Backup(options) => tools::backup(&options),
+        Task::Restore(options) => tools::restore(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

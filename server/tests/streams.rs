@@ -43,6 +43,7 @@ fn what_both_sides_add_is_all_there_and_a_cursor_misses_none_of_it() {
     let cursor = news.lines().nth(1).unwrap();
     assert!(ids(&at_a.run(&format!("DOT.XREAD log {cursor}"))).is_empty());
     assert!(at_a.run("DOT.XREAD log nonsense").starts_with("BADCONTEXT"));
+    assert!(at_a.run(&format!("DOT.XREAD other {cursor}")).starts_with("BADCONTEXT"), "a cursor is of one stream");
 }
 
 #[test]

@@ -11,12 +11,13 @@ use std::collections::BTreeMap;
 use crate::core::{Action, Core, Origin, RequestId, Step, TICK_MS, Until};
 use crate::id::{NodeId, PartitionId};
 use crate::message::{Message, Ticket};
-use crate::operation::{Answer, Failure, Found, Operation, OwnerReport, PeerEntropy, Request, Written};
+use crate::operation::{Answer, Failure, Operation, OwnerReport, PeerEntropy, Request, Written};
 use crate::partition::Partition;
 use crate::quorum::{Holder, Medium, Need, Part, Receipt, Verdict};
+use crate::store::BatchSeq;
 pub(super) use hedge::Hedges;
 use read::Reading;
-pub(super) use session::Parked;
+pub(super) use session::{Bringing, Parked};
 
 /// A request that waits for other nodes.
 #[derive(Debug)]
@@ -33,11 +34,10 @@ pub(super) struct Pending {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "moved once into its table and once out; a box would cost more")]
 enum Awaited {
     Write(Written),
     Read(Box<Reading>),
-    /// What a read has found is being brought to those that knew less.
-    WriteBack(Found),
     Explain {
         order: Vec<(NodeId, Part)>,
         reports: BTreeMap<NodeId, OwnerReport>,
@@ -161,7 +161,7 @@ impl Core {
         if replicas.serving.is_empty() || !self.has(partition) {
             return step.out.push(origin.fail(Failure::NotAnOwner));
         }
-        if self.unseen_here(&request) > 0 {
+        if self.is_behind(&request) {
             return self.park(step, origin, request);
         }
         let task = Task { origin, partition, need, timeout_ms, keeps_session: request.session.is_some() };
@@ -225,7 +225,7 @@ impl Core {
         match &pending.what {
             Awaited::Forwarded { to, .. } if !view.alive.contains(to) => Verdict::Hopeless,
             Awaited::Forwarded { .. } | Awaited::Explain { .. } => Verdict::Open,
-            Awaited::Write(_) | Awaited::Read(_) | Awaited::WriteBack(_) => {
+            Awaited::Write(_) | Awaited::Read(_) => {
                 let mut possible = self.candidates(pending.partition);
                 possible.retain(|node| !pending.barren.contains(node));
                 possible.extend(
@@ -276,14 +276,15 @@ impl Core {
                 None => {}
             },
             Verdict::Reached => match self.pending.remove(&ticket) {
-                Some(Pending { origin, receipt, what: Awaited::Write(written), .. }) => {
-                    step.out.push(origin.answer(Answer::Written(Written { receipt, ..written })));
+                Some(Pending { origin, partition, receipt, what: Awaited::Write(written), .. }) => {
+                    let keeps_session = written.seen.is_some();
+                    let answer = origin.answer(Answer::Written(Written { receipt, ..written }));
+                    // What a session has seen is to be found again, after a power loss too.
+                    let until =
+                        Until::Promised(if keeps_session { self.batch_of(partition) } else { BatchSeq::default() });
+                    self.release(step, until, answer);
                 }
-                Some(Pending { origin, partition, receipt, what: Awaited::WriteBack(found), .. }) => {
-                    let answer = origin.answer(Answer::Found(Found { receipt, ..found }));
-                    self.release(step, Until::Promised(self.batch_of(partition)), answer);
-                }
-                Some(pending) => self.finish_read(step, ticket, pending),
+                Some(pending) => self.finish_read(step, pending),
                 None => {}
             },
         }
@@ -309,7 +310,7 @@ impl Core {
                 Failure::NoQuorum { needed: 1, answered: Vec::new(), silent: vec![to], may_take_effect: read.is_none() }
             }
             Awaited::Write(_) => self.no_quorum(partition, need, receipt.all(), true),
-            Awaited::Read(_) | Awaited::WriteBack(_) => self.no_quorum(partition, need, receipt.all(), false),
+            Awaited::Read(_) => self.no_quorum(partition, need, receipt.all(), false),
         };
         step.out.push(origin.fail(failure));
     }

@@ -151,10 +151,16 @@ impl Core {
         let behind = !slot.clock().covers(&clock);
         slot.hear(from, clock, note);
         let idle = slot.inbound().is_none() && !slot.is_asking_anybody();
+        let (me, replicas) = (self.me.node, view.replicas(partition));
+        // What a stream that was given up has left out came by other ways: nobody would be asked for it again.
+        let has_all_of = |node: &NodeId| slot.peers.get(node).is_some_and(|peer| slot.clock().covers(&peer.clock));
+        if slot.is_filling() && idle && replicas.serving.iter().filter(|node| **node != me).all(has_all_of) {
+            slot.is_complete();
+        }
         if note.ask {
             self.tell(step, &view, partition, from, false);
         }
-        if behind && idle && view.replicas(partition).contains(self.me.node) {
+        if behind && idle && replicas.contains(me) {
             self.pull(step, partition, from);
         }
         self.quietly(step, partition, |p, txn| p.advance_stability(txn));
@@ -246,6 +252,10 @@ impl Core {
         if missing.more {
             self.pull(step, partition, from);
         } else {
+            // Whoever waits for this node to know is told at once.
+            if let Some(view) = self.view.clone() {
+                self.tell(step, &view, partition, from, false);
+            }
             self.settle_ownership(step, partition);
         }
     }

@@ -1,8 +1,8 @@
-//! What other nodes' coordinators ask of this one: hold a delta, show a key, take a repair.
+//! What other nodes' coordinators ask of this one: hold a delta, show a key.
 
 use crate::core::{Action, Core, Step, Until};
 use crate::id::{Context, NodeId, PartitionId};
-use crate::message::{Change, KeyState, Message, Ticket};
+use crate::message::{Change, Message, Ticket};
 use crate::operation::Read;
 use crate::place::Place;
 use crate::quorum::Medium;
@@ -87,27 +87,6 @@ impl Core {
             Some(Some(view)) => Message::FetchedState(ticket, partition, Box::new(view.state), view.clock),
         };
         self.release(step, Until::Promised(self.batch_of(partition)), Action::Send(from, reply));
-    }
-
-    pub(super) fn on_repair(
-        &mut self,
-        step: &mut Step<'_>,
-        from: NodeId,
-        ticket: Option<Ticket>,
-        partition: PartitionId,
-        state: &KeyState,
-        clock: &Context,
-    ) {
-        // A late repair must not leave cells, without a clock, where the partition was dropped.
-        if !self.is_replica(partition) {
-            return;
-        }
-        let Some(joined) = self.quietly(step, partition, |p, txn| p.repair(txn, state, clock)) else { return };
-        self.report(step, from, joined);
-        if let Some(ticket) = ticket {
-            let held = Action::Send(from, Message::DeltaHeld(ticket, partition, self.promised()));
-            self.release(step, Until::Promised(self.batch_of(partition)), held);
-        }
     }
 
     pub(super) fn on_inspect(

@@ -107,6 +107,8 @@ impl Partition {
                 let count = open.record.counts.of(*kind);
                 self.names_at(txn, key, *kind, count, places(count, *from, *to))?
             }
+            // Not to pass by what was removed, to find that there is no more.
+            Read::After { kind, .. } | Read::Before { kind, .. } if open.record.counts.of(*kind) == 0 => Vec::new(),
             Read::After { kind, name, count } => {
                 let start = name.as_ref().map_or(Start::First, |name| Start::After(&name.0));
                 self.names_from(txn, key, *kind, start, 0, u64::from(*count))?

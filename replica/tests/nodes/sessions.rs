@@ -68,6 +68,28 @@ fn what_nobody_has_who_answers_is_waited_for_and_then_said_to_be_missing() {
     assert_eq!(found(answer).0, b"new");
 }
 
+/// The story: a read used to hand what it had found to the nodes that lacked it, cell by cell, ahead of their clocks. A session
+/// that read such a cell was told of a clock without it, and the next node showed it the old value.
+#[test]
+fn what_a_read_has_brought_to_a_node_is_counted_there() {
+    let mut three = Nodes::new(3, Settings::default());
+    three.ask(0, write(&Context::new(), "old"));
+    three.up_unseen(&[0]);
+    three.ask(0, write(&Context::new(), "new"));
+    three.up_unseen(&[0, 1, 2]);
+    let all = Request { session: None, quorum: Quorum::default(), ..read(&Context::new()) };
+    three.ask(0, all);
+    three.up(&[1, 2]);
+    let [(_, at_one)] = &three.ask(1, read(&Context::new()))[..] else { panic!("one answer") };
+    let (live, session) = found(at_one);
+    assert_eq!(live, b"new", "the read has brought it here");
+    // The node that knows it is silent, and coordinates no more.
+    three.up(&[2]);
+    assert!(three.ask(2, read(&session)).is_empty(), "nothing older is shown");
+    let answers = three.answers_of(|three| three.pass_time(40));
+    assert!(matches!(answers[..], [(_, Answer::Failed(Failure::Behind { missing: 1 }))]), "{answers:?}");
+}
+
 /// A removal leaves no dot that lives: what was read as gone must stay gone.
 #[test]
 fn what_was_seen_to_be_gone_does_not_come_back() {

@@ -56,7 +56,7 @@ pub(super) static COMMANDS: &[Command] = &[
     here(
         "DOT.XREAD",
         3,
-        READ_IN_TURN,
+        &["readonly", "noscript", IN_TURN],
         ONE_KEY,
         "dot",
         "key cursor: entries the cursor has not seen, wherever they stand, and the next cursor.",
@@ -69,9 +69,15 @@ fn invalid_id() -> Reply {
 }
 
 /// Entries that a cell shows: one, unless two sides of a partition were told to use the same id.
-fn shown(id: EntryId, cell: &CellState) -> impl Iterator<Item = Reply> {
+fn shown(id: EntryId, cell: &CellState) -> std::vec::IntoIter<Reply> {
+    shown_but(id, cell, &Context::new())
+}
+
+/// The same, but for those that were seen.
+fn shown_but(id: EntryId, cell: &CellState, seen: &Context) -> std::vec::IntoIter<Reply> {
     let siblings: Vec<Reply> = reading::siblings(&cell.live)
         .into_iter()
+        .filter(|sibling| !seen.contains(sibling.dot))
         .filter_map(|sibling| {
             let fields = unpack(&sibling.value)?.into_iter().map(|part| Reply::bulk(part.0)).collect();
             Some(Reply::Array(vec![Reply::bulk(id.to_string()), Reply::Array(fields)]))
@@ -187,10 +193,12 @@ fn xadd(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) ->
     }
     let packed = pack(&fields);
     check_value(node, &packed)?;
-    if length(keys, key)? == 0 && !makes {
+    let count = length(keys, key)?;
+    if count == 0 && !makes {
         return Ok(Reply::Null);
     }
-    let last = last_id(keys, key)?;
+    // Of a stream without entries, only what was removed would be passed by.
+    let last = if count == 0 { None } else { last_id(keys, key)? };
     let among = (node.view().members.current().count() > 1).then_some(node.id);
     let text = arguments.get(at);
     let full = || Reply::error("ERR The stream has exhausted the last possible ID, unable to add more items");
@@ -289,7 +297,11 @@ impl Ranging {
                     self.wanted = 0;
                     break;
                 }
-                self.shown.extend(shown(*id, cell));
+                if self.is_back {
+                    self.shown.extend(shown(*id, cell).rev());
+                } else {
+                    self.shown.extend(shown(*id, cell));
+                }
                 self.wanted -= 1;
             }
             let reached = page.last().map(|(id, _)| *id).filter(|_| !is_last);
@@ -504,16 +516,18 @@ fn xinfo(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> 
     })
 }
 
-/// The cursor is a session's text: all that was seen of the partition, so that an entry that comes late is news wherever it
+/// The cursor is a session's text and a mark of the key: all that was seen of the partition, so that an entry that comes late is news wherever it
 /// stands. O(entries).
 fn dot_xread(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     let (key, cursor) = (arguments.get(1), Seen::default());
     if let Err(refused) = check_name(node, key) {
         return refused.into();
     }
-    if arguments.get(2) != b"-"
-        && let Err(why) = cursor.join_text(arguments.get(2))
-    {
+    if !session.has_connection() {
+        return Reply::error("ERR DOT.XREAD is for a connection, not for a script or a transaction").into();
+    }
+    let mark = format!(".{:08x}", crc32fast::hash(key));
+    if let Err(why) = go_on(&cursor, arguments.get(2), mark.as_bytes()) {
         return Reply::error(format!("BADCONTEXT {why}")).into();
     }
     let mut asked = request(session, node, key, Operation::Read(Read::All));
@@ -526,11 +540,10 @@ fn dot_xread(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>)
             Answer::Found(_) => return Reply::wrong_type().into(),
             other => return refusal(other, node).into(),
         };
-        let is_news = |cell: &CellState| is_news(cell, &before);
-        let entries = entries(found).filter(|(_, cell)| is_news(cell)).flat_map(|(id, cell)| shown(id, cell)).collect();
+        let entries = entries(found).flat_map(|(id, cell)| shown_but(id, cell, &before)).collect();
         match cursor.to_text() {
             Ok(text) => Reply::map([
-                (Reply::copied(b"cursor"), Reply::bulk(text)),
+                (Reply::copied(b"cursor"), Reply::bulk(text + &mark)),
                 (Reply::copied(b"entries"), Reply::Array(entries)),
             ])
             .into(),
@@ -539,6 +552,11 @@ fn dot_xread(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>)
     })
 }
 
-fn is_news(cell: &CellState, seen: &Context) -> bool {
-    cell.live.dots().any(|dot| !seen.contains(dot))
+/// Takes a cursor in: the text of what was seen, and the mark of its key.
+fn go_on(cursor: &Seen, text: &[u8], mark: &[u8]) -> Result<(), String> {
+    match text.strip_suffix(mark) {
+        _ if text == b"-" => Ok(()),
+        Some(text) => cursor.join_text(text),
+        None => Err("this is no cursor of this stream".to_owned()),
+    }
 }

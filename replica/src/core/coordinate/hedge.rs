@@ -111,31 +111,35 @@ impl Core {
         if part == Part::Owner && self.can_be_read(partition) {
             asked.note(Holder { node: me, part, medium: Medium::Memory });
         }
-        let (mut now, mut later) = (Vec::new(), Vec::new());
+        let (mut now, mut may_ask_more) = (Vec::new(), false);
         let is_late = |node: &&NodeId| self.hedges.late.contains(node);
         let others = || candidates.iter().filter(|node| **node != me);
         for node in others().filter(|node| !is_late(node)).chain(others().filter(is_late)) {
             let part = self.part_of(*node, partition);
             if part == Part::Owner && replicas.verdict(task.need, &asked, &candidates) == Verdict::Reached {
-                later.push(*node);
+                may_ask_more = true;
             } else {
                 asked.note(Holder { node: *node, part, medium: Medium::Memory });
                 now.push(*node);
             }
         }
-        if !later.is_empty() {
+        if may_ask_more {
             self.hedges.start(ticket, step.now.mono_ms);
         }
         self.fetch(step, ticket, &now);
         if let Some(Awaited::Read(reading)) = self.pending.get_mut(&ticket).map(|pending| &mut pending.what) {
-            reading.unasked = later;
+            (reading.asked, reading.may_ask_more) = (now, may_ask_more);
         }
     }
 
-    /// Asks everybody who has not been asked.
+    /// Asks everybody who has not been asked, those among them who have come since.
     pub(super) fn ask_the_rest(&mut self, step: &mut Step<'_>, ticket: Ticket) {
+        let Some(pending) = self.pending.get(&ticket) else { return };
+        let mut rest = self.candidates(pending.partition);
         if let Some(Awaited::Read(reading)) = self.pending.get_mut(&ticket).map(|pending| &mut pending.what) {
-            let rest = std::mem::take(&mut reading.unasked);
+            rest.retain(|node| *node != self.me.node && !reading.asked.contains(node));
+            reading.asked.extend(&rest);
+            reading.may_ask_more = false;
             self.fetch(step, ticket, &rest);
         }
     }
@@ -153,12 +157,12 @@ impl Core {
     /// Reads that have waited long enough ask everybody.
     pub(in crate::core) fn hedge(&mut self, step: &mut Step<'_>) {
         let pending = &self.pending;
-        let unasked = |ticket: Ticket| match pending.get(&ticket).map(|pending| &pending.what) {
-            Some(Awaited::Read(reading)) => !reading.unasked.is_empty(),
+        let may_ask_more = |ticket: Ticket| match pending.get(&ticket).map(|pending| &pending.what) {
+            Some(Awaited::Read(reading)) => reading.may_ask_more,
             _ => false,
         };
         let mut due = Vec::new();
-        while let Some(ticket) = self.hedges.take(step.now.mono_ms, unasked) {
+        while let Some(ticket) = self.hedges.take(step.now.mono_ms, may_ask_more) {
             due.push(ticket);
         }
         for ticket in due {
@@ -166,9 +170,7 @@ impl Core {
                 && let Awaited::Read(reading) = &pending.what
             {
                 let has_answered = |node: &NodeId| pending.receipt.contains(*node) || pending.barren.contains(node);
-                let mut late = self.candidates(pending.partition);
-                late.retain(|node| *node != self.me.node && !reading.unasked.contains(node) && !has_answered(node));
-                self.hedges.late.extend(late);
+                self.hedges.late.extend(reading.asked.iter().copied().filter(|node| !has_answered(node)));
             }
             self.ask_the_rest(step, ticket);
         }

@@ -1,12 +1,13 @@
-//! Coordinating reads: enough nodes are asked, what they have is joined, and those that knew less are told (read repair).
-//! They are told a digest of what this node has, and answer in full only if they have something else.
+//! Coordinating reads: enough nodes are asked, what they have is joined, and whoever lacked something fetches it (read
+//! repair). They are told a digest of what this node has, and answer in full only if they have something else.
 
 use std::collections::BTreeMap;
 
+use crate::core::coordinate::session::Bringing;
 use crate::core::coordinate::{Awaited, Pending, Task};
-use crate::core::{Action, Core, Now, Step, Until};
+use crate::core::{Core, Now, Step, Until};
 use crate::id::{Context, NodeId};
-use crate::message::{KeyState, Message, Ticket};
+use crate::message::{KeyState, Ticket};
 use crate::operation::{Answer, Failure, Found, Operation, Read, Request};
 use crate::partition::KeyView;
 use crate::quorum::{Holder, Medium, Need, Part, Receipt, Verdict};
@@ -23,8 +24,10 @@ pub(super) struct Reading {
     differing: BTreeMap<NodeId, u64>,
     /// What is known together, once somebody differs.
     view: Option<Box<KeyView>>,
-    /// Who could be asked, and is only if the others take long.
-    pub(super) unasked: Vec<NodeId>,
+    /// Who was asked.
+    pub(super) asked: Vec<NodeId>,
+    /// Could others be, if these take long?
+    pub(super) may_ask_more: bool,
     started_ms: u64,
 }
 
@@ -77,15 +80,16 @@ impl Core {
         // What one that stands in has not says nothing.
         let counts = if owns { self.can_be_read(partition) } else { own_digest != 0 };
         let found = Found { seen: self.seen(partition, keeps_session), ..found };
-        let (differing, unasked, started_ms) = (BTreeMap::new(), Vec::new(), step.now.mono_ms);
-        let reading = Reading { key, read, found, own_digest, differing, view, unasked, started_ms };
+        let (differing, asked, started_ms) = (BTreeMap::new(), Vec::new(), step.now.mono_ms);
+        let reading = Reading { key, read, found, own_digest, differing, view, asked, may_ask_more: false, started_ms };
         let ticket = self.ticket();
         self.pending.insert(ticket, task.pending(step, Awaited::Read(Box::new(reading))));
         self.ask_enough(step, task, ticket);
         if counts {
             self.took_part(step, me, ticket, Medium::Memory);
-        } else {
-            self.on_nothing(step, me, ticket);
+        } else if let Some(pending) = self.pending.get_mut(&ticket) {
+            pending.barren.push(me);
+            self.settle_one(step, ticket);
         }
     }
 
@@ -119,7 +123,8 @@ impl Core {
                 let slot = self.partitions[usize::from(pending.partition.number())].as_ref();
                 let own =
                     slot.and_then(|p| p.view(&Txn::new(step.store, step.edits.clone()), key, read).ok().flatten());
-                let Some(own) = own else { return };
+                // Too large to be compared, or damaged.
+                let Some(own) = own else { return self.on_nothing(step, from, ticket) };
                 *view = Some(Box::new(own));
             }
             let theirs = KeyView { state, clock };
@@ -137,46 +142,35 @@ impl Core {
         }
     }
 
-    /// Enough have answered: answer with what they know together, and tell those who knew less.
-    pub(super) fn finish_read(&mut self, step: &mut Step<'_>, ticket: Ticket, pending: Pending) {
+    /// Enough have answered: answer with what they know together. Whoever differs tells the others its clock, and they it
+    /// theirs: each fetches what it lacks, events and all, as it would in the next round (read repair).
+    pub(super) fn finish_read(&mut self, step: &mut Step<'_>, pending: Pending) {
         let Pending { origin, deadline_ms, partition, need, receipt, barren, what } = pending;
         let Awaited::Read(reading) = what else { return };
-        let Reading { read, found, own_digest, differing, view, started_ms, .. } = *reading;
-        self.hedges.learn(step.now.mono_ms.saturating_sub(started_ms));
+        let Reading { read, found, differing, view, started_ms, asked, .. } = *reading;
+        if !asked.is_empty() {
+            self.hedges.learn(step.now.mono_ms.saturating_sub(started_ms));
+        }
         let Some(view) = view.filter(|_| !differing.is_empty()) else {
             let answer = origin.answer(Answer::Found(Found { receipt, ..found }.at(step.now.wall_ms)));
             return self.release(step, Until::Promised(self.batch_of(partition)), answer);
         };
-        let together = view.digest();
-        let is_behind = |node: NodeId| *differing.get(&node).unwrap_or(&own_digest) != together;
-        let behind: Vec<NodeId> = receipt.nodes(Part::Owner).filter(|node| is_behind(*node)).collect();
-        for node in behind.iter().filter(|node| **node != self.me.node) {
-            let waits = need.write_back.then_some(ticket);
-            let repair = Message::Repair(waits, partition, Box::new(view.state.clone()), view.clock.clone());
-            step.out.push(Action::Send(*node, repair));
-        }
-        if self.is_replica(partition) && is_behind(self.me.node) {
-            let joined = self.quietly(step, partition, |p, txn| p.repair(txn, &view.state, &view.clock));
-            if let (Some(joined), Some(from)) = (joined, differing.keys().next()) {
-                self.report(step, *from, joined);
+        if let Some(cluster) = self.view.clone() {
+            let me = self.me.node;
+            for node in receipt.all().into_iter().filter(|node| *node != me) {
+                self.tell(step, &cluster, partition, node, true);
             }
         }
+        let mut known = view.clock.clone();
+        if let Some(own) = self.seen(partition, true) {
+            known.union(&own);
+        }
         // What the others know is seen with what they have.
-        let seen = found.seen.map(|mut seen| {
-            seen.union(&view.clock);
-            seen
-        });
+        let seen = found.seen.map(|_| Box::new(known.clone()));
         let found = view.found().at(step.now.wall_ms);
         let found = Found { seen, ..read.pick(found) };
         if need.write_back {
-            // Whoever knew it all has it already; this node has it now.
-            let holders = receipt.holders.into_iter().filter(|holder| {
-                !behind.contains(&holder.node) || (holder.node == self.me.node && self.is_replica(partition))
-            });
-            let receipt = Receipt { holders: holders.collect() };
-            let what = Awaited::WriteBack(found);
-            self.pending.insert(ticket, Pending { origin, deadline_ms, partition, need, receipt, barren, what });
-            return self.settle_one(step, ticket);
+            return self.bring(step, Bringing { origin, deadline_ms, need, partition, found, known, barren });
         }
         let answer = Answer::Found(Found { receipt, ..found });
         self.release(step, Until::Promised(self.batch_of(partition)), origin.answer(answer));

@@ -70,8 +70,7 @@ impl Core {
 
     /// A node (perhaps this one) holds a write.
     pub(in crate::core) fn on_held(&mut self, step: &mut Step<'_>, by: NodeId, ticket: Ticket, medium: Medium) {
-        let holds = |what: &Awaited| matches!(what, Awaited::Write(_) | Awaited::WriteBack(_));
-        if self.pending.get(&ticket).is_some_and(|pending| holds(&pending.what)) {
+        if self.pending.get(&ticket).is_some_and(|pending| matches!(pending.what, Awaited::Write(_))) {
             self.took_part(step, by, ticket, medium);
         }
     }

@@ -1,0 +1,101 @@
+//! `dotted status`: how a cluster stands, as one of its nodes sees it.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use clap::Args;
+
+use crate::error::Error;
+use crate::tools::client::{ServerOptions, items, named, number, text, words};
+
+/// The flags of `dotted status`.
+#[derive(Args, Clone, Debug)]
+pub struct StatusOptions {
+    #[command(flatten)]
+    server: ServerOptions,
+}
+
+/// Prints members, what they own and lack; says whether all is well.
+///
+/// # Errors
+/// [`Error::Unreachable`] and [`Error::Answer`]; [`Error::NotWell`] if a member does not answer or a partition is being
+/// filled.
+pub fn status(options: &StatusOptions) -> Result<(), Error> {
+    let mut client = options.server.connect()?;
+    let commands = [&[&b"INFO"[..]][..], &[b"DOT.LAYOUT", b"SHOW"], &[b"DOT.ENTROPY"]];
+    let answers = client.ask(&commands.map(|command| words(command.iter().copied())))?;
+    let [info, layout, entropy] = &answers[..] else { return Ok(()) };
+    let info = text(info);
+    let of = |name: &str| {
+        let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_default().trim().to_owned()
+    };
+    let keys = of("db0").split([',', '=']).nth(1).unwrap_or("0").to_owned();
+    let megabytes = of("used_memory").parse().unwrap_or(0_u64) >> 20;
+    // Writing into a string does not fail.
+    let mut shown = String::new();
+    let _ = writeln!(
+        shown,
+        "node {}, dotted {}, up {} s, {} clients, {megabytes} MiB; the cluster has {keys} keys, placement {}",
+        of("node"),
+        of("dotted_version"),
+        of("uptime_in_seconds"),
+        of("connected_clients"),
+        named(layout, "placement").map(text).unwrap_or_default()
+    );
+    let mut rows = vec![
+        ["", "NODE", "ANSWERS", "ZONE", "CAPACITY", "SERVES", "FILLS", "GIVES AWAY", "LACKS", "HAS MORE"]
+            .map(str::to_owned),
+    ];
+    let (mut silent, mut filling) = (Vec::new(), 0);
+    for node in named(layout, "nodes").map_or(&[][..], items) {
+        let field = |name: &str| named(node, name).map(text).unwrap_or_default();
+        let name = field("node");
+        let lacks = items(entropy).iter().find(|peer| named(peer, "node").map(text).as_deref() == Some(name.as_str()));
+        let lack = |which: &str| lacks.and_then(|peer| named(peer, which)).map(text).unwrap_or_default();
+        let answers = named(node, "alive").is_some_and(|alive| number(alive) == 1);
+        if !answers {
+            silent.push(name.clone());
+        }
+        filling += named(node, "filling").map_or(0, number);
+        rows.push([
+            if name == of("node") { "*".to_owned() } else { String::new() },
+            name,
+            if answers { "yes" } else { "NO" }.to_owned(),
+            field("zone"),
+            Some(field("capacity")).filter(|capacity| capacity != "0").unwrap_or_default(),
+            field("serving"),
+            field("filling"),
+            field("giving-away"),
+            lack("missing-there"),
+            lack("missing-here"),
+        ]);
+    }
+    rows[1..].sort_by(|a, b| a[1].cmp(&b[1]));
+    table(&rows, &mut shown);
+    shown.push_str("LACKS and HAS MORE: events, compared with this node, by the other's last word.\n");
+    // Whoever reads may have seen enough.
+    let _ = std::io::stdout().write_all(shown.as_bytes());
+    if !silent.is_empty() {
+        return Err(Error::NotWell(format!(
+            "{} of {} members do not answer: {}",
+            silent.len(),
+            rows.len() - 1,
+            silent.join(", ")
+        )));
+    }
+    if filling > 0 {
+        return Err(Error::NotWell(format!("{filling} replicas of partitions are being filled")));
+    }
+    Ok(())
+}
+
+fn table<const N: usize>(rows: &[[String; N]], out: &mut String) {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    for row in rows {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        out.push_str(cells.join("  ").trim_end());
+        out.push('\n');
+    }
+}
