@@ -89,7 +89,7 @@ fn wait_counts_the_owners_that_hold_whatever_was_written_last() {
     let writes = ["SET k v", "MSET k v l w", "INCR n", "LPUSH q x", "DEL k l"];
     for write in writes {
         client.run(write);
-        assert_eq!(client.run("WAIT 2 2000"), "2", "{write}");
+        assert_eq!(client.run("WAIT 2 10000"), "2", "{write}");
     }
     client.run("DOT.FAULT CUT a");
     client.run("DOT.WITH W 1 R 1");
