@@ -110,6 +110,8 @@ pub(crate) struct Partition {
     inbound: Option<Inbound>,
     /// Has a stream begun since it was last known to be complete? Then it must not count in reads.
     incomplete: bool,
+    /// What was joined into cells without being counted in: some of it may be ahead of the clock.
+    pub(crate) ahead: Context,
     /// Whom it has asked for what it lacks, and when.
     asked: Option<(NodeId, u64)>,
     /// Could there be records here although nothing is held: what a stream or a repair brought before this node ceased to own?
@@ -172,6 +174,7 @@ impl Partition {
             inbound: None,
             asked: None,
             incomplete: false,
+            ahead: Context::new(),
             former: Vec::new(),
             is_replica: true,
             roster: Arc::default(),
@@ -591,7 +594,7 @@ impl Partition {
         (self.stability, self.inbound, self.asked) = (Stability::default(), None, None);
         self.sums = Sums::default();
         self.ends.get_mut().clear();
-        (self.debris, self.incomplete) = (false, false);
+        (self.debris, self.incomplete, self.ahead) = (false, false, Context::new());
         Ok(())
     }
 }

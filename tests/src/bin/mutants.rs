@@ -50,7 +50,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a session is answered with less than it has seen",
         file: "replica/src/core/coordinate/session.rs",
-        guard: "!slot.clock().covers(session) || !self.can_be_read(request.partition)",
+        guard: "!slot.clock().covers(session) || is_ahead",
         instead: "false",
         world: &[],
     },

@@ -147,7 +147,7 @@ impl Core {
     pub(super) fn finish_read(&mut self, step: &mut Step<'_>, pending: Pending) {
         let Pending { origin, deadline_ms, partition, need, receipt, barren, what } = pending;
         let Awaited::Read(reading) = what else { return };
-        let Reading { read, found, differing, view, started_ms, asked, .. } = *reading;
+        let Reading { read, found, own_digest, differing, view, started_ms, asked, .. } = *reading;
         if !asked.is_empty() {
             self.hedges.learn(step.now.mono_ms.saturating_sub(started_ms));
         }
@@ -164,6 +164,16 @@ impl Core {
         let mut known = view.clock.clone();
         if let Some(own) = self.seen(partition, true) {
             known.union(&own);
+        }
+        // This node has what it shows, at once: a write that follows replaces all of it. Its clock follows with the events.
+        if self.is_replica(partition) && own_digest != view.digest() {
+            let joined = self.quietly(step, partition, |p, txn| {
+                p.ahead.union(&known);
+                p.repair(txn, &view.state, &view.clock)
+            });
+            if let (Some(joined), Some(from)) = (joined, differing.keys().next()) {
+                self.report(step, *from, joined);
+            }
         }
         // What the others know is seen with what they have.
         let seen = found.seen.map(|_| Box::new(known.clone()));

@@ -6,7 +6,7 @@
 //! writes in their order per cell.) A node that lacks something asks the other replicas for it, as anti-entropy does, and
 //! the request waits; if nobody who answers has it, it fails.
 //!
-//! It rests on cells never being ahead of their partition's clock: whatever a node shows, its clock counts.
+//! It rests on this: whatever a session is shown, the clock it is told counts. So it waits where cells are ahead of it.
 
 use crate::core::{Core, Origin, Step, TICK_MS, Until};
 use crate::id::{Context, NodeId, PartitionId};
@@ -35,13 +35,15 @@ pub(in crate::core) struct Bringing {
 }
 
 impl Core {
-    /// Has the asker seen what is not here? (Where the partition is being filled, cells are ahead of its clock.)
+    /// Has the asker seen what is not here, or could it be shown what the clock here does not count yet? (Cells are ahead of it
+    /// where the partition is being filled, and where a read has just joined what others had.)
     pub(super) fn is_behind(&self, request: &Request) -> bool {
         let follows = matches!(request.operation, Operation::Write(_) | Operation::Read(_));
         let slot = self.partitions[usize::from(request.partition.number())].as_ref();
         match (&request.session, slot) {
             (Some(session), Some(slot)) if follows => {
-                !slot.clock().covers(session) || !self.can_be_read(request.partition)
+                let is_ahead = !slot.clock().covers(&slot.ahead) || !self.can_be_read(request.partition);
+                !slot.clock().covers(session) || is_ahead
             }
             _ => false,
         }
