@@ -32,7 +32,7 @@ const MARK: &str = "dotted-backup 1";
 /// The flags of `dotted import`.
 #[derive(Args, Clone, Debug)]
 pub struct ImportOptions {
-    /// Where the keys are: a Redis, or another Dotted. redis://[[user]:password@]host[:port].
+    /// Where the keys are: a Redis, or another Dotted. HOST:PORT, or redis://user:password@host:port.
     pub from: Address,
     #[command(flatten)]
     to: ServerOptions,
