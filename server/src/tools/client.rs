@@ -72,10 +72,11 @@ impl FromStr for Address {
             Some((user, password)) => (Some(decoded(user)).filter(|user| !user.is_empty()), Some(decoded(password))),
             None => (None, None),
         };
-        let (host, port) = match place.rsplit_once(':') {
+        let (host, port) = match place.rsplit_once(':').filter(|_| !place.ends_with(']')) {
             Some((host, port)) => (host, port.parse().map_err(|_| format!("{port} is no port"))?),
             None => (place, 6379),
         };
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if host.is_empty() {
             return Err(format!("{text} names no host: HOST:PORT, or redis://[[user]:password@]host[:port]"));
         }
@@ -85,7 +86,8 @@ impl FromStr for Address {
 
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        let (before, behind) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(f, "{before}{}{behind}:{}", self.host, self.port)
     }
 }
 
@@ -225,6 +227,10 @@ mod tests {
         let full: Address = "redis://me:p%40ss@host:6380/0".parse().unwrap();
         assert_eq!((full.to_string().as_str(), full.user.as_deref()), ("host:6380", Some("me")));
         assert_eq!(full.password.as_deref(), Some("p@ss"));
+        for (text, shown) in [("[::1]:7001", "[::1]:7001"), ("redis://:secret@[::1]", "[::1]:6379")] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!((address.host.as_str(), address.to_string().as_str()), ("::1", shown));
+        }
         for wrong in ["", ":7001", "host:port", "rediss://host", "redis://host/3", "host:70000"] {
             assert!(wrong.parse::<Address>().is_err(), "{wrong}");
         }
