@@ -32,7 +32,7 @@ struct Now {
     protocol: i64,
     /// Channels, patterns, channels of slots.
     following: [usize; 3],
-    library: [String; 2],
+    made_with: [String; 2],
 }
 
 impl Client {
@@ -40,8 +40,8 @@ impl Client {
     #[must_use]
     pub fn new(id: u64, address: String, local_address: String) -> Self {
         let since = Instant::now();
-        let (name, sub, library) = (String::new(), String::new(), <[String; 2]>::default());
-        let now = Now { name, command: "NULL", at: since, sub, protocol: 2, following: [0; 3], library };
+        let (name, sub, made_with) = (String::new(), String::new(), <[String; 2]>::default());
+        let now = Now { name, command: "NULL", at: since, sub, protocol: 2, following: [0; 3], made_with };
         Self { id, address, local_address, since, kill: Notify::new(), now: Mutex::new(now) }
     }
 
@@ -64,7 +64,7 @@ impl Client {
 
     /// The library it is made with, and that one's version.
     pub fn set_library(&self, place: usize, what: &str) {
-        self.with(|now| what.clone_into(&mut now.library[place]));
+        self.with(|now| what.clone_into(&mut now.made_with[place]));
     }
 
     /// It is called something.
@@ -86,7 +86,7 @@ impl Client {
     /// A line of CLIENT LIST.
     #[must_use]
     pub fn line(&self) -> String {
-        let Now { name, command, at, sub, protocol, following, library: [library, version] } =
+        let Now { name, command, at, sub, protocol, following, made_with: [library, version] } =
             self.with(|now| now.clone());
         let [channels, patterns, shards] = following;
         let (age, idle) = (self.since.elapsed().as_secs(), at.elapsed().as_secs());
