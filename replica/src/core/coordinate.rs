@@ -14,7 +14,6 @@ use crate::message::{Message, Ticket};
 use crate::operation::{Answer, Failure, Operation, OwnerReport, PeerEntropy, Request, Written};
 use crate::partition::Partition;
 use crate::quorum::{Holder, Medium, Need, Part, Receipt, Verdict};
-use crate::store::BatchSeq;
 pub(super) use hedge::Hedges;
 use read::Reading;
 pub(super) use session::{Bringing, Parked};
@@ -279,10 +278,11 @@ impl Core {
                 Some(Pending { origin, partition, receipt, what: Awaited::Write(written), .. }) => {
                     let keeps_session = written.seen.is_some();
                     let answer = origin.answer(Answer::Written(Written { receipt, ..written }));
-                    // What a session has seen is to be found again, after a power loss too.
-                    let until =
-                        Until::Promised(if keeps_session { self.batch_of(partition) } else { BatchSeq::default() });
-                    self.release(step, until, answer);
+                    match keeps_session {
+                        // What a session has seen is to be found again, after a power loss too.
+                        true => self.release(step, Until::Promised(self.batch_of(partition)), answer),
+                        false => step.out.push(answer),
+                    }
                 }
                 Some(pending) => self.finish_read(step, pending),
                 None => {}

@@ -49,10 +49,14 @@ impl Core {
         }
     }
 
-    /// What somebody has seen who is answered now.
+    /// What somebody has seen who is answered now: also what has been joined ahead of the clock since it asked.
     pub(super) fn seen(&self, partition: PartitionId, keeps_session: bool) -> Option<Box<Context>> {
         let slot = self.partitions[usize::from(partition.number())].as_ref();
-        slot.filter(|_| keeps_session).map(|slot| Box::new(slot.clock().clone()))
+        slot.filter(|_| keeps_session).map(|slot| {
+            let mut seen = slot.clock().clone();
+            seen.union(&slot.ahead);
+            Box::new(seen)
+        })
     }
 
     /// Keeps a request until this node has caught up, and asks for what it lacks.
