@@ -48,6 +48,13 @@ const MUTANTS: &[Mutant] = &[
         world: &[],
     },
     Mutant {
+        name: "read repair advances the clock",
+        file: "replica/src/partition/incorporate.rs",
+        guard: "        self.debris = true;\n",
+        instead: "        self.debris = true;\n        self.meta.clock.union(clock);\n",
+        world: &[],
+    },
+    Mutant {
         name: "a session is answered with less than it has seen",
         file: "replica/src/core/coordinate/session.rs",
         guard: "!slot.clock().covers(session) || is_ahead",
