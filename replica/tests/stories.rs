@@ -43,6 +43,7 @@ struct Replica {
     store: MemoryStore,
     now_ms: u64,
     wall_ms: u64,
+    says_filled: bool,
 }
 
 impl Replica {
@@ -51,7 +52,7 @@ impl Replica {
         let actor = Actor { node: node(n), incarnation: Incarnation(1) };
         let settings = Settings { answer_bytes, ..Settings::default() };
         let core = Core::new(actor, settings, [partition()].into_iter(), &store).expect("an empty store reads");
-        let mut replica = Self { id: node(n), core, store, now_ms: 0, wall_ms: 1 };
+        let mut replica = Self { id: node(n), core, store, now_ms: 0, wall_ms: 1, says_filled: false };
         replica.handle(Event::View(view(node(n), filled, all)));
         replica
     }
@@ -68,6 +69,7 @@ impl Replica {
                     sent.extend(self.handle(Event::Flushed(batch.seq)));
                 }
                 Action::Send(to, message) => sent.push((to, message)),
+                Action::Filled(_) => self.says_filled = true,
                 _ => {}
             }
         }
@@ -339,4 +341,30 @@ fn an_owner_being_filled_does_not_count_before_it_has_caught_up() {
     let delta = Message::Delta(Ticket(1), partition(), Medium::Memory, vec![set("k", dot(1, 1), &[])]);
     says(Event::Peer(node(1), delta));
     assert!(says(Event::Flushed(replica::BatchSeq(1))) || (0..20).any(|_| says(Event::Tick)));
+}
+
+/// Two layouts in quick succession: owners that came back said that they have to be filled, and those before them had let go on
+/// an earlier word of theirs. Everything was there, and nobody served it, for ever.
+#[test]
+fn owners_of_whom_none_serves_begin_once_they_know_what_all_know() {
+    let all = [1, 3, 8, 12];
+    let owners = view(node(1), &all, &all).replicas(partition()).serving.clone();
+    let order = all.iter().copied().filter(|n| owners.contains(&node(*n)));
+    let order: Vec<u128> = order.chain(all.iter().copied().filter(|n| !owners.contains(&node(*n)))).collect();
+    let mut replicas: Vec<_> = order.iter().map(|n| Replica::new(*n, &all, &all, 1 << 20)).collect();
+    let (owners, everybody) = ([0, 1, 2], [0, 1, 2, 3]);
+    pass_time(&mut replicas, &everybody, 20);
+    write(&mut replicas, &[0, 1], 0, Write::Set(b"v".to_vec()));
+    for (at, n) in order.iter().enumerate() {
+        replicas[at].handle(Event::View(view(node(*n), &[], &all)));
+        replicas[at].says_filled = false;
+    }
+    pass_time(&mut replicas, &[2], 50);
+    pass_time(&mut replicas, &[0, 1, 2], 50);
+    let filled = |replicas: &[Replica]| owners.map(|at| replicas[at].says_filled);
+    assert_eq!(filled(&replicas), [false; 3], "the fourth answers, and has not said yet that it has no more");
+    pass_time(&mut replicas, &everybody, 50);
+    assert_eq!(filled(&replicas), [true; 3]);
+    assert!(replicas[2].contents() == replicas[0].contents() && !replicas[2].contents().cells.is_empty());
+    assert!(!replicas[3].says_filled);
 }

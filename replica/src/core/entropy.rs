@@ -1,6 +1,7 @@
 //! Anti-entropy: replicas tell each other their clocks, fetch what they lack, fill new owners, and let go of what
 //! others have. Once all clocks are equal and everybody knows, nothing is sent any more.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::core::{Action, Core, Step, Until};
@@ -50,6 +51,16 @@ impl Core {
             self.quietly(step, partition, |p, txn| p.strip(txn));
         }
         self.watch_stream(step, &view, partition);
+        if let Some(slot) = self.partitions[usize::from(number)].as_mut()
+            && slot.is_filling()
+            && slot.inbound().is_none()
+        {
+            // What a stream that was given up has left out came by other ways: nobody would be asked for it again.
+            let has_all_of = |node: &NodeId| slot.peers.get(node).is_some_and(|peer| slot.clock().covers(&peer.clock));
+            if !replicas.serving.is_empty() && replicas.serving.iter().filter(|node| **node != me).all(has_all_of) {
+                slot.is_complete();
+            }
+        }
         let asked_of = self.partitions[usize::from(number)].iter().filter(|_| owner).flat_map(|slot| slot.asked_of());
         for node in asked_of.filter(|node| view.alive.contains(node)).collect::<Vec<_>>() {
             self.tell(step, &view, partition, node, true);
@@ -58,11 +69,17 @@ impl Core {
         for (node, actor) in to_close.filter(|(node, _)| view.alive.contains(node)).collect::<Vec<_>>() {
             step.out.push(Action::Send(node, Message::Close(partition, actor)));
         }
-        for node in replicas.all().filter(|node| *node != me && view.alive.contains(node)) {
+        let is_orphaned = replicas.serving.is_empty();
+        let everybody = view.alive.iter().copied().filter(|_| is_orphaned);
+        let others: BTreeSet<NodeId> = replicas.all().chain(everybody).collect();
+        for node in others.into_iter().filter(|node| *node != me && view.alive.contains(node)) {
             let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
             let peer = slot.peers.get(&node);
             let known = peer.is_some_and(|peer| {
-                peer.told.as_ref() == Some(slot.clock()) && peer.clock == *slot.clock() && (peer.counts_me || !owner)
+                peer.told.as_ref() == Some(slot.clock())
+                    && peer.clock == *slot.clock()
+                    && (peer.counts_me || !owner)
+                    && (peer.is_fresh || !is_orphaned)
             });
             if !known {
                 self.tell(step, &view, partition, node, true);
@@ -151,16 +168,10 @@ impl Core {
         let behind = !slot.clock().covers(&clock);
         slot.hear(from, clock, note);
         let idle = slot.inbound().is_none() && !slot.is_asking_anybody();
-        let (me, replicas) = (self.me.node, view.replicas(partition));
-        // What a stream that was given up has left out came by other ways: nobody would be asked for it again.
-        let has_all_of = |node: &NodeId| slot.peers.get(node).is_some_and(|peer| slot.clock().covers(&peer.clock));
-        if slot.is_filling() && idle && replicas.serving.iter().filter(|node| **node != me).all(has_all_of) {
-            slot.is_complete();
-        }
         if note.ask {
             self.tell(step, &view, partition, from, false);
         }
-        if behind && idle && replicas.contains(me) {
+        if behind && idle && view.replicas(partition).contains(self.me.node) {
             self.pull(step, partition, from);
         }
         self.quietly(step, partition, |p, txn| p.advance_stability(txn));
@@ -325,7 +336,17 @@ impl Core {
         let (me, replicas) = (self.me.node, view.replicas(partition));
         let covered =
             |node: &&NodeId| slot.peers.get(node).is_some_and(|p| p.counts_me && slot.clock().covers(&p.clock));
-        if replicas.filling.contains(&me) && slot.inbound().is_none() {
+        if replicas.filling.contains(&me) && replicas.serving.is_empty() {
+            // Nobody serves it: all who own it own it again, and had said so when those before them let go. Whoever has all that
+            // there is begins, once nobody can be missing who may have more.
+            let mut answering = view.alive.iter().filter(|node| **node != me);
+            if replicas.filling.iter().all(|node| view.alive.contains(node))
+                && answering.all(|node| slot.knows_all_of(node))
+                && slot.inbound().is_none()
+            {
+                self.release(step, Until::OnDisk(self.batch_of(partition)), Action::Filled(partition));
+            }
+        } else if replicas.filling.contains(&me) && slot.inbound().is_none() {
             // Every owner that answers, and so many that no acknowledged write is missed.
             let caught_up: Vec<NodeId> = replicas.serving.iter().filter(covered).copied().collect();
             let mut answering = replicas.serving.iter().filter(|node| view.alive.contains(node));

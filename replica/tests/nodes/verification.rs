@@ -2,7 +2,9 @@
 
 use super::support::{Nodes, partition, request};
 use crdt::reading;
-use replica::{ByteString, CellId, CellKind, Event, Operation, Read, Settings, Write};
+use replica::{
+    Answer, ByteString, CellId, CellKind, Event, Message, Operation, Quorum, Read, Request, Settings, Write,
+};
 
 fn three() -> Nodes {
     let settings = Settings { verify_every_ms: 500, ..Settings::default() };
@@ -139,4 +141,28 @@ fn what_was_removed_is_not_taken_for_lost() {
     nodes.pass_time(200);
     assert_eq!(nodes.alarms(), Vec::<String>::new());
     assert_eq!((0..3).find_map(|at| shown(&nodes, at, "cart")), None);
+}
+
+/// The story: a stream was begun late, by a node that had what it lacked by other ways when the source was lost. Nobody told it
+/// anything more in a quiet cluster: it asked others for every read ever after, and nothing was compared any more.
+#[test]
+fn a_replica_that_gave_up_a_stream_it_no_longer_needed_is_read_again() {
+    let mut three = Nodes::new(3, Settings::default());
+    three.ask(0, request("k", Operation::Write(Write::Set(b"v".to_vec()))));
+    three.pass_time(20);
+    let reads_alone = |three: &mut Nodes| {
+        let read = request("k", Operation::Read(Read::Cells(vec![CellId::value()])));
+        let before = three.sent();
+        let answers = three.ask(0, Request { quorum: Quorum::of(1), ..read });
+        assert!(matches!(&answers[..], [(_, Answer::Found(found))] if found.kind.is_some()), "{answers:?}");
+        three.sent() == before
+    };
+    assert!(reads_alone(&mut three));
+    three.up_unseen(&[0]);
+    let source = three.id(1);
+    three.handle_quietly(0, Event::Peer(source, Message::MustStream(partition())));
+    three.pass_time(80);
+    three.up_unseen(&[0, 1, 2]);
+    three.pass_time(20);
+    assert!(reads_alone(&mut three));
 }
