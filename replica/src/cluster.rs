@@ -10,13 +10,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::detector::{Detector, Health, Opinion, Swim, Word};
 use crate::id::{Actor, Incarnation, NodeId, PartitionId};
 use crate::layout::{LayoutChange, Member, Members, PartitionSet, Presence, Proposal, Refused, View, check, propose};
 
 /// How often nodes say that they are there.
 pub const BEAT_MS: u64 = 250;
-/// After how long a silence a node is skipped.
+/// After how long a silence a node is skipped that others do not hear either.
 pub const SILENCE_MS: u64 = 1_500;
+/// After how long a silence a node is skipped that others hear: its link has failed.
+const LINK_SILENCE_MS: u64 = 2_500;
 
 /// Between the membership machines of two nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +33,8 @@ pub enum Gossip {
     },
     /// This is my list.
     List(Box<Members>),
+    /// For the detector.
+    Detector(Vec<u8>),
 }
 
 /// What the membership machine wants done.
@@ -53,18 +58,14 @@ struct Contact {
     hears_me: bool,
 }
 
-impl Contact {
-    fn is_heard(&self, now_ms: u64) -> bool {
-        now_ms.saturating_sub(self.heard_at_ms) < SILENCE_MS
-    }
-}
-
 /// The membership machine.
 #[derive(Debug)]
 pub struct Cluster {
     me: NodeId,
     members: Members,
     contacts: BTreeMap<NodeId, Contact>,
+    detector: Box<dyn Detector>,
+    health: Health,
     view: Arc<View>,
     changed: bool,
     /// What an operator wants of the layout, and has not committed.
@@ -76,10 +77,18 @@ impl Cluster {
     /// kept list, is filled for what it says there; one that begins a cluster holds everything.
     #[must_use]
     pub fn new(me: NodeId, own: Member, kept: Option<Members>, replicas: u8) -> Self {
+        let detector = Box::new(Swim::new(me, own.incarnation));
         let mut members = kept.unwrap_or_else(|| Members::new(replicas, BTreeMap::new()));
         members.nodes.insert(me, own);
         let view = Arc::new(View::new(me, members.clone(), BTreeSet::from([me])));
-        Self { me, members, contacts: BTreeMap::new(), view, changed: false, staged: Vec::new() }
+        let (contacts, health) = (BTreeMap::new(), Health::new());
+        Self { me, members, contacts, detector, health, view, changed: false, staged: Vec::new() }
+    }
+
+    /// The same with another detector of failures than [`Swim`].
+    #[must_use]
+    pub fn with_detector(self, detector: Box<dyn Detector>) -> Self {
+        Self { detector, ..self }
     }
 
     /// The current picture.
@@ -106,7 +115,7 @@ impl Cluster {
         let before = self.contacts.get(&from).copied();
         let hears_me = before.is_some_and(|contact| contact.hears_me);
         self.contacts.insert(from, Contact { heard_at_ms: now_ms, hears_me });
-        if before.is_none_or(|contact| !contact.is_heard(now_ms)) {
+        if before.is_none_or(|contact| !self.is_heard(from, contact, now_ms)) {
             // It waits for that word to count this node.
             out.push(ClusterAction::Send(from, self.beat(from, now_ms)));
         }
@@ -129,7 +138,10 @@ impl Cluster {
         self.heard(from, now_ms, out);
         match gossip {
             Gossip::Beat { digest, hears_you } => {
-                if let Some(contact) = self.contacts.get_mut(&from).filter(|contact| contact.hears_me != hears_you) {
+                // That a node is not heard which did not speak says nothing of the way to others.
+                let counts = hears_you || !self.health.is_bad(now_ms);
+                let contact = self.contacts.get_mut(&from).filter(|contact| contact.hears_me != hears_you && counts);
+                if let Some(contact) = contact {
                     contact.hears_me = hears_you;
                     self.publish(now_ms, out);
                 }
@@ -138,7 +150,23 @@ impl Cluster {
                 }
             }
             Gossip::List(list) => self.merge(*list, now_ms, out),
+            Gossip::Detector(word) => self.detect(out, |detector, out| detector.hear(&word, now_ms, out)),
         }
+    }
+
+    fn detect(&mut self, out: &mut Vec<ClusterAction>, work: impl FnOnce(&mut dyn Detector, &mut Vec<Word>)) {
+        let mut words = Vec::new();
+        work(self.detector.as_mut(), &mut words);
+        out.extend(words.into_iter().map(|(to, word)| ClusterAction::Send(to, Gossip::Detector(word))));
+    }
+
+    /// Was the node heard of late? Longer silences are borne of one that others hear, and by a node that runs badly itself.
+    fn is_heard(&self, node: NodeId, contact: Contact, now_ms: u64) -> bool {
+        let usual_ms = match self.detector.opinion(node) {
+            Opinion::Alive => LINK_SILENCE_MS,
+            Opinion::Doubtful | Opinion::Down => SILENCE_MS,
+        };
+        now_ms.saturating_sub(contact.heard_at_ms) < usual_ms * self.health.stretch_percent() / 100
     }
 
     fn merge(&mut self, list: Members, now_ms: u64, out: &mut Vec<ClusterAction>) {
@@ -246,6 +274,12 @@ impl Cluster {
 
     /// Every [`BEAT_MS`].
     pub fn tick(&mut self, now_ms: u64, out: &mut Vec<ClusterAction>) {
+        let deaf_ms = self.health.tick(now_ms);
+        for contact in self.contacts.values_mut() {
+            contact.heard_at_ms = (contact.heard_at_ms + deaf_ms).min(now_ms);
+        }
+        let stretch_percent = self.health.stretch_percent();
+        self.detect(out, |detector, out| detector.tick(now_ms, stretch_percent, out));
         self.publish(now_ms, out);
         for (node, _) in self.members.current().filter(|(node, _)| **node != self.me) {
             out.push(ClusterAction::Send(*node, self.beat(*node, now_ms)));
@@ -253,7 +287,7 @@ impl Cluster {
     }
 
     fn beat(&self, to: NodeId, now_ms: u64) -> Gossip {
-        let hears_you = self.contacts.get(&to).is_some_and(|contact| contact.is_heard(now_ms));
+        let hears_you = self.contacts.get(&to).is_some_and(|contact| self.is_heard(to, *contact, now_ms));
         Gossip::Beat { digest: self.members.digest(), hears_you }
     }
 
@@ -272,10 +306,15 @@ impl Cluster {
     fn publish(&mut self, now_ms: u64, out: &mut Vec<ClusterAction>) {
         let answers = |node: &&NodeId| {
             **node == self.me
-                || self.contacts.get(node).is_some_and(|contact| contact.is_heard(now_ms) && contact.hears_me)
+                || self
+                    .contacts
+                    .get(node)
+                    .is_some_and(|contact| contact.hears_me && self.is_heard(**node, *contact, now_ms))
         };
         let alive: BTreeSet<NodeId> = self.members.current().map(|(node, _)| node).filter(answers).copied().collect();
         if std::mem::take(&mut self.changed) {
+            let watched: Vec<_> = self.members.current().map(|(node, member)| (*node, member.incarnation)).collect();
+            self.detect(out, |detector, out| detector.watch(&mut watched.into_iter(), now_ms, out));
             self.view = Arc::new(View::new(self.me, self.members.clone(), alive));
         } else if alive != self.view.alive {
             self.view = Arc::new(self.view.with_alive(alive));

@@ -38,6 +38,7 @@
 mod application;
 mod cluster;
 mod core;
+mod detector;
 mod digest;
 mod hash_tree;
 mod id;
@@ -59,6 +60,7 @@ pub mod world;
 pub use application::{Application, Ask, Next, Service, Step};
 pub use cluster::{BEAT_MS, Cluster, ClusterAction, Gossip, SILENCE_MS};
 pub use core::{Action, Contents, Core, Durability, Event, MergeReport, Now, RequestId, Settings, TICK_MS};
+pub use detector::{Detector, MAX_STRETCH_PERCENT, Opinion, Swim, Word};
 pub use hash_tree::{FANOUT, HashTree, LEAVES};
 pub use id::{Actor, Cell, Context, Dot, Entry, Incarnation, NodeId, PARTITIONS, PartitionId, SLOTS, Seen};
 pub use layout::{

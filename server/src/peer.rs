@@ -26,7 +26,7 @@ use crate::pubsub::Topic;
 use crate::worker;
 
 const MAGIC: &[u8; 6] = b"DOTTED";
-const VERSION: u8 = 7;
+const VERSION: u8 = 8;
 /// The greatest frame: a key's state, or a batch of anti-entropy with one greatest value in it.
 const FRAME_BYTES: usize = 256 * 1024 * 1024;
 /// How many frames wait for a slow or absent peer; further ones are dropped, and anti-entropy makes up for them.
