@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::detector::{Detector, Health, Opinion, Swim, Word};
-use crate::id::{Actor, Incarnation, NodeId, PartitionId};
+use crate::id::{Actor, ClusterId, Incarnation, NodeId, PartitionId};
 use crate::layout::{LayoutChange, Member, Members, PartitionSet, Presence, Proposal, Refused, View, check, propose};
 
 /// How often nodes say that they are there.
@@ -79,6 +79,9 @@ impl Cluster {
     pub fn new(me: NodeId, own: Member, kept: Option<Members>, replicas: u8) -> Self {
         let detector = Box::new(Swim::new(me, own.incarnation));
         let mut members = kept.unwrap_or_else(|| Members::new(replicas, BTreeMap::new()));
+        if members.nodes.is_empty() && own.filled != PartitionSet::none() {
+            members.cluster = ClusterId(Some(me.0));
+        }
         members.nodes.insert(me, own);
         let view = Arc::new(View::new(me, members.clone(), BTreeSet::from([me])));
         let (contacts, health) = (BTreeMap::new(), Health::new());
@@ -170,6 +173,9 @@ impl Cluster {
     }
 
     fn merge(&mut self, list: Members, now_ms: u64, out: &mut Vec<ClusterAction>) {
+        if !self.members.cluster.may_meet(list.cluster) {
+            return;
+        }
         let own = self.members.nodes.get(&self.me).cloned();
         let theirs_of_me = list.nodes.get(&self.me).map(|member| member.incarnation);
         // A cluster keeps the number of replicas it began with; whoever joins takes it over.

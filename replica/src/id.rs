@@ -21,6 +21,27 @@ impl fmt::Display for NodeId {
     }
 }
 
+/// A cluster: the id of the node that began it. One that has not joined yet has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ClusterId(pub Option<Uuid>);
+
+impl ClusterId {
+    /// May nodes of these two have to do with each other? One that has not joined yet may with any.
+    #[must_use]
+    pub fn may_meet(self, other: Self) -> bool {
+        self == other || self.0.is_none() || other.0.is_none()
+    }
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(founder) => founder.simple().fmt(f),
+            None => f.write_str("none"),
+        }
+    }
+}
+
 /// One run of a node. A node takes a greater one at every start, before its first write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Incarnation(pub u32);

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{hash_of, mix};
-use crate::id::{Actor, Incarnation, NodeId, PARTITIONS, PartitionId};
+use crate::id::{Actor, ClusterId, Incarnation, NodeId, PARTITIONS, PartitionId};
 use crate::placement::{Owners, Role, score};
 use crate::quorum::{Medium, Need, Receipt, Verdict};
 pub use decided::{Change as LayoutChange, Layout, Layouts, MAX_REPLICAS, Proposal, Refused};
@@ -91,6 +91,8 @@ pub struct Member {
 /// The member list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Members {
+    /// Which cluster it is the list of.
+    pub cluster: ClusterId,
     /// How many replicas each partition has, if there are that many nodes, and no layout says otherwise.
     pub replicas: u8,
     /// Every node that ever joined.
@@ -103,7 +105,7 @@ impl Members {
     /// A cluster that begins.
     #[must_use]
     pub fn new(replicas: u8, nodes: BTreeMap<NodeId, Member>) -> Self {
-        Self { replicas, nodes, layouts: Layouts::default() }
+        Self { cluster: ClusterId::default(), replicas, nodes, layouts: Layouts::default() }
     }
 
     /// The nodes that count: those nobody has replaced, and not every layout that holds has removed.
@@ -161,9 +163,16 @@ impl Members {
         self.nodes.values().fold(self.layouts.commits(), |sum, member| sum.saturating_add(member.version))
     }
 
-    /// Takes over newer entries; says whether there were any.
+    /// Takes over newer entries; says whether there were any. The list of another cluster is none of ours.
     pub fn merge(&mut self, other: &Members) -> bool {
-        let mut changed = self.layouts.merge(&other.layouts);
+        if !self.cluster.may_meet(other.cluster) {
+            return false;
+        }
+        let joins = self.cluster != other.cluster && other.cluster.0.is_some();
+        if joins {
+            self.cluster = other.cluster;
+        }
+        let mut changed = self.layouts.merge(&other.layouts) || joins;
         for (node, theirs) in &other.nodes {
             let newer = self
                 .nodes
@@ -180,7 +189,9 @@ impl Members {
     /// Tells lists apart: equal lists have equal digests.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        self.nodes.iter().fold(u64::from(self.replicas) ^ self.layouts.digest(), |digest, (node, member)| {
+        let cluster = self.cluster.0.map_or(0, |founder| hash_of(founder.as_bytes()));
+        let start = u64::from(self.replicas) ^ self.layouts.digest() ^ cluster;
+        self.nodes.iter().fold(start, |digest, (node, member)| {
             let entry = hash_of(node.0.as_bytes()) ^ mix(member.version << 32 ^ u64::from(member.incarnation.0));
             mix(digest ^ entry)
         })
@@ -391,7 +402,7 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::{LayoutChange, Member, Members, PartitionSet, Presence, Refused, View};
-    use crate::id::{Actor, Incarnation, NodeId, PARTITIONS, PartitionId};
+    use crate::id::{Actor, ClusterId, Incarnation, NodeId, PARTITIONS, PartitionId};
     use crate::placement::Role;
     use std::collections::BTreeSet;
     use uuid::Uuid;
@@ -531,6 +542,20 @@ mod tests {
         assert_eq!(one.current().count(), 4, "the other side may count on it");
         committed(&mut one, 1, &[]);
         assert_eq!(one.current().count(), 3);
+    }
+
+    /// Two clusters whose nodes came to dial each other became one, and gave each other's keys away.
+    #[test]
+    fn the_list_of_another_cluster_changes_nothing_and_who_has_not_joined_joins() {
+        let of = |founder: Option<u128>, count| {
+            let cluster = ClusterId(founder.map(Uuid::from_u128));
+            Members { cluster, ..members(count, count) }
+        };
+        let (mut ours, theirs) = (of(Some(1), 2), of(Some(2), 4));
+        assert!(!ours.merge(&theirs) && ours == of(Some(1), 2));
+        let mut newcomer = of(None, 1);
+        assert!(newcomer.merge(&ours) && newcomer.cluster == ours.cluster && newcomer.digest() == ours.digest());
+        assert!(ours.merge(&of(None, 3)) && ours.cluster == of(Some(1), 1).cluster && ours.nodes.len() == 3);
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub use cluster::{BEAT_MS, Cluster, ClusterAction, Gossip, SILENCE_MS};
 pub use core::{Action, Contents, Core, Durability, Event, MergeReport, Now, RequestId, Settings, TICK_MS};
 pub use detector::{Detector, MAX_STRETCH_PERCENT, Opinion, Swim, Word};
 pub use hash_tree::{FANOUT, HashTree, LEAVES};
-pub use id::{Actor, Cell, Context, Dot, Entry, Incarnation, NodeId, PARTITIONS, PartitionId, SLOTS, Seen};
+pub use id::{Actor, Cell, ClusterId, Context, Dot, Entry, Incarnation, NodeId, PARTITIONS, PartitionId, SLOTS, Seen};
 pub use layout::{
     DEFAULT_REPLICAS, Layout, LayoutChange, Layouts, MAX_REPLICAS, Member, Members, PartitionSet, Presence, Proposal,
     Refused, Replicas, View,

@@ -183,6 +183,12 @@ pub struct ClockNote {
 }
 
 impl Message {
+    /// Does it fill or repair a replica, so that nobody waits for it in particular?
+    #[must_use]
+    pub fn is_bulk(&self) -> bool {
+        matches!(self, Message::Missing(..) | Message::Streamed(..) | Message::Verify(..))
+    }
+
     /// The partition the message is about: it is handled by the core that has it.
     #[must_use]
     pub fn partition(&self) -> PartitionId {

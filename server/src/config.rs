@@ -9,6 +9,7 @@ use clap::builder::NonEmptyStringValueParser;
 
 use crate::disk::Durability;
 use crate::engine::EngineKind;
+use crate::tls::TlsOptions;
 
 /// The greatest key, member or field: what the storage takes as a record's key, with room to spare.
 pub const MAX_NAME_BYTES: u64 = 16 * 1024;
@@ -27,6 +28,9 @@ pub struct ServeOptions {
     /// Where HTTP is spoken: keys as JSON, health, metrics, and a page about the node [default: nowhere].
     #[arg(long, value_name = "HOST:PORT")]
     pub http: Option<SocketAddr>,
+    /// Encryption, of clients' connections and of links between nodes.
+    #[command(flatten)]
+    pub tls: TlsOptions,
     /// The peer address of any node of the cluster to join.
     #[arg(long, value_name = "HOST:PEER-PORT")]
     pub join: Option<SocketAddr>,
@@ -60,7 +64,7 @@ pub struct ServeOptions {
     /// Ask clients for this password (AUTH).
     #[arg(long, value_name = "PASSWORD", env = "DOTTED_REQUIREPASS", hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub requirepass: Option<String>,
-    /// Take clients of other machines though no password is asked for.
+    /// Take clients of other machines though no password is asked for, and nodes of other machines without certificates.
     #[arg(long)]
     pub unprotected: bool,
     /// Let DOT.FAULT cut and heal the links of this node: for demonstrations and tests only.

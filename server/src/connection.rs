@@ -5,21 +5,25 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use crate::command::{self, Arguments};
 use crate::gather::{Begun, Gather, Wait};
 use crate::node::Node;
 use crate::resp::{Access, Limits, Protocol, Reply, Scan, Scanner};
 use crate::session::Session;
+use crate::tls::Duplex;
 use crate::worker::WorkerRef;
 
 /// How many commands of one connection may be under way; then nothing more is read until some are answered.
@@ -28,6 +32,8 @@ const PIPELINE_COMMANDS: usize = 1_024;
 const WAITING_BYTES: usize = 8 * 1024 * 1024;
 /// How much is read of what follows a command that waits.
 const READ_AHEAD_BYTES: usize = 1024 * 1024;
+/// How long a client may take to agree on TLS.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How much is read at once.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -117,10 +123,21 @@ impl Outbox {
     }
 }
 
-/// Serves a connection until it ends.
-pub async fn serve(stream: TcpStream, worker: WorkerRef, node: Arc<Node>) {
-    let peer = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
-    let local = stream.local_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
+/// Serves a new connection until it ends, by TLS if it came where that is spoken.
+pub async fn accept(stream: TcpStream, tls: Option<TlsAcceptor>, worker: WorkerRef, node: Arc<Node>) {
+    let name = |address: std::io::Result<SocketAddr>| address.map_or_else(|_| "?".to_owned(), |a| a.to_string());
+    let (peer, local) = (name(stream.peer_addr()), name(stream.local_addr()));
+    // A connection whose packets wait for each other is slow, not wrong.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return serve(stream, peer, local, worker, node).await };
+    match timeout(HANDSHAKE_TIME, tls.accept(stream)).await {
+        Ok(Ok(stream)) => serve(stream, peer, local, worker, node).await,
+        Ok(Err(why)) => tracing::info!("a client at {peer} does not come by TLS as it should: {why}"),
+        Err(_) => tracing::info!("a client at {peer} took too long for TLS"),
+    }
+}
+
+async fn serve(stream: impl Duplex, peer: String, local: String, worker: WorkerRef, node: Arc<Node>) {
     let (session, messages) = Session::new(&node, peer, local);
     let (id, client) = (session.id, Arc::clone(&session.client));
     node.clients.enter(&client);
@@ -167,8 +184,7 @@ impl Connection {
         Self { worker, node, session, scanner, outbox, input: Vec::new(), done: 0, has_worked: false, closing: false }
     }
 
-    async fn run(mut self, mut stream: TcpStream, mut messages: crate::pubsub::Messages) -> std::io::Result<()> {
-        stream.set_nodelay(true)?;
+    async fn run(mut self, mut stream: impl Duplex, mut messages: crate::pubsub::Messages) -> std::io::Result<()> {
         loop {
             if std::mem::take(&mut self.has_worked) {
                 // Whoever else has sent something has its turn first: what all of them write goes to the disk in one piece, and
@@ -179,6 +195,7 @@ impl Connection {
             let out = self.outbox.take();
             if !out.is_empty() {
                 stream.write_all(&out).await?;
+                stream.flush().await?;
             }
             if self.closing && (self.outbox.under_way() == 0 || self.outbox.is_waiting()) {
                 return stream.shutdown().await;

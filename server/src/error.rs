@@ -34,6 +34,8 @@ pub enum Error {
     Join(SocketAddr, io::Error),
     /// Another node refused this one.
     Refused(SocketAddr, String),
+    /// A certificate or key cannot be used.
+    Tls(PathBuf, String),
     /// A thread cannot be started.
     Thread(io::Error),
     /// A node of the demo did not start.
@@ -97,6 +99,11 @@ impl fmt::Display for Error {
             }
             Error::Join(address, _) => write!(f, "no node answers at the peer address {address} given with --join"),
             Error::Refused(address, why) => write!(f, "the node at {address} refuses this one: {why}"),
+            Error::Tls(path, why) => write!(
+                f,
+                "{} cannot be used for TLS ({why}): it must be a PEM file with what the flag names, and the key must be that of the certificate",
+                path.display()
+            ),
             Error::Thread(_) => write!(f, "cannot start a thread"),
             Error::Demo(what) | Error::NotWell(what) => f.write_str(what),
             Error::Unreachable(address, _) => {

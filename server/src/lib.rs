@@ -36,6 +36,7 @@ pub mod seen;
 pub mod session;
 pub mod slow_log;
 pub mod stream;
+pub mod tls;
 pub mod token;
 pub mod tools;
 pub mod waiting;

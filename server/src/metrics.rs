@@ -44,6 +44,9 @@ pub fn render(node: &Node, keys: Option<i64>, lacks: &[Lack]) -> String {
     counter("connections", "Connections taken, and requests over HTTP", node.next_client.load(Ordering::Relaxed) - 1);
     counter("merges", "Merges that changed something", node.merges.load(Ordering::Relaxed));
     counter("slow_commands", "Commands noted in the slow log", node.slow_log.noted());
+    for (name, help, value) in node.peers.counters.all() {
+        counter(name, help, value);
+    }
     let mut gauge = |name: &str, help: &str, value: i64| registry.register(name, help, ConstGauge::new(value));
     if let Some(keys) = keys {
         gauge("keys", "Keys of the whole cluster, each counted once", keys);
@@ -52,6 +55,7 @@ pub fn render(node: &Node, keys: Option<i64>, lacks: &[Lack]) -> String {
     gauge("waiting_clients", "Clients that wait for a key", node.waiting_clients.count() as i64);
     gauge("members", "Nodes of the cluster", view.members.current().count() as i64);
     gauge("members_alive", "Nodes that answer, this one among them", view.alive.len() as i64);
+    gauge("peer_queue_bytes", "Bytes that wait for other nodes", node.peers.queued_bytes() as i64);
     let uptime = ConstGauge::new(node.started.elapsed().as_secs_f64());
     registry.register_with_unit("uptime", "Since the node was started", Unit::Seconds, uptime);
     if let Some(bytes) = resident_bytes() {

@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::clients::Clients;
 use crate::config::{Config, ServeOptions};
@@ -31,6 +32,7 @@ use crate::peer::{self, PeerFrame, Peers};
 use crate::pubsub::{PubSub, Topic};
 use crate::scripts::Scripts;
 use crate::slow_log::SlowLog;
+use crate::tls::{self, PeerTls};
 use crate::waiting::WaitingClients;
 use crate::worker::{self, ToWorker};
 
@@ -43,6 +45,8 @@ const DENIED: &[u8] = b"-DENIED this node asks for no password and so takes conn
 const CONTACT_TIME: Duration = Duration::from_millis(5);
 /// With so many messages in a worker's inbox, nothing more is read from other nodes.
 const INBOX_MESSAGES: usize = 65_536;
+/// The same for bytes that other nodes have sent.
+const INBOX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Milliseconds since 1970, as this machine believes.
 #[must_use]
@@ -98,6 +102,8 @@ pub struct Node {
     inboxes: Vec<UnboundedSender<ToWorker>>,
     /// Per worker, how many messages wait in its inbox.
     waiting: Vec<AtomicUsize>,
+    /// Per worker, how many bytes of other nodes' messages do.
+    waiting_bytes: Vec<AtomicUsize>,
     _lock: Option<File>,
 }
 
@@ -147,7 +153,15 @@ impl Node {
 
     /// Is a worker so far behind that nothing more should be read from other nodes?
     pub(crate) fn is_behind(&self, worker: usize) -> bool {
-        self.waiting.get(worker).is_some_and(|waiting| waiting.load(Ordering::Relaxed) > INBOX_MESSAGES)
+        let over = |of: &[AtomicUsize], limit| of.get(worker).is_some_and(|n| n.load(Ordering::Relaxed) > limit);
+        over(&self.waiting, INBOX_MESSAGES) || over(&self.waiting_bytes, INBOX_BYTES)
+    }
+
+    /// A message of another node is on its way to a worker, or has been taken by it.
+    pub(crate) fn count_peer_bytes(&self, worker: usize, bytes: isize) {
+        if let Some(waiting) = self.waiting_bytes.get(worker) {
+            waiting.fetch_add(bytes as usize, Ordering::Relaxed);
+        }
     }
 
     /// May nobody from there ask? Without a password only this machine may, unless the operator has said otherwise.
@@ -334,6 +348,11 @@ impl Node {
         let lock = if options.in_memory { None } else { Some(identity::lock(&options.data)?) };
         let (clients, peers) = listen(&options)?;
         let pages = options.http.map(bind).transpose()?;
+        let secret = match (tls::for_clients(&options.tls)?, options.tls.tls_listen) {
+            (Some(tls), Some(address)) => Some((bind(address)?, tls)),
+            _ => None,
+        };
+        let peer_tls = PeerTls::new(&options.tls)?;
         let listen = options.listen;
         let address = |listener: &TcpListener| listener.local_addr().map_err(|why| Error::Listen(listen, why));
         let (client_address, peer_address) = (address(&clients)?, address(&peers)?);
@@ -361,7 +380,7 @@ impl Node {
             id: identity.node,
             config: Config::new(&options),
             disk,
-            peers: Peers::new(identity.node, links),
+            peers: Peers::new(identity.node, peer_tls, links),
             pubsub: PubSub::default(),
             clients: Clients::default(),
             slow_log: SlowLog::default(),
@@ -378,12 +397,13 @@ impl Node {
             view: RwLock::new(Arc::clone(cluster.view())),
             cluster: Mutex::new(cluster),
             waiting: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
+            waiting_bytes: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             inboxes,
             options,
             _lock: lock,
         });
         node.with_cluster(|cluster, _, out| cluster.start(out));
-        start_threads(&node, outlets, Network { clients, peers, wanted, peer_address })?;
+        start_threads(&node, outlets, Network { clients, secret, peers, wanted, peer_address })?;
         if let Some(pages) = pages {
             http::start(&node, pages)?;
         }
@@ -394,6 +414,8 @@ impl Node {
 /// What the first worker's thread drives beside its core.
 struct Network {
     clients: TcpListener,
+    /// The listener for clients that come by TLS.
+    secret: Option<(TcpListener, TlsAcceptor)>,
     peers: TcpListener,
     wanted: UnboundedReceiver<(NodeId, SocketAddr)>,
     peer_address: SocketAddr,
@@ -482,7 +504,7 @@ fn start_threads(node: &Arc<Node>, outlets: Vec<UnboundedReceiver<ToWorker>>, ne
 }
 
 async fn start_network(node: &Arc<Node>, network: Network) -> Result<(), Error> {
-    let Network { clients, peers, wanted, peer_address } = network;
+    let Network { clients, secret, peers, wanted, peer_address } = network;
     let clients = tokio::net::TcpListener::from_std(clients).map_err(Error::Thread)?;
     let peers = tokio::net::TcpListener::from_std(peers).map_err(Error::Thread)?;
     tokio::task::spawn_local(peer::accept(peers, Arc::clone(node)));
@@ -495,7 +517,13 @@ async fn start_network(node: &Arc<Node>, network: Network) -> Result<(), Error> 
     let node = Arc::clone(node);
     tokio::task::spawn_local(async move {
         wait_for_contact(&node).await;
-        accept(clients, node).await;
+        if let Some((listener, tls)) = secret {
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => drop(tokio::task::spawn_local(accept(listener, Some(tls), Arc::clone(&node)))),
+                Err(why) => tracing::error!("no client can come by TLS: {why}"),
+            }
+        }
+        accept(clients, None, node).await;
     });
     Ok(())
 }
@@ -523,7 +551,7 @@ async fn beat(node: Arc<Node>) {
 }
 
 /// Deals connections out to the workers in turn.
-async fn accept(listener: tokio::net::TcpListener, node: Arc<Node>) {
+async fn accept(listener: tokio::net::TcpListener, tls: Option<TlsAcceptor>, node: Arc<Node>) {
     let mut next = 0;
     loop {
         match listener.accept().await {
@@ -536,7 +564,7 @@ async fn accept(listener: tokio::net::TcpListener, node: Arc<Node>) {
             }
             // A connection belongs to the runtime of the worker that serves it, not of the one that accepted it.
             Ok((stream, _)) => match stream.into_std() {
-                Ok(stream) => node.tell(next, ToWorker::Accept(stream)),
+                Ok(stream) => node.tell(next, ToWorker::Accept(stream, tls.clone())),
                 Err(why) => tracing::warn!("a connection could not be handed over: {why}"),
             },
             Err(why) => {

@@ -1,100 +1,51 @@
-//! Links between nodes: each node dials every other and sends on that connection; what it hears comes in on the
-//! ones the others dialled.
-//!
-//! ```text
-//! dialler: "DOTTED" version:1 | frame(Hello)      listener: frame(Welcome) or frame(Refused), then it only reads
-//! frame = length:u32 little-endian | postcard(PeerFrame)
-//! ```
+//! Links between nodes: each node dials every other and sends on those connections; what it hears comes in on the ones the
+//! others dialled.
+
+mod counters;
+mod dial;
+mod frame;
+mod greeting;
+mod lane;
+mod listen;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use replica::{Gossip, Incarnation, Message, NodeId, SILENCE_MS};
-use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use replica::{NodeId, SILENCE_MS};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{Instant, sleep};
 
-use crate::error::Error;
 use crate::fault::Faults;
 use crate::node::Node;
-use crate::pubsub::Topic;
-use crate::worker;
+use crate::tls::PeerTls;
+pub use counters::Counters;
+pub(crate) use dial::{find, keep_links};
+pub use frame::PeerFrame;
+use frame::{FRAME_BYTES, encode};
+pub use greeting::{Capabilities, Hello, Reply, Versions, Welcome};
+pub use lane::Lane;
+use lane::LaneSender;
+pub(crate) use listen::accept;
 
-const MAGIC: &[u8; 6] = b"DOTTED";
-const VERSION: u8 = 8;
-/// The greatest frame: a key's state, or a batch of anti-entropy with one greatest value in it.
-const FRAME_BYTES: usize = 256 * 1024 * 1024;
-/// How many frames wait for a slow or absent peer; further ones are dropped, and anti-entropy makes up for them.
-const QUEUE_FRAMES: usize = 65_536;
-/// The same in bytes.
-const QUEUE_BYTES: usize = 256 * 1024 * 1024;
-/// A frame that greets is small.
-const GREETING_BYTES: usize = 4_096;
 const GREETING_TIME: Duration = Duration::from_secs(2);
 const REDIAL_TIME: Duration = Duration::from_millis(200);
 /// How long a node is refused before it believes it: the end of its own last run may not have been noticed yet.
 const REFUSED_TIME: Duration = Duration::from_millis(3 * SILENCE_MS);
-/// How long `--join` tries.
-const JOIN_TIME: Duration = Duration::from_secs(10);
-/// A peer that talks is noted as alive once in so many milliseconds.
-const NOTE_ALIVE_MS: u64 = 100;
-
-/// What nodes send each other.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum PeerFrame {
-    /// Who dials.
-    Hello(Hello),
-    /// Who was dialled.
-    Welcome(NodeId),
-    /// Why not.
-    Refused(String),
-    /// For the replica core.
-    Core(Box<Message>),
-    /// For the membership machine.
-    Gossip(Gossip),
-    /// A published message.
-    Publish(Topic, Vec<u8>, Vec<u8>),
-    /// These faults are in force from now on; say when they are.
-    Faults(u64, Faults),
-    /// They are.
-    FaultsSet(u64),
-}
-
-/// How a node presents itself.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Hello {
-    /// Its id.
-    pub node: NodeId,
-    /// Its run.
-    pub incarnation: Incarnation,
-    /// Where it listens for peers.
-    pub peer_address: SocketAddr,
-}
 
 struct Link {
-    queue: Sender<(Instant, Vec<u8>)>,
-    queued_bytes: Arc<AtomicUsize>,
-    /// Is there a connection? Without one, what is sent is lost at once rather than later.
-    is_up: Arc<AtomicBool>,
     address: SocketAddr,
+    requests: LaneSender,
+    bulk: LaneSender,
 }
 
-/// The receiving end of a link's queue.
-struct Frames {
-    queue: Receiver<(Instant, Vec<u8>)>,
-    queued_bytes: Arc<AtomicUsize>,
-    is_up: Arc<AtomicBool>,
-}
-
-impl Frames {
-    fn clear(&mut self) {
-        while let Ok((_, frame)) = self.queue.try_recv() {
-            self.queued_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
+impl Link {
+    fn lane(&self, lane: Lane) -> &LaneSender {
+        match lane {
+            Lane::Requests => &self.requests,
+            Lane::Bulk => &self.bulk,
         }
     }
 }
@@ -109,6 +60,9 @@ struct Caller {
 /// The links of a node.
 pub struct Peers {
     me: NodeId,
+    tls: Option<PeerTls>,
+    /// What was refused and dropped.
+    pub counters: Counters,
     links: RwLock<HashMap<NodeId, Link>>,
     callers: Mutex<HashMap<NodeId, Caller>>,
     wanted: UnboundedSender<(NodeId, SocketAddr)>,
@@ -118,9 +72,11 @@ pub struct Peers {
 }
 
 impl Peers {
-    pub(crate) fn new(me: NodeId, wanted: UnboundedSender<(NodeId, SocketAddr)>) -> Self {
+    pub(crate) fn new(me: NodeId, tls: Option<PeerTls>, wanted: UnboundedSender<(NodeId, SocketAddr)>) -> Self {
         Self {
             me,
+            tls,
+            counters: Counters::default(),
             links: RwLock::default(),
             callers: Mutex::default(),
             wanted,
@@ -147,6 +103,11 @@ impl Peers {
         self.enqueue(to, frame, Duration::from_millis(faults.delay_ms.into()));
     }
 
+    /// Sends a frame whatever faults are in force.
+    fn send_at_once(&self, to: NodeId, frame: &PeerFrame) {
+        self.enqueue(to, frame, Duration::ZERO);
+    }
+
     fn is_dropped(&self, percent: u8) -> bool {
         // Which ones are lost does not matter; a cheap sequence will do.
         percent > 0
@@ -156,9 +117,6 @@ impl Peers {
     fn enqueue(&self, to: NodeId, frame: &PeerFrame, delay: Duration) {
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
         let Some(link) = links.get(&to) else { return };
-        if !link.is_up.load(Ordering::Relaxed) {
-            return;
-        }
         let bytes = encode(frame);
         let len = bytes.len();
         if len > FRAME_BYTES {
@@ -167,11 +125,8 @@ impl Peers {
                 "a message of {len} bytes to {to} is over the limit of {FRAME_BYTES} and was not sent"
             );
         }
-        if link.queued_bytes.load(Ordering::Relaxed) + len <= QUEUE_BYTES {
-            link.queued_bytes.fetch_add(len, Ordering::Relaxed);
-            if link.queue.try_send((Instant::now() + delay, bytes)).is_err() {
-                link.queued_bytes.fetch_sub(len, Ordering::Relaxed);
-            }
+        if !link.lane(Lane::of(frame, len)).send(bytes, delay) {
+            self.counters.dropped_full();
         }
     }
 
@@ -180,14 +135,31 @@ impl Peers {
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
         let nodes: Vec<NodeId> = links.keys().copied().collect();
         drop(links);
-        nodes.iter().for_each(|node| self.enqueue(*node, frame, Duration::ZERO));
+        nodes.iter().for_each(|node| self.send_at_once(*node, frame));
         nodes.len()
+    }
+
+    /// How many bytes wait for other nodes, in all queues.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        links.values().map(|link| link.requests.queued_bytes() + link.bulk.queued_bytes()).sum()
     }
 
     /// The faults in force.
     #[must_use]
     pub fn faults(&self) -> Faults {
         self.faults.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Does a fault forbid to hear this node?
+    fn is_cut_from(&self, other: NodeId) -> bool {
+        self.faults.read().unwrap_or_else(PoisonError::into_inner).separate(self.me, other)
+    }
+
+    /// A number nobody else has.
+    fn next_number(&self) -> u64 {
+        self.chance.fetch_add(1, Ordering::Relaxed)
     }
 
     fn with_callers<R>(&self, work: impl FnOnce(&mut HashMap<NodeId, Caller>) -> R) -> R {
@@ -201,7 +173,7 @@ impl Peers {
 
 /// Puts faults in force on every node that can be reached, and waits until they are.
 pub async fn set_faults(node: Arc<Node>, faults: Faults) -> usize {
-    let ticket = node.peers.chance.fetch_add(1, Ordering::Relaxed);
+    let ticket = node.peers.next_number();
     node.peers.with_faults_set(|set| set.insert(ticket, 0));
     let asked = node.peers.send_all(&PeerFrame::Faults(ticket, faults.clone()));
     apply_faults(&node, faults);
@@ -221,317 +193,4 @@ fn apply_faults(node: &Arc<Node>, faults: Faults) {
     *node.peers.faults.write().unwrap_or_else(PoisonError::into_inner) = faults;
     // A cut link is noticed at once, as a closed connection would be.
     node.with_cluster(|cluster, now, out| cut.iter().for_each(|other| cluster.lost(*other, now, out)));
-}
-
-// Dialling
-
-/// Starts a link for every node and address that is wanted.
-pub(crate) async fn keep_links(mut wanted: UnboundedReceiver<(NodeId, SocketAddr)>, node: Arc<Node>, own: SocketAddr) {
-    while let Some((to, address)) = wanted.recv().await {
-        let (queue, frames) = channel(QUEUE_FRAMES);
-        let mut links = node.peers.links.write().unwrap_or_else(PoisonError::into_inner);
-        // An entry with this node's own address is of one that was here before it.
-        if to == node.id || address == own || links.get(&to).is_some_and(|link| link.address == address) {
-            continue;
-        }
-        // A link to an older address ends, its queue being dropped here.
-        let queued_bytes = Arc::new(AtomicUsize::new(0));
-        let is_up = Arc::new(AtomicBool::new(false));
-        links.insert(to, Link { queue, queued_bytes: Arc::clone(&queued_bytes), is_up: Arc::clone(&is_up), address });
-        drop(links);
-        let frames = Frames { queue: frames, queued_bytes, is_up };
-        tokio::task::spawn_local(keep_link(to, address, frames, Arc::clone(&node), own));
-    }
-}
-
-async fn keep_link(to: NodeId, address: SocketAddr, mut frames: Frames, node: Arc<Node>, own: SocketAddr) {
-    let mut refused_since = None;
-    loop {
-        match dial(address, &node, own).await {
-            Ok((stream, other)) if other == to => {
-                refused_since = None;
-                frames.clear(); // what waited for the link is out of date by now
-                frames.is_up.store(true, Ordering::Relaxed);
-                node.with_cluster(|cluster, now, out| cluster.linked(to, now, out));
-                let ended = pump(stream, &mut frames).await;
-                frames.is_up.store(false, Ordering::Relaxed);
-                node.with_cluster(|cluster, now, out| cluster.lost(to, now, out));
-                match ended {
-                    Ok(()) => return,
-                    Err(why) => tracing::info!("the link to {} at {address} is gone: {why}", node.view().name(to)),
-                }
-            }
-            Ok((_, other)) => tracing::warn!("node {other} answers at {address}, where {to} was"),
-            Err(Error::Refused(_, why)) => {
-                let since = *refused_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > REFUSED_TIME {
-                    tracing::error!("refused by the node at {address}: {why}");
-                    std::process::exit(1);
-                }
-            }
-            Err(why) => tracing::debug!("{why}"),
-        }
-        if frames.queue.is_closed() {
-            return;
-        }
-        // Another one is at its address now, or it has been removed: nobody is dialled in vain for ever.
-        if has_gone(to, &node) {
-            node.peers.links.write().unwrap_or_else(PoisonError::into_inner).remove(&to);
-            return;
-        }
-        sleep(REDIAL_TIME).await;
-    }
-}
-
-/// Has the node been here, and does not count any more?
-fn has_gone(node: NodeId, seen_by: &Node) -> bool {
-    let members = &seen_by.view().members;
-    members.nodes.contains_key(&node) && members.current().all(|(current, _)| *current != node)
-}
-
-/// Writes what is queued, as much at once as there is.
-async fn pump(mut stream: TcpStream, frames: &mut Frames) -> std::io::Result<()> {
-    let mut turn = Vec::new();
-    let mut out = Vec::new();
-    let mut nothing = [0; 1];
-    loop {
-        tokio::select! {
-            taken = frames.queue.recv_many(&mut turn, 256) => {
-                if taken == 0 {
-                    return Ok(());
-                }
-            }
-            read = stream.read(&mut nothing) => {
-                read?;
-                return Err(std::io::ErrorKind::ConnectionReset.into());
-            }
-        }
-        for (due, frame) in turn.drain(..) {
-            frames.queued_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
-            if due > Instant::now() {
-                stream.write_all(&std::mem::take(&mut out)).await?;
-                sleep_until(due).await;
-            }
-            out.extend_from_slice(&frame);
-        }
-        stream.write_all(&out).await?;
-        out.clear();
-    }
-}
-
-async fn dial(address: SocketAddr, node: &Node, own: SocketAddr) -> Result<(TcpStream, NodeId), Error> {
-    let greet = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let hello = Hello { node: node.id, incarnation: node.incarnation(), peer_address: own };
-        let mut out = [MAGIC.as_slice(), &[VERSION]].concat();
-        out.extend(encode(&PeerFrame::Hello(hello)));
-        stream.write_all(&out).await?;
-        let frame = read_frame(&mut stream, GREETING_BYTES).await?;
-        Ok::<_, std::io::Error>((stream, frame))
-    };
-    let greeted = timeout(GREETING_TIME, greet).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-    match greeted.map_err(|why| Error::Join(address, why))? {
-        (stream, PeerFrame::Welcome(other)) => Ok((stream, other)),
-        (_, PeerFrame::Refused(why)) => Err(Error::Refused(address, why)),
-        _ => Err(Error::Join(address, std::io::ErrorKind::InvalidData.into())),
-    }
-}
-
-/// Finds out who is at the address given with `--join`.
-pub(crate) async fn find(address: SocketAddr, node: &Node, own: SocketAddr) -> Result<NodeId, Error> {
-    let deadline = Instant::now() + JOIN_TIME;
-    let mut refused_since = None;
-    loop {
-        match dial(address, node, own).await {
-            Ok((_, other)) => return Ok(other),
-            Err(error @ Error::Refused(..)) => {
-                let since = *refused_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > REFUSED_TIME {
-                    return Err(error);
-                }
-                sleep(REDIAL_TIME).await;
-            }
-            Err(error) if Instant::now() > deadline => return Err(error),
-            Err(_) => sleep(REDIAL_TIME).await,
-        }
-    }
-}
-
-// Listening
-
-/// Takes the connections of other nodes.
-pub(crate) async fn accept(listener: TcpListener, node: Arc<Node>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, from)) => {
-                let node = Arc::clone(&node);
-                tokio::task::spawn_local(async move {
-                    if let Err(why) = hear(stream, &node).await {
-                        tracing::debug!("the peer connection from {from} ended: {why}");
-                    }
-                });
-            }
-            Err(why) => {
-                tracing::warn!("a peer connection could not be accepted: {why}");
-                sleep(REDIAL_TIME).await;
-            }
-        }
-    }
-}
-
-async fn hear(mut stream: TcpStream, node: &Arc<Node>) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let hello = timeout(GREETING_TIME, read_hello(&mut stream)).await??;
-    if let Some(why) = objection(node, &hello) {
-        return stream.write_all(&encode(&PeerFrame::Refused(why))).await;
-    }
-    stream.write_all(&encode(&PeerFrame::Welcome(node.id))).await?;
-    let connection = node.peers.chance.fetch_add(1, Ordering::Relaxed);
-    let ended = listen_to(stream, node, &hello, connection).await;
-    // Its id is free again: it may come back at another address. One that has said nothing was only a greeting.
-    let is_its_last = |callers: &mut HashMap<NodeId, Caller>| {
-        callers.get(&hello.node).is_some_and(|caller| caller.connection == connection)
-            && callers.remove(&hello.node).is_some()
-    };
-    if node.peers.with_callers(is_its_last) {
-        node.with_cluster(|cluster, now, out| cluster.lost(hello.node, now, out));
-    }
-    ended
-}
-
-async fn listen_to(stream: TcpStream, node: &Arc<Node>, hello: &Hello, connection: u64) -> std::io::Result<()> {
-    let from = hello.node;
-    let mut stream = BufReader::with_capacity(64 * 1024, stream);
-    let mut noted_at_ms = 0;
-    loop {
-        let frame = read_frame(&mut stream, FRAME_BYTES).await?;
-        let cut = node.peers.faults.read().unwrap_or_else(PoisonError::into_inner).separate(node.id, from);
-        match frame {
-            PeerFrame::Faults(ticket, faults) => {
-                if node.options.faults {
-                    apply_faults(node, faults);
-                    node.peers.enqueue(from, &PeerFrame::FaultsSet(ticket), Duration::ZERO);
-                }
-                continue;
-            }
-            PeerFrame::FaultsSet(ticket) => {
-                node.peers.with_faults_set(|set| {
-                    set.entry(ticket).and_modify(|set| *set += 1);
-                });
-                continue;
-            }
-            _ if cut => continue,
-            PeerFrame::Core(message) => worker::deliver(node, from, *message).await,
-            PeerFrame::Gossip(gossip) => node.with_cluster(|cluster, now, out| cluster.receive(from, gossip, now, out)),
-            PeerFrame::Publish(topic, channel, payload) => drop(node.pubsub.publish(topic, &channel, &payload)),
-            PeerFrame::Hello(_) | PeerFrame::Welcome(_) | PeerFrame::Refused(_) => {
-                return Err(std::io::ErrorKind::InvalidData.into());
-            }
-        }
-        let now_ms = node.now_ms();
-        if now_ms >= noted_at_ms + NOTE_ALIVE_MS {
-            noted_at_ms = now_ms;
-            let caller = Caller { connection, address: hello.peer_address, heard_at_ms: now_ms };
-            node.peers.with_callers(|callers| callers.insert(from, caller));
-            node.with_cluster(|cluster, now, out| cluster.heard(from, now, out));
-        }
-    }
-}
-
-/// Why a node must not be let in.
-fn objection(node: &Node, hello: &Hello) -> Option<String> {
-    if hello.node == node.id {
-        return Some(format!(
-            "its node id {} is this node's own: a copied data directory must not run beside the original",
-            node.id
-        ));
-    }
-    let heard =
-        node.peers.with_callers(|callers| callers.get(&hello.node).map(|caller| (caller.address, caller.heard_at_ms)));
-    let (address, heard_at_ms) = heard?;
-    let talks = node.now_ms().saturating_sub(heard_at_ms) < SILENCE_MS;
-    (talks && address != hello.peer_address).then(|| {
-        format!(
-            "node id {} is in use at {}: a copied data directory must not run beside the original; start this node with an empty one",
-            hello.node, address
-        )
-    })
-}
-
-async fn read_hello(stream: &mut TcpStream) -> std::io::Result<Hello> {
-    let mut head = [0; MAGIC.len() + 1];
-    stream.read_exact(&mut head).await?;
-    if head[..MAGIC.len()] != *MAGIC {
-        return Err(std::io::ErrorKind::InvalidData.into());
-    }
-    if head[MAGIC.len()] != VERSION {
-        let why = format!("it speaks version {} of the peer protocol, this node version {VERSION}", head[MAGIC.len()]);
-        stream.write_all(&encode(&PeerFrame::Refused(why))).await?;
-        return Err(std::io::ErrorKind::Unsupported.into());
-    }
-    match read_frame(stream, GREETING_BYTES).await? {
-        PeerFrame::Hello(hello) => Ok(hello),
-        _ => Err(std::io::ErrorKind::InvalidData.into()),
-    }
-}
-
-// Frames
-
-fn encode(frame: &PeerFrame) -> Vec<u8> {
-    // Writing into memory fails only for types that no frame has.
-    let mut out = postcard::to_extend(frame, vec![0; 4]).unwrap_or_default();
-    let len = (out.len().saturating_sub(4) as u32).to_le_bytes();
-    if let Some(head) = out.first_chunk_mut() {
-        *head = len;
-    }
-    out
-}
-
-/// Reads one frame; memory grows with what really arrives.
-async fn read_frame(
-    stream: &mut (impl tokio::io::AsyncRead + Unpin),
-    limit_bytes: usize,
-) -> std::io::Result<PeerFrame> {
-    let len = stream.read_u32_le().await? as usize;
-    if len > limit_bytes {
-        return Err(std::io::Error::other(format!("a frame of {len} bytes, the limit is {limit_bytes}")));
-    }
-    let mut bytes = Vec::with_capacity(len.min(64 * 1024));
-    stream.take(len as u64).read_to_end(&mut bytes).await?;
-    if bytes.len() < len {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    postcard::from_bytes(&bytes).map_err(|why| std::io::Error::new(std::io::ErrorKind::InvalidData, why.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{PeerFrame, encode, read_frame};
-    use quickcheck::quickcheck;
-    use replica::Gossip;
-
-    fn read(bytes: &[u8]) -> std::io::Result<PeerFrame> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(read_frame(&mut &bytes[..], 1 << 20))
-    }
-
-    #[test]
-    fn frames_round_trip() {
-        let frame = PeerFrame::Gossip(Gossip::Beat { digest: 7, hears_you: true });
-        assert!(matches!(read(&encode(&frame)).unwrap(), PeerFrame::Gossip(Gossip::Beat { digest: 7, .. })));
-    }
-
-    #[test]
-    fn a_frame_beyond_the_limit_is_refused_before_it_is_read() {
-        assert!(read(&u32::MAX.to_le_bytes()).unwrap_err().to_string().contains("limit"));
-    }
-
-    quickcheck! {
-        fn random_bytes_are_an_error_or_a_frame_and_never_a_panic(bytes: Vec<u8>) -> bool {
-            let framed = [(bytes.len() as u32).to_le_bytes().as_slice(), &bytes].concat();
-            let _ = read(&framed);
-            true
-        }
-    }
 }

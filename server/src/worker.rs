@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use replica::{
-    Action, Actor, Answer, Core, Event, Incarnation, NodeId, Now, PARTITIONS, PartitionId, Presence, Request,
+    Action, Actor, Answer, Core, Event, Incarnation, Message, NodeId, Now, PARTITIONS, PartitionId, Presence, Request,
     RequestId, Settings, TICK_MS,
 };
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
 
 use crate::connection;
 use crate::disk::{DiskView, Durability, Progress};
@@ -33,6 +34,8 @@ const TURN_MESSAGES: usize = 512;
 pub enum ToWorker {
     /// For the replica core.
     Event(Event),
+    /// From another node, in a frame of so many bytes.
+    Peer(NodeId, Box<Message>, usize),
     /// From the disk thread.
     Disk(Progress),
     /// A request of another worker's connection.
@@ -58,8 +61,8 @@ pub enum ToWorker {
         /// What came of it.
         answer: Answer,
     },
-    /// A new connection.
-    Accept(std::net::TcpStream),
+    /// A new connection, by TLS or not.
+    Accept(std::net::TcpStream, Option<TlsAcceptor>),
     /// Mint under another incarnation.
     Reincarnate(Incarnation),
 }
@@ -238,6 +241,11 @@ impl WorkerRef {
     fn receive(&self, message: ToWorker) {
         match message {
             ToWorker::Event(event) => self.0.borrow_mut().handle(event),
+            ToWorker::Peer(from, message, bytes) => {
+                let worker = &mut *self.0.borrow_mut();
+                worker.node.count_peer_bytes(worker.index, -(bytes as isize));
+                worker.handle(Event::Peer(from, *message));
+            }
             ToWorker::Disk(Progress::Readable(seq)) => self.0.borrow_mut().disk.readable(seq),
             ToWorker::Disk(Progress::Flushed(seq)) => self.0.borrow_mut().handle(Event::Flushed(seq)),
             ToWorker::Ask { request, worker, id } => self.0.borrow_mut().ask(request, Waiter::Worker(worker, id)),
@@ -248,10 +256,10 @@ impl WorkerRef {
                     worker.answered.push((waiter, answer));
                 }
             }
-            ToWorker::Accept(stream) => {
+            ToWorker::Accept(stream, tls) => {
                 let node = Arc::clone(&self.0.borrow().node);
                 match TcpStream::from_std(stream) {
-                    Ok(stream) => drop(tokio::task::spawn_local(connection::serve(stream, self.clone(), node))),
+                    Ok(stream) => drop(tokio::task::spawn_local(connection::accept(stream, tls, self.clone(), node))),
                     Err(why) => tracing::warn!("a connection could not be served: {why}"),
                 }
             }
@@ -294,12 +302,13 @@ pub(crate) async fn run(
 }
 
 /// A message from another node, for the worker that has the partition; waits while that one is far behind.
-pub(crate) async fn deliver(node: &Arc<Node>, from: NodeId, message: replica::Message) {
+pub(crate) async fn deliver(node: &Arc<Node>, from: NodeId, message: Message, bytes: usize) {
     let owner = worker_of(message.partition(), node.workers());
     while node.is_behind(owner) {
         // Nothing is read from it for now, which is not its fault.
         node.with_cluster(|cluster, now, out| cluster.heard(from, now, out));
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    node.tell(owner, ToWorker::Event(Event::Peer(from, message)));
+    node.count_peer_bytes(owner, bytes as isize);
+    node.tell(owner, ToWorker::Peer(from, Box::new(message), bytes));
 }

@@ -1,6 +1,9 @@
 //! Whom a read asks: as many as must answer, and the others once those take long.
 
-use replica::{Answer, CellId, CellKind, Event, Operation, Quorum, Read, Request, Settings, Write};
+use crdt::reading;
+use replica::{
+    Answer, CellId, CellKind, Event, Message, Operation, Quorum, Read, Request, RequestId, Settings, Ticket, Write,
+};
 
 use crate::support::{Nodes, request};
 
@@ -77,4 +80,33 @@ fn with_write_back_what_is_read_is_with_as_many_as_must_answer() {
         assert!(found(&answers), "{answers:?}");
         assert_eq!(three.contents(0).cells, three.contents(1).cells);
     }
+}
+
+/// The story: `SET k 0`, `GET k`, .. `SET k 49`, `GET k` in one go on a healthy cluster, and the first `GET` said 49: the other
+/// owner was asked, and had the later writes by then.
+#[test]
+fn a_read_does_not_see_what_its_own_coordinator_wrote_after_it() {
+    let mut three = written();
+    let shown = |answers: &[(replica::RequestId, Answer)]| match answers {
+        [(_, Answer::Found(found))] => {
+            found.cell(&CellId::value()).and_then(|cell| Some(reading::winner(&cell.live)?.into_owned()))
+        }
+        other => panic!("one answer: {other:?}"),
+    };
+    for (later, seen) in [(Write::Set(b"later".to_vec()), b"v".as_slice()), (Write::RemoveKey, b"later")] {
+        let asked = three.handle(0, Event::Client(RequestId(77), read()));
+        three.ask(0, request("k", Operation::Write(later)));
+        let answers = three.answers_of(|three| three.deliver(0, asked));
+        assert_eq!(shown(&answers).as_deref(), Some(seen));
+    }
+    // What another has written is news, whoever wrote later.
+    let asked = three.handle(0, Event::Client(RequestId(78), read()));
+    three.ask(0, request("other", Operation::Write(Write::Set(b"x".to_vec()))));
+    let forwarded = Message::Forward(Ticket(9), request("k", Operation::Write(Write::Set(b"by another".to_vec()))));
+    let from = three.id(2);
+    let sent = three.handle(1, Event::Peer(from, forwarded));
+    let to_others: Vec<_> = sent.into_iter().filter(|(to, _)| *to == from).collect();
+    three.deliver(1, to_others);
+    let answers = three.answers_of(|three| three.deliver(0, asked));
+    assert_eq!(shown(&answers).as_deref(), Some(b"by another".as_slice()));
 }

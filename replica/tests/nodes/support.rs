@@ -221,7 +221,8 @@ impl Nodes {
         sent
     }
 
-    fn deliver(&mut self, from: usize, sent: Vec<(NodeId, Message)>) {
+    /// Delivers what a node has sent, and all that comes of it.
+    pub(crate) fn deliver(&mut self, from: usize, sent: Vec<(NodeId, Message)>) {
         let from = self.nodes[from].id;
         let mut queue: VecDeque<_> = sent.into_iter().map(|(to, message)| (from, to, message)).collect();
         while let Some((from, to, message)) = queue.pop_front() {

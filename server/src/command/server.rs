@@ -12,6 +12,7 @@ use crate::disk::Durability;
 use crate::gather::Step;
 use crate::glob;
 use crate::node::Node;
+use crate::peer::Versions;
 use crate::resp::{Reply, parse_integer};
 use crate::session::Session;
 
@@ -208,8 +209,13 @@ fn describe(node: &Node, keys: u64, wanted: &[String]) -> String {
             ("partitions_serving", serving.to_string()),
             ("partitions_filling", filling.to_string()),
             ("workers", node.workers().to_string()),
+            ("cluster", view.members.cluster.to_string()),
+            ("peer_protocol", Versions::OURS.newest.to_string()),
+            ("peer_queue_bytes", node.peers.queued_bytes().to_string()),
         ],
     );
+    let counted = node.peers.counters.all().map(|(name, _, value)| (name, value.to_string()));
+    section("Peers", &counted);
     section("Keyspace", &[("db0", format!("keys={keys},expires=0,avg_ttl=0"))]);
     text
 }

@@ -10,7 +10,9 @@ use crate::id::{Context, NodeId};
 use crate::message::{KeyState, Ticket};
 use crate::operation::{Answer, Failure, Found, Operation, Read, Request};
 use crate::partition::KeyView;
+use crate::place::CellId;
 use crate::quorum::{Holder, Medium, Need, Part, Receipt, Verdict};
+use crate::record::CellState;
 use crate::store::{Edits, Store, Txn};
 
 /// A read that waits for other nodes.
@@ -20,6 +22,8 @@ pub(super) struct Reading {
     pub(super) read: Read,
     /// What this node alone would answer, as of the arrival of the read.
     found: Found,
+    /// Its clock by then.
+    clock: Context,
     pub(super) own_digest: u64,
     differing: BTreeMap<NodeId, u64>,
     /// What is known together, once somebody differs.
@@ -71,9 +75,9 @@ impl Core {
         let looked = self.on_partition(step, partition, |p, txn| {
             // One cell or a few are cheap to keep for a merge; of a whole key, the merge takes what is there by then.
             let view = if matches!(read, Read::Cells(_)) { p.view(txn, &key, &read)?.map(Box::new) } else { None };
-            Ok((p.read_digest(txn, &key, &read)?, p.read(txn, &key, &read)?, view))
+            Ok((p.read_digest(txn, &key, &read)?, p.read(txn, &key, &read)?, view, p.clock().clone()))
         });
-        let (own_digest, found, view) = match looked {
+        let (own_digest, found, view, clock) = match looked {
             Ok(looked) => looked,
             Err(error) => return step.out.push(origin.fail(Failure::Store(error))),
         };
@@ -81,7 +85,8 @@ impl Core {
         let counts = if owns { self.can_be_read(partition) } else { own_digest != 0 };
         let found = Found { seen: self.seen(partition, keeps_session), ..found };
         let (differing, asked, started_ms) = (BTreeMap::new(), Vec::new(), step.now.mono_ms);
-        let reading = Reading { key, read, found, own_digest, differing, view, asked, may_ask_more: false, started_ms };
+        let may_ask_more = false;
+        let reading = Reading { key, read, found, clock, own_digest, differing, view, asked, may_ask_more, started_ms };
         let ticket = self.ticket();
         self.pending.insert(ticket, task.pending(step, Awaited::Read(Box::new(reading))));
         self.ask_enough(step, task, ticket);
@@ -116,9 +121,18 @@ impl Core {
         if pending.receipt.contains(from) || pending.barren.contains(&from) {
             return;
         }
-        let Reading { key, read, own_digest, differing, view, .. } = &mut **reading;
+        let Reading { key, read, own_digest, differing, view, clock: own_clock, .. } = &mut **reading;
         let mut theirs_digest = *own_digest;
-        if let Some((state, clock)) = state {
+        // What this node itself has written since is no news: commands that follow a read must not be seen by it.
+        let me = self.me;
+        let is_news = |state: &KeyState, clock: &Context| {
+            let foreign = |theirs: &Context| theirs.minus(own_clock).iter().any(|(actor, _)| *actor != me);
+            let of_cells = |(_, cell): &(CellId, CellState)| {
+                foreign(&cell.residual) || cell.live.dots().any(|dot| dot.actor != me && !own_clock.contains(dot))
+            };
+            !clock.covers(own_clock) || foreign(clock) || foreign(&state.residual) || state.cells.iter().any(of_cells)
+        };
+        if let Some((state, clock)) = state.filter(|(state, clock)| is_news(state, clock)) {
             if view.is_none() {
                 let slot = self.partitions[usize::from(pending.partition.number())].as_ref();
                 let own =
