@@ -54,6 +54,7 @@ mod procedure;
 mod quorum;
 mod record;
 mod store;
+mod sweep;
 #[cfg(feature = "world")]
 pub mod world;
 
@@ -77,7 +78,8 @@ pub use partition::{Keys, MergeNote, Start, VisitCell};
 pub use place::{CellId, CellKind, Counts, Place};
 pub use placement::{MAX_CAPACITY, MAX_ZONE_BYTES, Move, Owners, Plan, Role, plan};
 pub use position::Position;
-pub use procedure::{NoProcedures, Procedures};
+pub use procedure::{Mapped, NoProcedures, Procedures};
 pub use quorum::{Holder, Medium, Part, Quorum, QuorumKind, Receipt};
 pub use record::{CellState, KeyHash, NEVER};
 pub use store::{Batch, BatchSeq, MemoryStore, Store, StoreError, Visit, merge_scan, prefix_end};
+pub use sweep::Sweep;

@@ -62,6 +62,16 @@ pub enum Operation {
     Count,
     /// What the node asked and the other replicas lack of each other, by their last words.
     Entropy,
+    /// A page of the partition's keys, from a hash on, mapped and reduced where they are; for
+    /// [`Procedures`](crate::Procedures) to understand. See [`Sweep`](crate::Sweep).
+    Map {
+        /// What to do.
+        job: ByteString,
+        /// Where to go on.
+        from: KeyHash,
+        /// How many keys to look at, about.
+        count_keys: u32,
+    },
 }
 
 /// What a client has seen of one cell: the dots of its values, and the counter runs among them.
@@ -213,6 +223,8 @@ pub enum Answer {
     Entropy(Vec<PeerEntropy>),
     /// It could not be done.
     Failed(Failure),
+    /// To [`Operation::Map`]: what the keys of the page come to, by name, and where to go on, if anywhere.
+    Mapped(Vec<(ByteString, ByteString)>, Option<KeyHash>),
 }
 
 /// What a write did.
@@ -356,6 +368,15 @@ pub enum Failure {
     NotUnderstood,
     /// The node's store failed.
     Store(StoreError),
+    /// The application tried to write where it may only look.
+    LooksOnly,
+    /// A sweep comes to more than may be held.
+    TooMuch {
+        /// How much that is.
+        limit_bytes: u64,
+    },
+    /// The application failed, and says why.
+    Application(ByteString),
 }
 
 impl From<StoreError> for Failure {

@@ -14,6 +14,7 @@ mod ends;
 mod incorporate;
 mod inspect;
 mod keys;
+mod map;
 mod stability;
 mod stream;
 mod sync;

@@ -4,8 +4,12 @@
 
 use std::fmt;
 
-use crate::operation::Failure;
+use crate::operation::{ByteString, Failure};
 use crate::partition::Keys;
+use crate::place::CellKind;
+
+/// What a map has to say of a key: values under names.
+pub type Mapped = Vec<(ByteString, ByteString)>;
 
 /// What [`Write::Call`](crate::Write::Call) means.
 ///
@@ -37,6 +41,26 @@ pub trait Procedures: fmt::Debug + Send + Sync {
     /// # Errors
     /// A [`Failure`]; nothing is changed then.
     fn call(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure>;
+
+    /// Says what a key contributes to a [`Sweep`](crate::Sweep); runs where the key is. It may look at the key (and others of
+    /// its partition), and changes nothing.
+    ///
+    /// # Errors
+    /// A [`Failure`]; it ends the sweep.
+    fn map(&self, job: &[u8], key: &[u8], kind: CellKind, keys: &mut Keys<'_, '_>) -> Result<Mapped, Failure> {
+        let _ = (job, key, kind, keys);
+        Err(Failure::NotUnderstood)
+    }
+
+    /// Makes one value of two that were said under one name. The order in which it is applied is anybody's guess: it must be
+    /// associative and commutative.
+    ///
+    /// # Errors
+    /// As [`Procedures::map`].
+    fn reduce(&self, job: &[u8], name: &[u8], one: ByteString, other: ByteString) -> Result<ByteString, Failure> {
+        let _ = (job, name, one, other);
+        Err(Failure::NotUnderstood)
+    }
 }
 
 /// For applications that have none: every call fails with [`Failure::NotUnderstood`].

@@ -14,5 +14,7 @@ mod sessions;
 mod stand_ins;
 #[path = "nodes/support.rs"]
 mod support;
+#[path = "nodes/sweeps.rs"]
+mod sweeps;
 #[path = "nodes/verification.rs"]
 mod verification;

@@ -29,6 +29,7 @@ mod sorted;
 mod sorting;
 mod streams;
 mod strings;
+mod sweeps;
 mod transactions;
 mod values;
 mod wait;
@@ -43,6 +44,7 @@ pub use arguments::Arguments;
 use refusal::{Done, Refused, first_refusal, refusal};
 use requests::{call, check_cells, everywhere, names, partition_of, read, read_kind, request, shown, write};
 pub(crate) use requests::{check_cells_of, check_name, check_value};
+pub(crate) use scripting::carry_out_script;
 
 use crate::gather::Step;
 use crate::node::Node;
@@ -210,6 +212,7 @@ fn all() -> impl Iterator<Item = &'static Command> {
         layout::COMMANDS,
         transactions::COMMANDS,
         scripting::COMMANDS,
+        sweeps::COMMANDS,
         wait::COMMANDS,
     ]
     .into_iter()

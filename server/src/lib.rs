@@ -24,6 +24,7 @@ pub mod gather;
 pub mod glob;
 pub mod http;
 pub mod identity;
+pub mod jobs;
 pub mod merges;
 pub mod metrics;
 pub mod node;

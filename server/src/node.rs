@@ -8,9 +8,12 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use replica::{
-    Answer, Application, BEAT_MS, Cluster, ClusterAction, Failure, Incarnation, Member, Members, MergeReport, NodeId,
-    PartitionId, PartitionSet, Presence, Quorum, Request, Service, Step, View,
+    Answer, Application, BEAT_MS, ByteString, Cluster, ClusterAction, Failure, Incarnation, Mapped, Member, Members,
+    MergeReport, NoProcedures, NodeId, Operation, PartitionId, PartitionSet, Presence, Procedures, Quorum, Request,
+    Service, Step, Sweep, View,
 };
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,9 +30,12 @@ use crate::engine;
 use crate::error::Error;
 use crate::http;
 use crate::identity::{self, IDENTITY, Identity, MEMBERS};
+use crate::jobs::{Job, What};
 use crate::merges;
 use crate::peer::{self, PeerFrame, Peers};
+use crate::procedures::{self, Call, Commands};
 use crate::pubsub::{PubSub, Topic};
+use crate::resp::Reply;
 use crate::scripts::Scripts;
 use crate::slow_log::SlowLog;
 use crate::tls::{self, PeerTls};
@@ -72,6 +78,8 @@ pub struct Node {
     pub disk: Disk,
     /// The links to other nodes.
     pub peers: Peers,
+    /// What runs at the keys beside the server's own commands.
+    pub application: Arc<dyn Procedures>,
     /// Who follows which channel.
     pub pubsub: PubSub,
     /// Who is connected.
@@ -319,6 +327,97 @@ impl Node {
         }
     }
 
+    /// Has the application's own procedure carried out where a key is coordinated: see [`Procedures::call`].
+    ///
+    /// # Errors
+    /// The [`Failure`].
+    pub async fn call(&self, key: &[u8], call: impl Into<ByteString>) -> Result<Vec<u8>, Failure> {
+        let partition = PartitionId::of_slot(redis_protocol::redis_keyslot(key));
+        let write = Call::Own(call.into()).to_write();
+        match self.ask(Request::new(partition, key, Operation::Write(write))).await {
+            Answer::Written(written) => match procedures::said(&written.said.0) {
+                Reply::Bulk(said) => Ok(said.to_vec()),
+                _ => Err(Failure::NotUnderstood),
+            },
+            Answer::Failed(why) => Err(why),
+            _ => Err(Failure::NotUnderstood),
+        }
+    }
+
+    /// Sweeps over every key of the cluster with the application's own map and reduce: see [`Procedures::map`]. Whoever drops the
+    /// future asks no further.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use clap::Parser as _;
+    /// use replica::{ByteString, CellId, CellKind, Failure, Keys, Mapped, Procedures, Read, Write};
+    /// use server::node::Node;
+    ///
+    /// /// Words, each a key that holds how often it was said.
+    /// #[derive(Debug)]
+    /// struct Words;
+    ///
+    /// impl Procedures for Words {
+    ///     fn call(&self, word: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure> {
+    ///         keys.write(word, &Write::Increment(CellId::value(), 1))?;
+    ///         Ok(Vec::new())
+    ///     }
+    ///
+    ///     fn map(&self, _: &[u8], word: &[u8], _: CellKind, keys: &mut Keys<'_, '_>) -> Result<Mapped, Failure> {
+    ///         let found = keys.read(word, &Read::Cells(vec![CellId::value()]))?;
+    ///         let said = found.cell(&CellId::value()).map_or(0, |cell| crdt::reading::tallies(&cell.live).value());
+    ///         Ok(vec![(vec![word.len() as u8].into(), said.to_le_bytes().to_vec().into())])
+    ///     }
+    ///
+    ///     fn reduce(&self, _: &[u8], _: &[u8], one: ByteString, other: ByteString) -> Result<ByteString, Failure> {
+    ///         let number = |bytes: &ByteString| bytes.0.first_chunk().map_or(0, |bytes| i64::from_le_bytes(*bytes));
+    ///         Ok((number(&one) + number(&other)).to_le_bytes().to_vec().into())
+    ///     }
+    /// }
+    ///
+    /// #[derive(clap::Parser)]
+    /// struct Flags {
+    ///     #[command(flatten)]
+    ///     serve: server::config::ServeOptions,
+    /// }
+    ///
+    /// let flags = Flags::parse_from(["words", "--in-memory", "--listen", "127.0.0.1:0"]);
+    /// let node = Node::start_with(flags.serve, Arc::new(Words))?.node;
+    /// let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// let by_length = runtime.block_on(async {
+    ///     for word in ["to", "be", "or", "not", "to", "be"] {
+    ///         node.call(word.as_bytes(), word.as_bytes()).await?;
+    ///     }
+    ///     node.sweep("by length", |_| {}).await
+    /// });
+    /// let by_length: Vec<_> = by_length.unwrap().into_iter().map(|(length, said)| (length.0[0], said.0[0])).collect();
+    /// assert_eq!(by_length, [(2, 5), (3, 1)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The [`Failure`] that ended it.
+    pub async fn sweep(
+        self: &Arc<Self>,
+        job: impl Into<ByteString>,
+        mut on_progress: impl FnMut(&Sweep),
+    ) -> Result<Mapped, Failure> {
+        let job = Job { pattern: None, what: What::Own(job.into()) };
+        let (mut sweep, commands) = (Sweep::new(job.encode(), PartitionId::all()), Commands::of(self));
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            while let Some((id, request)) = sweep.next_request() {
+                let answer = self.ask(request);
+                under_way.push(async move { (id, answer.await) });
+            }
+            let Some((id, answer)) = under_way.next().await else { break };
+            sweep.answered(id, answer, &commands)?;
+            on_progress(&sweep);
+        }
+        Ok(sweep.results().map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
     /// Returns when the node is asked to end: by a signal (SIGINT, SIGTERM), or by SHUTDOWN. What it has answered is on disk then.
     ///
     /// # Errors
@@ -345,6 +444,14 @@ impl Node {
     /// # Errors
     /// [`Error`] says what is in the way.
     pub fn start(options: ServeOptions) -> Result<Running, Error> {
+        Self::start_with(options, Arc::new(NoProcedures))
+    }
+
+    /// The same, with procedures of one's own for [`Node::call`] and [`Node::sweep`]. Every node of the cluster must know them.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub fn start_with(options: ServeOptions, application: Arc<dyn Procedures>) -> Result<Running, Error> {
         let lock = if options.in_memory { None } else { Some(identity::lock(&options.data)?) };
         let (clients, peers) = listen(&options)?;
         let pages = options.http.map(bind).transpose()?;
@@ -381,6 +488,7 @@ impl Node {
             config: Config::new(&options),
             disk,
             peers: Peers::new(identity.node, peer_tls, links),
+            application,
             pubsub: PubSub::default(),
             clients: Clients::default(),
             slow_log: SlowLog::default(),

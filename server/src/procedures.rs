@@ -5,10 +5,14 @@
 
 use std::sync::{Arc, Weak};
 
-use replica::{Answer, ByteString, CellId, Failure, Keys, Observed, Operation, Procedures, Request, Write, Written};
+use replica::{
+    Answer, ByteString, CellId, CellKind, Failure, Keys, Mapped, Observed, Operation, Procedures, Request, Write,
+    Written,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{self, Arguments};
+use crate::jobs;
 use crate::node::Node;
 use crate::resp::Reply;
 
@@ -30,6 +34,8 @@ pub enum Call {
     Store(ByteString, Box<crate::dump::Dump>, Conditions),
     /// What was observed of a key is removed, and nothing else.
     Forget(ByteString, Vec<(CellId, Observed)>),
+    /// The application that the node was started with knows.
+    Own(ByteString),
 }
 
 /// Under which conditions a key is put somewhere.
@@ -79,10 +85,19 @@ impl Procedures for Commands {
         let reply = carry_out(&call, keys, &node)?;
         Ok(postcard::to_allocvec(&reply).unwrap_or_default())
     }
+
+    fn map(&self, job: &[u8], key: &[u8], kind: CellKind, keys: &mut Keys<'_, '_>) -> Result<Mapped, Failure> {
+        jobs::map(job, key, kind, keys, &self.0.upgrade().ok_or(Failure::NotUnderstood)?)
+    }
+
+    fn reduce(&self, job: &[u8], name: &[u8], one: ByteString, other: ByteString) -> Result<ByteString, Failure> {
+        jobs::reduce(job, name, one, other, &self.0.upgrade().ok_or(Failure::NotUnderstood)?)
+    }
 }
 
 fn carry_out(call: &Call, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Result<Reply, Failure> {
     match call {
+        Call::Own(call) => node.application.call(&call.0, keys).map(Reply::bulk),
         Call::Command(command) => command::carry_out(&Arguments::kept(command), keys, node),
         Call::Transaction { watched, commands } => {
             for (key, digest) in watched {

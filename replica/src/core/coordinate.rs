@@ -7,6 +7,7 @@ mod session;
 mod write;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::core::{Action, Core, Origin, RequestId, Step, TICK_MS, Until};
 use crate::id::{NodeId, PartitionId};
@@ -178,6 +179,14 @@ impl Core {
                 let page =
                     self.on_partition(step, partition, |p, txn| p.page(txn, from, count_keys, conflicts_only, now_ms));
                 let answer = page.map_or_else(|e| Answer::Failed(e.into()), |(keys, next)| Answer::Page(keys, next));
+                self.release(step, Until::Promised(self.batch_of(partition)), origin.answer(answer));
+            }
+            Operation::Map { job, from, count_keys } => {
+                let (at, procedures) = (self.hlc.tick(step.now.wall_ms), Arc::clone(&self.procedures));
+                let page = self.on_partition(step, partition, |p, txn| {
+                    p.map_page(txn, (from, count_keys), &job.0, procedures.as_ref(), at)
+                });
+                let answer = page.map_or_else(Answer::Failed, |(mapped, next)| Answer::Mapped(mapped, next));
                 self.release(step, Until::Promised(self.batch_of(partition)), origin.answer(answer));
             }
             Operation::Entropy => step.out.push(origin.answer(Answer::Entropy(self.entropy(partition)))),

@@ -16,6 +16,14 @@ pub struct Keys<'a, 's> {
     partition: &'a mut Partition,
     txn: &'a mut Txn<'s>,
     writing: &'a mut Writing,
+    access: Access,
+}
+
+/// What may be done with keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Writing,
+    Looking,
 }
 
 /// Where a walk over the cells of a key begins.
@@ -36,7 +44,12 @@ pub type VisitCell<'v> = dyn FnMut(&[u8], &CellState) -> ControlFlow<()> + 'v;
 
 impl<'a, 's> Keys<'a, 's> {
     pub(super) fn new(partition: &'a mut Partition, txn: &'a mut Txn<'s>, writing: &'a mut Writing) -> Self {
-        Self { partition, txn, writing }
+        Self { partition, txn, writing, access: Access::Writing }
+    }
+
+    /// The same, to look at only.
+    pub(super) fn to_look_at(self) -> Self {
+        Self { access: Access::Looking, ..self }
     }
 
     /// The partition.
@@ -81,6 +94,9 @@ impl<'a, 's> Keys<'a, 's> {
     /// # Errors
     /// [`Failure`], among them that the key is of another type; then nothing is changed by this write.
     pub fn write(&mut self, key: &[u8], write: &Write) -> Result<Written, Failure> {
+        if self.access == Access::Looking {
+            return Err(Failure::LooksOnly);
+        }
         let mut own = Writing::new(self.writing.at());
         self.partition.write_key(self.txn, key, write, &mut own)?;
         let written = own.written.clone();

@@ -101,6 +101,11 @@ fn refusal_of(failure: &Failure, node: &Node) -> Reply {
         Failure::NotOfOneKey => Reply::cross_slot(),
         Failure::NotUnderstood => Reply::error("ERR the node that coordinates this key does not know the command"),
         Failure::Store(error) => Reply::error(format!("ERR {error}")),
+        Failure::LooksOnly => Reply::error("ERR what maps keys may look at them only: it tried to write"),
+        Failure::TooMuch { limit_bytes } => Reply::error(format!(
+            "ERR this comes to more than {limit_bytes} bytes: have it say less of each key, under fewer names"
+        )),
+        Failure::Application(why) => Reply::error(String::from_utf8_lossy(&why.0).into_owned()),
     }
 }
 

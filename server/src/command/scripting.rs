@@ -165,19 +165,35 @@ fn eval_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Nod
     let count = usize::try_from(arguments.integer(2)?).unwrap_or(0);
     let named: Vec<&[u8]> = (3..3 + count).map(|at| arguments.get(at)).collect();
     let others: Vec<&[u8]> = arguments.skip(3 + count).collect();
+    let limit = Duration::from_millis(node.config.script_ms.get());
+    carry_out_script(arguments.get(1), (&named, &others), Some(keys), node, limit).map_err(Refused::Failure)
+}
+
+/// Carries a script out on this thread, with the keys that are here, if it has to do with any.
+///
+/// # Errors
+/// The [`Failure`] of a command that was refused, or of the store; nothing of the script's may stay then.
+pub(crate) fn carry_out_script(
+    source: &[u8],
+    words: (&[&[u8]], &[&[u8]]),
+    keys: Option<&mut Keys<'_, '_>>,
+    node: &Arc<Node>,
+    limit: Duration,
+) -> Result<Reply, Failure> {
     let lua = LUA.with(|lua| lua.take());
     let lua = match lua.map_or_else(interpreter, Ok) {
         Ok(lua) => lua,
-        Err(why) => return Err(Reply::error(format!("ERR no interpreter: {why}")).into()),
+        Err(why) => return Ok(Reply::error(format!("ERR no interpreter: {why}"))),
     };
     let mut store_failed = None;
-    let said = run(&lua, arguments.get(1), (&named, &others), keys, node, &mut store_failed);
+    lua.set_app_data(Time { began: Instant::now(), limit });
+    let said = run(&lua, source, words, keys, node, &mut store_failed);
     if let Some(failure) = store_failed {
-        return Err(Refused::Failure(failure));
+        return Err(failure);
     }
     match said {
         // One that has failed may be full, or worse: the next script gets another.
-        Err(why) => Ok(Reply::error(error_text(&why, arguments.get(1)))),
+        Err(why) => Ok(Reply::error(error_text(&why, source))),
         Ok(said) => {
             if lua.used_memory() > MEMORY_BYTES / 8 {
                 drop(lua.gc_collect());
@@ -278,12 +294,10 @@ fn run(
     lua: &Lua,
     source: &[u8],
     (named, others): (&[&[u8]], &[&[u8]]),
-    keys: &mut Keys<'_, '_>,
+    keys: Option<&mut Keys<'_, '_>>,
     node: &Arc<Node>,
     store_failed: &mut Option<Failure>,
 ) -> mlua::Result<Reply> {
-    let limit = Duration::from_millis(node.config.script_ms.get());
-    lua.set_app_data(Time { began: Instant::now(), limit });
     lua.set_hook(HookTriggers::new().every_nth_instruction(STEPS), |lua, _| {
         check_time(lua).map(|()| VmState::Continue)
     })?;
@@ -299,7 +313,11 @@ fn run(
         if super::find(arguments.get(0)).is_some_and(|command| command.has("noscript")) {
             return Ok(Reply::error("ERR This Redis command is not allowed from script"));
         }
-        carry_out(&arguments, *keys.borrow_mut(), node).map_err(|failure| {
+        let mut keys = keys.borrow_mut();
+        let Some(keys) = keys.as_deref_mut() else {
+            return Err(mlua::Error::runtime("there are no keys here: this script only makes one value of two"));
+        };
+        carry_out(&arguments, keys, node).map_err(|failure| {
             failed.borrow_mut().replace(failure);
             mlua::Error::runtime("the store failed")
         })
