@@ -8,9 +8,14 @@
 //! quorum misses a write that was acknowledged before the move; there is a way to the end from everywhere.
 //! (Design, 2.4, row 8; Dynamo, section 4.6.)
 //!
-//! Left out: disks and crashes (what is held is on disk: `stand_ins` has them), streams (a pull brings all), stand-ins, nodes
-//! that are replaced or removed, and cells: a clock is a set of writes. A list of members that is under way for long is one
-//! that a third node passes on later. Who answers is left open: any owner may be thought away, except where nobody serves.
+//! Left out: disks and crashes (what is held is on disk: `stand_ins` has them), streams (with a clock comes all that a replica
+//! lacks of it), stand-ins, nodes that are replaced or removed, and cells: a clock is a set of writes. A member list that is
+//! under way for long is one that a third node passes on later. Who answers is left open: any owner may be thought away,
+//! except where nobody serves. A write is acknowledged by a strict quorum in the picture of its coordinator.
+//!
+//! What is promised of quorums: a write that was acknowledged when nobody was being filled, and all had the same picture, is
+//! known to somebody in every quorum whenever all have the same picture again. Of one that is acknowledged *during* a move no
+//! more is promised than that it is kept. Four guards are in the model and not yet in the code ([`NOT_BUILT`]).
 
 use stateright::{Model, Property};
 
@@ -45,7 +50,8 @@ enum Guard {
     WordOfTheseLayouts,
     /// An owner that has not heard of a layout before it was replaced is filled again: it may have lost the partition by it.
     SkippedLayout,
-    /// Who had ceased to serve does not serve again unless it is filled, be it to own the partition or not.
+    /// Who had ceased to serve does not serve again unless it is filled: be it to own the partition or in the place of one that
+    /// is, and even if nobody else seems to have anything.
     FormerIsNoReserve,
     /// Only the word of one that serves in its own picture counts.
     WordOfOneThatServes,
@@ -582,7 +588,7 @@ const ONE_AWAY: Moves =
     Moves { nodes: 4, layouts: &[&[0, 1, 2], &[0, 1, 3], &[0, 1, 2]], away: Some(2), operators: 1, ..BACK_AND_FORTH };
 const ONE_MOVE: Moves = Moves { nodes: 2, layouts: &[&[0], &[1]], ..BACK_AND_FORTH };
 
-/// What the code does not do yet.
+/// What the code does not do yet (`replica/tests/stories/moves.rs` shows what comes of it).
 const NOT_BUILT: &[Guard] =
     &[Guard::WordOfTheseLayouts, Guard::WordOfOneThatServes, Guard::SkippedLayout, Guard::FormerIsNoReserve];
 
