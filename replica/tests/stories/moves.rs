@@ -12,7 +12,7 @@ use replica::{
 use super::{node, partition, request};
 
 enum Packet {
-    Core(Message),
+    Core(Box<Message>),
     Gossip(Gossip),
 }
 
@@ -49,7 +49,7 @@ impl Machine {
                     self.core(Event::Flushed(batch.seq));
                 }
                 Action::Send(_, Message::Forwarded(_, _, Answer::Written(_))) => self.has_answered = true,
-                Action::Send(to, message) => self.sent.push((to, Packet::Core(message))),
+                Action::Send(to, message) => self.sent.push((to, Packet::Core(Box::new(message)))),
                 Action::Filled(it) => self.membership(|c, now, out| c.set_filled(&[it], Presence::In, now, out)),
                 Action::Dropped(it) => self.membership(|c, now, out| c.set_filled(&[it], Presence::Out, now, out)),
                 _ => {}
@@ -73,7 +73,7 @@ impl Machine {
         match packet {
             Packet::Core(message) => {
                 self.membership(|cluster, now, out| cluster.heard(from, now, out));
-                self.core(Event::Peer(from, message));
+                self.core(Event::Peer(from, *message));
             }
             Packet::Gossip(gossip) => self.membership(|cluster, now, out| cluster.receive(from, gossip, now, out)),
         }
@@ -170,8 +170,8 @@ fn ranking_after(before: &[u128], from: u128) -> u128 {
     (from..from + 100).find(is_behind).expect("one in two does")
 }
 
-/// A node owned the partition when there was nothing in it, and was told so. Long after, it is to own it again, and counts at once:
-/// by those words it has everything.
+/// A node owned the partition when there was nothing in it, and was told so. Long after, it is to own it again, and counts
+/// at once: by those words it has everything.
 #[test]
 #[ignore = "not built yet: a word counts only in the layouts in which it was said"]
 fn nobody_is_filled_by_words_from_before_the_layout() {
@@ -253,7 +253,8 @@ fn a_former_owner_does_not_serve_in_the_place_of_one_that_is_being_filled() {
     pass_time(&mut machines, 20, &nothing_is_lost);
     write(&mut machines, 0, "old", 1);
     machines[0].commit(&[LayoutChange::Leave(node(1)), bears(second)]);
-    let keeps_its_clock = |it: &UnderWay<'_>| it.from == 1 && matches!(it.packet, Packet::Core(Message::Clock(..)));
+    let keeps_its_clock =
+        |it: &UnderWay<'_>| it.from == 1 && matches!(it.packet, Packet::Core(it) if matches!(**it, Message::Clock(..)));
     pass_time(&mut machines, 40, &keeps_its_clock);
     assert!(machines[0].serves(node(second)) && !machines[0].contents().cells.is_empty());
 
