@@ -2,6 +2,8 @@
 
 #[path = "stories/alike.rs"]
 mod alike;
+#[path = "stories/moves.rs"]
+mod moves;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

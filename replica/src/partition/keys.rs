@@ -48,7 +48,7 @@ impl<'a, 's> Keys<'a, 's> {
     }
 
     /// The same, to look at only.
-    pub(super) fn to_look_at(self) -> Self {
+    pub(super) fn into_looking(self) -> Self {
         Self { access: Access::Looking, ..self }
     }
 

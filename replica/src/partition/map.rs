@@ -28,7 +28,7 @@ impl Partition {
         let mut results = Reduced::default();
         for (key, kind) in keys {
             let mut writing = Writing::new(at);
-            let mut seen = Keys::new(self, txn, &mut writing).to_look_at();
+            let mut seen = Keys::new(self, txn, &mut writing).into_looking();
             for (name, value) in procedures.map(job, &key.0, kind, &mut seen)? {
                 results.add(procedures, job, name, value)?;
             }

@@ -1,0 +1,292 @@
+//! Partitions that move, and move again before everybody has heard: whole nodes, with their membership, driven by hand.
+//!
+//! The models (`tests/tests/models/moves.rs` in the workspace) found these; each has the guard that is missing there.
+
+use std::collections::BTreeMap;
+
+use replica::{
+    Action, Actor, Answer, Cluster, ClusterAction, Contents, Core, Event, Gossip, Incarnation, LayoutChange, Member,
+    Members, MemoryStore, Message, NodeId, Now, PartitionSet, Presence, Quorum, Role, Settings, TICK_MS, Ticket, Write,
+};
+
+use super::{node, partition, request};
+
+enum Packet {
+    Core(Box<Message>),
+    Gossip(Gossip),
+}
+
+struct Machine {
+    id: NodeId,
+    cluster: Cluster,
+    core: Core,
+    store: MemoryStore,
+    now_ms: u64,
+    sent: Vec<(NodeId, Packet)>,
+    /// Has a write been acknowledged to whoever passed it on?
+    has_answered: bool,
+}
+
+impl Machine {
+    fn new(n: u128, members: &Members) -> Self {
+        let (id, store) = (node(n), MemoryStore::new());
+        let actor = Actor { node: id, incarnation: Incarnation(1) };
+        let core = Core::new(actor, Settings::default(), [partition()].into_iter(), &store);
+        let cluster = Cluster::new(id, members.nodes[&id].clone(), Some(members.clone()), members.replicas);
+        let core = core.expect("an empty store reads");
+        let mut machine = Self { id, cluster, core, store, now_ms: 0, sent: Vec::new(), has_answered: false };
+        machine.membership(|cluster, _, out| cluster.start(out));
+        machine
+    }
+
+    fn core(&mut self, event: Event) {
+        let (now, mut out) = (Now { mono_ms: self.now_ms, wall_ms: 1 + self.now_ms }, Vec::new());
+        self.core.handle(now, event, &self.store, &mut out);
+        for action in out {
+            match action {
+                Action::Write(batch) => {
+                    self.store.apply(&batch);
+                    self.core(Event::Flushed(batch.seq));
+                }
+                Action::Send(_, Message::Forwarded(_, _, Answer::Written(_))) => self.has_answered = true,
+                Action::Send(to, message) => self.sent.push((to, Packet::Core(Box::new(message)))),
+                Action::Filled(it) => self.membership(|c, now, out| c.set_filled(&[it], Presence::In, now, out)),
+                Action::Dropped(it) => self.membership(|c, now, out| c.set_filled(&[it], Presence::Out, now, out)),
+                _ => {}
+            }
+        }
+    }
+
+    fn membership(&mut self, work: impl FnOnce(&mut Cluster, u64, &mut Vec<ClusterAction>)) {
+        let mut out = Vec::new();
+        work(&mut self.cluster, self.now_ms, &mut out);
+        for action in out {
+            match action {
+                ClusterAction::Send(to, gossip) => self.sent.push((to, Packet::Gossip(gossip))),
+                ClusterAction::View(view) => self.core(Event::View(view)),
+                ClusterAction::Connect(..) | ClusterAction::Reincarnate(_) => {}
+            }
+        }
+    }
+
+    fn receive(&mut self, from: NodeId, packet: Packet) {
+        match packet {
+            Packet::Core(message) => {
+                self.membership(|cluster, now, out| cluster.heard(from, now, out));
+                self.core(Event::Peer(from, *message));
+            }
+            Packet::Gossip(gossip) => self.membership(|cluster, now, out| cluster.receive(from, gossip, now, out)),
+        }
+    }
+
+    fn tick(&mut self) {
+        self.now_ms += TICK_MS;
+        self.membership(|cluster, now, out| cluster.tick(now, out));
+        self.core(Event::Tick);
+    }
+
+    fn commit(&mut self, changes: &[LayoutChange]) {
+        for change in changes {
+            self.cluster.stage(change.clone()).expect("it can be staged");
+        }
+        let id = self.cluster.propose().expect("it can be done").id;
+        self.membership(|cluster, now, out| cluster.commit(id, now, out).expect("nothing has changed"));
+    }
+
+    fn contents(&self) -> Contents {
+        self.core.contents(partition(), &self.store).expect("it reads")
+    }
+
+    fn serves(&self, node: NodeId) -> bool {
+        self.cluster.view().replicas(partition()).serving.contains(&node)
+    }
+}
+
+/// A cluster in which each partition has so many replicas, of which the first nodes hold everything.
+fn cluster(all: &[u128], filled: &[u128], replicas: u8) -> Vec<Machine> {
+    let member = |n: &u128| {
+        let address = |port: u16| ([127, 0, 0, 1], port + *n as u16).into();
+        let set = if filled.contains(n) { PartitionSet::all() } else { PartitionSet::none() };
+        (node(*n), Member::starting(format!("n{n}"), address(1_000), address(2_000), Incarnation(1), set))
+    };
+    let members = Members::new(replicas, all.iter().map(member).collect::<BTreeMap<_, _>>());
+    all.iter().map(|n| Machine::new(*n, &members)).collect()
+}
+
+/// Who sends what to whom.
+struct UnderWay<'a> {
+    machines: &'a [Machine],
+    from: usize,
+    to: usize,
+    packet: &'a Packet,
+}
+
+impl UnderWay<'_> {
+    fn is_core(&self) -> bool {
+        matches!(self.packet, Packet::Core(_))
+    }
+}
+
+/// Hands over what was sent, and what comes of it, but for what is lost.
+fn exchange(machines: &mut [Machine], is_lost: &impl Fn(&UnderWay<'_>) -> bool) {
+    while let Some(from) = machines.iter().position(|machine| !machine.sent.is_empty()) {
+        let (to, packet) = machines[from].sent.remove(0);
+        let (id, to) = (machines[from].id, machines.iter().position(|machine| machine.id == to));
+        if let Some(to) = to.filter(|to| !is_lost(&UnderWay { machines, from, to: *to, packet: &packet })) {
+            machines[to].receive(id, packet);
+        }
+    }
+}
+
+fn nothing_is_lost(_: &UnderWay<'_>) -> bool {
+    false
+}
+
+fn pass_time(machines: &mut [Machine], ticks: usize, is_lost: &impl Fn(&UnderWay<'_>) -> bool) {
+    for _ in 0..ticks {
+        for at in 0..machines.len() {
+            machines[at].tick();
+            exchange(machines, is_lost);
+        }
+    }
+}
+
+fn write(machines: &mut [Machine], at: usize, value: &str, quorum: u8) {
+    let mut asked = request("k", Write::Set(value.as_bytes().to_vec()));
+    asked.quorum = Quorum::strict(quorum);
+    machines[at].core(Event::Peer(node(99), Message::Forward(Ticket(7), asked)));
+}
+
+fn bears(n: u128) -> LayoutChange {
+    LayoutChange::Role(node(n), Role::default())
+}
+
+/// The first id from `from` on that ranks behind all these for the partition, where nobody has decided anything.
+fn ranking_after(before: &[u128], from: u128) -> u128 {
+    let is_behind = |n: &u128| {
+        let all: Vec<u128> = before.iter().copied().chain([*n]).collect();
+        !cluster(&all, &all, before.len() as u8)[0].serves(node(*n))
+    };
+    (from..from + 100).find(is_behind).expect("one in two does")
+}
+
+/// A node owned the partition when there was nothing in it, and was told so. Long after, it is to own it again, and counts
+/// at once: by those words it has everything.
+#[test]
+#[ignore = "not built yet: a word counts only in the layouts in which it was said"]
+fn nobody_is_filled_by_words_from_before_the_layout() {
+    let second = ranking_after(&[1], 10);
+    let mut machines = cluster(&[second, 1], &[second], 1);
+    pass_time(&mut machines, 40, &nothing_is_lost);
+    assert!(machines[0].serves(node(1)), "the one that ranks first is filled");
+    machines[0].commit(&[LayoutChange::Leave(node(1))]);
+    pass_time(&mut machines, 40, &nothing_is_lost);
+    write(&mut machines, 0, "v", 1);
+    pass_time(&mut machines, 100, &nothing_is_lost);
+    assert!(machines[0].serves(node(second)) && machines[0].has_answered);
+    machines[0].commit(&[LayoutChange::Leave(node(second)), bears(1)]);
+    pass_time(&mut machines, 4, &|it| it.is_core());
+    assert!(!machines[1].serves(node(1)), "it serves, and has heard nothing of what is there now");
+    pass_time(&mut machines, 40, &nothing_is_lost);
+    assert!(machines[1].serves(node(1)));
+}
+
+/// The second node has been filled, and the first lets go of what it had. Before the second one hears of that, an operator
+/// there gives everything back to the first: by its last word that one still has it, and so the second lets go as well.
+#[test]
+#[ignore = "not built yet: a word counts only in the layouts in which it was said"]
+fn nobody_lets_go_on_a_word_from_before_the_layout() {
+    let mut machines = cluster(&[1, 2], &[1], 1);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    machines[0].commit(&[LayoutChange::Leave(node(2))]);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    write(&mut machines, 0, "v", 1);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    assert!(machines[0].serves(node(1)) && !machines[0].contents().cells.is_empty());
+
+    machines[0].commit(&[LayoutChange::Leave(node(1)), bears(2)]);
+    let first_is_silent = |it: &UnderWay<'_>| it.from == 0 && !it.machines[0].serves(node(1));
+    pass_time(&mut machines, 20, &first_is_silent);
+    assert!(machines[0].contents().cells.is_empty() && machines[1].serves(node(2)));
+    assert!(!machines[1].contents().cells.is_empty(), "it was handed over");
+
+    machines[1].commit(&[bears(1), LayoutChange::Leave(node(2))]);
+    pass_time(&mut machines, 1, &first_is_silent);
+    pass_time(&mut machines, 100, &nothing_is_lost);
+    let holders = machines.iter().filter(|machine| !machine.contents().cells.is_empty()).count();
+    assert!(holders > 0, "what was acknowledged is held by nobody");
+}
+
+/// An owner was away while another took its place, and while a write was acknowledged by that one and a third. When the layout
+/// that gives the place back reaches it, it has never heard that it had lost it, and counts at once.
+#[test]
+#[ignore = "not built yet: an owner that has not heard of a layout before it was replaced is filled again"]
+fn an_owner_that_was_away_while_it_was_none_is_filled_again() {
+    let mut machines = cluster(&[1, 2, 3, 4], &[1, 2, 3], 3);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    machines[0].commit(&[LayoutChange::Leave(node(4))]);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    let third_is_away = |it: &UnderWay<'_>| it.from == 2 || it.to == 2;
+    machines[0].commit(&[LayoutChange::Leave(node(3)), bears(4)]);
+    pass_time(&mut machines, 60, &third_is_away);
+    assert!(machines[0].serves(node(4)) && !machines[0].serves(node(3)));
+
+    write(&mut machines, 0, "v", 2);
+    exchange(&mut machines, &|it| third_is_away(it) || (it.is_core() && (it.from == 1 || it.to == 1)));
+    assert!(machines[0].has_answered && !machines[3].contents().cells.is_empty());
+    machines[0].commit(&[bears(3), LayoutChange::Leave(node(4))]);
+    pass_time(&mut machines, 4, &|it| it.is_core());
+    let serving = machines.iter().filter(|machine| machines[0].serves(machine.id));
+    let lacking = serving.filter(|machine| machine.contents().cells.is_empty()).count();
+    assert!(lacking < 2, "two of three that serve lack what was acknowledged");
+}
+
+/// A former owner that had not let go yet comes to serve in the place of one that is being filled, before the one that served
+/// last, which alone has what was acknowledged since.
+#[test]
+#[ignore = "not built yet: who had ceased to serve does not serve again unless it is filled"]
+fn a_former_owner_does_not_serve_in_the_place_of_one_that_is_being_filled() {
+    let (second, third) = (ranking_after(&[1], 10), ranking_after(&[1], 50));
+    let mut machines = cluster(&[1, second, third], &[1], 1);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    machines[0].commit(&[LayoutChange::Leave(node(second)), LayoutChange::Leave(node(third))]);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    write(&mut machines, 0, "old", 1);
+    machines[0].commit(&[LayoutChange::Leave(node(1)), bears(second)]);
+    let keeps_its_clock =
+        |it: &UnderWay<'_>| it.from == 1 && matches!(it.packet, Packet::Core(it) if matches!(**it, Message::Clock(..)));
+    pass_time(&mut machines, 40, &keeps_its_clock);
+    assert!(machines[0].serves(node(second)) && !machines[0].contents().cells.is_empty());
+
+    write(&mut machines, 1, "new", 1);
+    exchange(&mut machines, &|it| it.is_core());
+    machines[1].commit(&[LayoutChange::Leave(node(second)), bears(third)]);
+    pass_time(&mut machines, 4, &|it| it.is_core());
+    let newest = machines[1].contents().cells;
+    for machine in machines.iter().filter(|machine| machines[0].serves(machine.id)) {
+        assert_eq!(machine.contents().cells, newest, "{:?} serves, and lacks what was acknowledged", machine.id);
+    }
+}
+
+/// A node that is being filled is told the clocks of two owners; a write is acknowledged by these two; then it is told the
+/// third one's clock, and counts. With that third one it is a quorum that has never heard of the write.
+#[test]
+#[ignore = "not built yet: what is acknowledged while an owner is being filled is with quorums after it, too"]
+fn what_is_acknowledged_during_a_move_is_with_every_quorum_after_it() {
+    let fourth = ranking_after(&[1, 2, 3], 10);
+    let mut machines = cluster(&[1, 2, 3, fourth], &[1, 2, 3], 3);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    machines[0].commit(&[LayoutChange::Leave(node(fourth))]);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    machines[0].commit(&[LayoutChange::Leave(node(3)), bears(fourth)]);
+    pass_time(&mut machines, 20, &|it| it.is_core() && it.from == 1);
+    assert!(!machines[0].serves(node(fourth)), "it waits for the second owner's word");
+    write(&mut machines, 0, "v", 2);
+    exchange(&mut machines, &|it| it.is_core() && (it.from, it.to) != (0, 2) && (it.from, it.to) != (2, 0));
+    assert!(machines[0].has_answered);
+    pass_time(&mut machines, 20, &|it| it.is_core() && ![(1, 3), (3, 1)].contains(&(it.from, it.to)));
+    assert!(machines[0].serves(node(fourth)) && !machines[0].serves(node(3)));
+    let serving = machines.iter().filter(|machine| machines[0].serves(machine.id));
+    let lacking = serving.filter(|machine| machine.contents().cells.is_empty()).count();
+    assert!(lacking < 2, "two of three that serve lack what was acknowledged");
+}
