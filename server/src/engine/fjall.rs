@@ -1,11 +1,15 @@
 //! [fjall](https://docs.rs/fjall): a log-structured merge tree with a journal.
+//!
+//! Blocks of tables are under checksums that fjall looks at whenever it reads one. Two things it does not look at itself, and
+//! [`check`] does before it opens: its journals ([`Journals`]), and its manifests, for which it keeps checksums.
 
 use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use replica::StoreError;
 
-use crate::engine::{Edits, Engine, KeyRange, Sync, VisitRecord, failed};
+use super::journal::Journals;
+use super::ledger::Entry;
+use super::{Edits, Engine, EngineError, KeyRange, Sync, VisitRecord, gone};
 
 pub(super) struct Fjall {
     database: Database,
@@ -13,21 +17,104 @@ pub(super) struct Fjall {
 }
 
 impl Fjall {
-    pub(super) fn open(path: &Path) -> Result<Self, String> {
-        let database = Database::builder(path).manual_journal_persist(true).worker_threads(1).open();
-        let database = database.map_err(|why| why.to_string())?;
-        let records = database.keyspace("records", KeyspaceCreateOptions::default).map_err(|why| why.to_string())?;
+    pub(super) fn open(path: &Path) -> Result<Self, EngineError> {
+        let database = Database::builder(path).manual_journal_persist(true).worker_threads(1).open().map_err(opening)?;
+        let records = database.keyspace("records", KeyspaceCreateOptions::default).map_err(opening)?;
         Ok(Self { database, records })
     }
 }
 
+/// What does not open is damaged, unless it is the system that fails.
+fn opening(error: fjall::Error) -> EngineError {
+    match failed(error) {
+        EngineError::Failed(why) => EngineError::Damaged(why),
+        other => other,
+    }
+}
+
+fn failed(error: fjall::Error) -> EngineError {
+    match error {
+        fjall::Error::Io(why) | fjall::Error::Storage(fjall::LsmError::Io(why)) => EngineError::from(why),
+        fjall::Error::Poisoned => EngineError::Failed("an earlier write of fjall failed".to_owned()),
+        fjall::Error::Locked => EngineError::Failed("another process has the records open".to_owned()),
+        why => EngineError::Damaged(format!("fjall says: {why:?}")),
+    }
+}
+
+/// Looks at what fjall does not look at, before it changes anything; cuts a torn last write off.
+///
+/// # Errors
+/// [`EngineError::Damaged`] says what is missing.
+pub(super) fn check(path: &Path, entry: &Entry) -> Result<(), EngineError> {
+    if !path.join("version").exists() {
+        // It never came to the first record.
+        return if entry.written == 0 { Ok(()) } else { Err(gone()) };
+    }
+    for keyspace in std::fs::read_dir(path.join("keyspaces"))? {
+        check_manifest(&keyspace?.path(), entry)?;
+    }
+    let journals = Journals::examine(path, entry)?;
+    match journals.damage(entry) {
+        Some(why) => Err(EngineError::Damaged(why)),
+        None => journals.cut_torn(),
+    }
+}
+
+/// ```text
+/// current = id:8 xxh3-128(v<id>):16 0       little-endian; v<id> names the tables
+/// ```
+fn check_manifest(keyspace: &Path, entry: &Entry) -> Result<(), EngineError> {
+    let damaged = |what: &str| EngineError::Damaged(format!("the manifest of {} {what}", keyspace.display()));
+    let current = match std::fs::read(keyspace.join("current")) {
+        Ok(current) => current,
+        // fjall removes a keyspace that was never finished.
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound && entry.written == 0 => return Ok(()),
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Err(damaged("is gone")),
+        Err(why) => return Err(why.into()),
+    };
+    let (id, rest) = current.split_first_chunk().ok_or_else(|| damaged("is cut short"))?;
+    let (checksum, _) = rest.split_first_chunk().ok_or_else(|| damaged("is cut short"))?;
+    let version = keyspace.join(format!("v{}", u64::from_le_bytes(*id)));
+    let version = std::fs::read(version).map_err(|_| damaged("names a version that cannot be read"))?;
+    let is_whole = xxhash_rust::xxh3::xxh3_128(&version) == u128::from_le_bytes(*checksum);
+    if is_whole { Ok(()) } else { Err(damaged("does not match its checksum")) }
+}
+
+/// Lays out, in an empty folder, what can be read of damaged records; says what cannot.
+///
+/// # Errors
+/// If that cannot be written.
+pub(super) fn lay_out(path: &Path, into: &Path, entry: &Entry) -> Result<Vec<String>, EngineError> {
+    copy_or_link(path, into)?;
+    Journals::examine(path, entry)?.write_whole(into)
+}
+
+/// Tables are never written again: they are linked, everything else but the journals is copied.
+fn copy_or_link(from: &Path, into: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(into)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (path, target) = (entry.path(), into.join(entry.file_name()));
+        let is_left = path.extension().is_some_and(|ending| ending == "jnl") || entry.file_name() == "ledger";
+        if entry.file_type()?.is_dir() {
+            copy_or_link(&path, &target)?;
+        } else if !is_left {
+            let is_linked = from.ends_with("tables") && std::fs::hard_link(&path, &target).is_ok();
+            if !is_linked {
+                std::fs::copy(&path, &target)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 impl Engine for Fjall {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
         let found = self.records.get(key).map_err(failed)?;
         Ok(found.map(|value| value.to_vec()))
     }
 
-    fn scan(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), StoreError> {
+    fn scan(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), EngineError> {
         for item in self.records.range::<&[u8], _>(range) {
             let (key, value) = item.into_inner().map_err(failed)?;
             if visit(&key, &value).is_break() {
@@ -37,7 +124,7 @@ impl Engine for Fjall {
         Ok(())
     }
 
-    fn scan_back(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), StoreError> {
+    fn scan_back(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), EngineError> {
         for item in self.records.range::<&[u8], _>(range).rev() {
             let (key, value) = item.into_inner().map_err(failed)?;
             if visit(&key, &value).is_break() {
@@ -47,7 +134,7 @@ impl Engine for Fjall {
         Ok(())
     }
 
-    fn write(&self, edits: &mut Edits<'_>, sync: Sync) -> Result<(), StoreError> {
+    fn write(&self, edits: &mut Edits<'_>, sync: Sync) -> Result<(), EngineError> {
         let mode = if sync == Sync::Disk { PersistMode::SyncData } else { PersistMode::Buffer };
         let mut batch = self.database.batch().durability(Some(mode));
         for (key, edit) in edits {
@@ -59,11 +146,15 @@ impl Engine for Fjall {
         batch.commit().map_err(failed)
     }
 
-    fn sync(&self) -> Result<(), StoreError> {
+    fn sync(&self) -> Result<(), EngineError> {
         self.database.persist(PersistMode::SyncData).map_err(failed)
     }
 
     fn wants_syncs(&self) -> bool {
         false
+    }
+
+    fn next_place(&self) -> u64 {
+        self.database.seqno()
     }
 }
