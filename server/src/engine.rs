@@ -29,7 +29,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use replica::StoreError;
 
-pub use self::mend::{Mended, mend};
+pub use self::mend::{Complete, Mended, Wanted, mend};
 pub use self::salvage::Loss;
 
 use self::checked::Checked;
@@ -171,6 +171,11 @@ pub trait Engine: Send + std::marker::Sync {
     fn next_place(&self) -> u64 {
         0
     }
+
+    /// How many records it says it has, if it counts them.
+    fn count(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Opens, or makes, the records below `directory`.
@@ -202,9 +207,11 @@ fn open_checked(kind: EngineKind, path: &Path, ledger: Ledger) -> Result<Checked
     };
     let engine = Checked::open(raw, ledger, path)?;
     if entry.is_suspect {
-        tracing::warn!("a damaged record was met when the records in {} were last in use: all are read", path.display());
-        engine.scan(EVERYTHING, &mut |_, _| ControlFlow::Continue(()))?;
-        engine.clear_suspicion()?;
+        tracing::warn!(
+            "a damaged record was met when the records in {} were last in use: all are read",
+            path.display()
+        );
+        engine.read_all()?;
     }
     Ok(engine)
 }

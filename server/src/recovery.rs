@@ -5,6 +5,7 @@
 //! for removed, there as well. Only partitions that nobody else holds are mended record by record. Either way the
 //! node goes on under a new incarnation, and the damaged records stay, under another name.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use replica::{Actor, Batch, BatchSeq, Core, Members, PartitionId, PartitionSet, 
 
 use crate::config::ServeOptions;
 use crate::disk::Disk;
-use crate::engine::{self, EVERYTHING, Engine, EngineError, Loss, Mended, Sync};
+use crate::engine::{self, EVERYTHING, Engine, EngineError, Loss, Mended, Sync, Wanted};
 use crate::error::Error;
 use crate::identity::{self, IDENTITY, Identity, MEMBERS};
 use crate::nameplate::{Nameplate, Plate};
@@ -127,13 +128,14 @@ fn recover(options: &ServeOptions, path: &Path, why: &str, plate: Plate) -> Resu
     let wanted = |key: &[u8]| partition_of(key).is_some_and(|partition| kept.contains(partition));
     let complete = |records: &Arc<dyn Engine>, loss: &mut Loss| complete(records, identity, members.as_ref(), loss);
     let ending = format!(".damaged-{}", damaged.0);
-    let wanted: Option<&dyn Fn(&[u8]) -> bool> = if is_any_kept { Some(&wanted) } else { None };
-    let mended = engine::mend(options.engine, &options.data, &ending, wanted, &complete).map_err(|error| match error {
-        Error::DamagedData { path, why: more } => {
-            Error::DamagedData { path, why: format!("{why}; nothing could be repaired: {more}") }
-        }
-        error => error,
-    })?;
+    let wanted: Option<&Wanted<'_>> = if is_any_kept { Some(&wanted) } else { None };
+    let mended =
+        engine::mend(options.engine, &options.data, &ending, wanted, &complete).map_err(|error| match error {
+            Error::DamagedData { path, why: more } => {
+                Error::DamagedData { path, why: format!("{why}; nothing could be repaired: {more}") }
+            }
+            error => error,
+        })?;
     let is_refilled = PartitionId::all().any(|partition| !kept.contains(partition));
     say(&mended, identity, is_any_kept, is_refilled);
     let records = engine::open(options.engine, &options.data)?;
@@ -147,13 +149,12 @@ fn say(mended: &Mended, identity: Identity, is_any_kept: bool, is_refilled: bool
     }
     if is_any_kept {
         tracing::warn!("{} records could be read and are kept; lost: {}", mended.loss.kept, mended.loss);
-        let keys = Batch {
-            seq: BatchSeq::default(),
-            edits: mended.loss.keys.iter().map(|key| (key.clone(), None)).collect(),
-        };
-        let keys: Vec<String> = keys.keys().map(|key| key.escape_ascii().to_string()).collect();
+        let keys = mended.loss.keys.iter().map(|key| (key.clone(), None)).collect();
+        let keys = Batch { seq: BatchSeq::default(), edits: keys };
+        let keys: BTreeSet<String> = keys.keys().map(|key| key.escape_ascii().to_string()).collect();
         if !keys.is_empty() {
-            tracing::warn!("these keys have lost something: {}", keys.join(", "));
+            let keys: Vec<String> = keys.into_iter().collect();
+            tracing::warn!("keys that have lost something: {}", keys.join(", "));
         }
     }
     let filled = if is_refilled { ": the other nodes fill it again" } else { "" };

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::ledger::{Entry, Ledger};
 use super::note::{NOTE, Note};
-use super::{Edits, Engine, EngineError, KeyRange, Sync, VisitRecord, envelope, is_full};
+use super::{EVERYTHING, Edits, Engine, EngineError, KeyRange, Sync, VisitRecord, envelope, is_full};
 
 /// The number of the last batch, under a lock for as long as the next one is written.
 struct Last(u64);
@@ -42,8 +42,17 @@ impl Checked {
         Ok(Self { raw, ledger, folder, store: entry.store, last: Mutex::new(Last(note.number)) })
     }
 
-    /// Everything was read, and is whole.
-    pub(super) fn clear_suspicion(&self) -> Result<(), EngineError> {
+    /// Reads every record, in order and by itself: filters by which an engine looks up single records are read only then.
+    ///
+    /// # Errors
+    /// [`EngineError::Damaged`] if one cannot be read.
+    pub(super) fn read_all(&self) -> Result<(), EngineError> {
+        let mut read = Ok(());
+        self.scan(EVERYTHING, &mut |key, _| {
+            read = self.get(key).map(drop);
+            if read.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        read?;
         Ok(self.ledger.change(|entry| entry.is_suspect = false)?)
     }
 

@@ -9,7 +9,10 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::journal::Journals;
 use super::ledger::Entry;
-use super::{Edits, Engine, EngineError, KeyRange, Sync, VisitRecord, gone};
+use super::{Edits, Engine, EngineError, KeyRange, Loss, Sync, VisitRecord, gone};
+
+/// Where the tables of the one keyspace are; what fjall notes about keyspaces is in `keyspaces/0`.
+const RECORDS_KEYSPACE: &str = "keyspaces/1";
 
 pub(super) struct Fjall {
     database: Database,
@@ -18,7 +21,8 @@ pub(super) struct Fjall {
 
 impl Fjall {
     pub(super) fn open(path: &Path) -> Result<Self, EngineError> {
-        let database = Database::builder(path).manual_journal_persist(true).worker_threads(1).open().map_err(opening)?;
+        let database =
+            Database::builder(path).manual_journal_persist(true).worker_threads(1).open().map_err(opening)?;
         let records = database.keyspace("records", KeyspaceCreateOptions::default).map_err(opening)?;
         Ok(Self { database, records })
     }
@@ -80,29 +84,61 @@ fn check_manifest(keyspace: &Path, entry: &Entry) -> Result<(), EngineError> {
     if is_whole { Ok(()) } else { Err(damaged("does not match its checksum")) }
 }
 
-/// Lays out, in an empty folder, what can be read of damaged records; says what cannot.
+/// Lays out, in an empty folder, what can be read of damaged records; notes what cannot.
+///
+/// What fjall notes about the one keyspace there is, and not the records, is taken from a new database: it is always the same.
 ///
 /// # Errors
 /// If that cannot be written.
-pub(super) fn lay_out(path: &Path, into: &Path, entry: &Entry) -> Result<Vec<String>, EngineError> {
-    copy_or_link(path, into)?;
-    Journals::examine(path, entry)?.write_whole(into)
+pub(super) fn lay_out(path: &Path, into: &Path, entry: &Entry, loss: &mut Loss) -> Result<(), EngineError> {
+    drop(Fjall::open(into)?);
+    let keyspace = into.join(RECORDS_KEYSPACE);
+    std::fs::remove_dir_all(&keyspace)?;
+    for journal in std::fs::read_dir(into)? {
+        let journal = journal?.path();
+        if journal.extension().is_some_and(|ending| ending == "jnl") {
+            std::fs::remove_file(journal)?;
+        }
+    }
+    let damaged = path.join(RECORDS_KEYSPACE);
+    copy_or_link(&damaged, &keyspace)?;
+    if check_manifest(&damaged, entry).is_err() {
+        point_to_manifest(&keyspace)?;
+        // Its checksum still shows what of it can be trusted.
+        let is_whole = check_manifest(&keyspace, entry).is_ok();
+        loss.other
+            .extend((!is_whole).then(|| "tables that a damaged manifest does not name any more, if any".to_owned()));
+    }
+    Journals::examine(path, entry)?.write_whole(into, loss)
 }
 
-/// Tables are never written again: they are linked, everything else but the journals is copied.
+/// Names the one manifest there is as the current one.
+fn point_to_manifest(keyspace: &Path) -> std::io::Result<()> {
+    let mut found: Option<u64> = None;
+    for entry in std::fs::read_dir(keyspace)? {
+        let name = entry?.file_name();
+        let id = name.to_str().and_then(|name| name.strip_prefix('v')).and_then(|id| id.parse().ok());
+        found = found.max(id);
+    }
+    let path = keyspace.join("current");
+    if let (Some(id), Ok(mut current)) = (found, std::fs::read(&path)) {
+        current.resize(25, 0);
+        current[..8].copy_from_slice(&id.to_le_bytes());
+        std::fs::write(path, current)?;
+    }
+    Ok(())
+}
+
+/// Tables are never written again: they are linked, everything else is copied.
 fn copy_or_link(from: &Path, into: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(into)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let (path, target) = (entry.path(), into.join(entry.file_name()));
-        let is_left = path.extension().is_some_and(|ending| ending == "jnl") || entry.file_name() == "ledger";
         if entry.file_type()?.is_dir() {
             copy_or_link(&path, &target)?;
-        } else if !is_left {
-            let is_linked = from.ends_with("tables") && std::fs::hard_link(&path, &target).is_ok();
-            if !is_linked {
-                std::fs::copy(&path, &target)?;
-            }
+        } else if !from.ends_with("tables") || std::fs::hard_link(&path, &target).is_err() {
+            std::fs::copy(&path, &target)?;
         }
     }
     Ok(())

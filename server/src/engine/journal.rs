@@ -12,19 +12,20 @@
 //! fjall's checksum does not cover `seqno`, by which it puts batches in order. It lies between the places of the batch's note and
 //! of the next one; else it was changed, and is put right when the journal is written anew.
 
-use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::EngineError;
 use super::ledger::Entry;
-use super::note::{NOTE, Note};
+use super::note::{Missing, NOTE, Note};
+use super::{EngineError, Loss};
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
+/// So many keys of a batch are named.
+const NAMED: usize = 20;
 const TRAILER: &[u8] = b"FJL\x03";
 /// Where the sequence number stands in a batch.
 const SEQNO: Range<usize> = 5..13;
@@ -91,19 +92,18 @@ fn batch_at(bytes: &[u8], at: usize, store: u64) -> Option<Batch> {
     Some(Batch { seqno, note, end: reader.at })
 }
 
-/// Numbers of batches that are gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Missing(Range<u64>);
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Range { start, end } = self.0;
-        if end == start + 1 {
-            write!(f, "batch {start}")
-        } else {
-            write!(f, "batches {start} to {}", end - 1)
-        }
-    }
+/// The keys of a batch that is not whole, as far as they can be made out.
+fn keys_at(bytes: &[u8], at: usize) -> Vec<Vec<u8>> {
+    let mut reader = Reader { bytes, at: at + SEQNO.end };
+    let mut next = || {
+        reader.tag(ITEM)?;
+        reader.take(2 + 8)?;
+        let (key, _, stored) = (reader.len(2)?, reader.len(4)?, reader.len(4)?);
+        let key = reader.take(key)?.to_vec();
+        reader.take(stored)?;
+        Some(key)
+    };
+    std::iter::from_fn(&mut next).take(NAMED).collect()
 }
 
 /// One journal, examined.
@@ -121,6 +121,8 @@ pub(super) struct Journals {
     files: Vec<Journal>,
     /// Batches that are missing, as far as it shows.
     missing: Vec<Missing>,
+    /// Keys in what is no whole batch.
+    doubtful: Vec<Vec<u8>>,
     /// How many sequence numbers were changed.
     changed: usize,
     /// The whole batches before the first that is not, the last journal's end: what is torn there.
@@ -141,6 +143,7 @@ impl Journals {
         let mut all = Self {
             files: Vec::new(),
             missing: Vec::new(),
+            doubtful: Vec::new(),
             changed: 0,
             torn_at: None,
             last: None,
@@ -181,8 +184,10 @@ impl Journals {
                 Some(batch) => (Some(batch), at),
                 None if bytes[at..].iter().all(|byte| *byte == 0) => break,
                 None => {
-                    let next = (at + 1..bytes.len()).find_map(|from| Some((batch_at(&bytes, from, entry.store)?, from)));
+                    let next =
+                        (at + 1..bytes.len()).find_map(|from| Some((batch_at(&bytes, from, entry.store)?, from)));
                     self.meet_fault(at, is_last, next.is_some());
+                    self.doubtful.extend(keys_at(&bytes, at));
                     next.map_or((None, bytes.len()), |(batch, from)| (Some(batch), from))
                 }
             };
@@ -206,7 +211,7 @@ impl Journals {
         if let Some((last, at)) = before.take() {
             let expected = last.note.number + 1;
             if batch.note.number > expected {
-                self.missing.push(Missing(expected..batch.note.number));
+                self.missing.push(Missing::between(last.note.number, batch.note.number - 1));
             }
             // Behind what is torn, nothing else has to be in order.
             self.is_damaged |= batch.note.number != expected && self.torn_at.is_none();
@@ -237,10 +242,11 @@ impl Journals {
     /// What is damaged, if anything is.
     pub(super) fn damage(&self, entry: &Entry) -> Option<String> {
         self.is_damaged.then(|| {
-            let mut what: Vec<String> = self.missing.iter().map(|missing| format!("{missing} cannot be read")).collect();
+            let mut what: Vec<String> =
+                self.missing.iter().map(|missing| format!("{missing} cannot be read")).collect();
             if let (Some(_), Some(last), true) = (self.torn_at, self.last, self.missing.is_empty()) {
-                let end = entry.owed().max(self.synced).max(last) + 1;
-                what.push(format!("{} at the end cannot be read", Missing(last + 1..end)));
+                let end = entry.owed().max(self.synced).max(last + 1);
+                what.push(format!("{} at the end cannot be read", Missing::between(last, end)));
             }
             if self.changed > 0 {
                 what.push(format!("the order of {} batches was changed", self.changed));
@@ -274,7 +280,7 @@ impl Journals {
     ///
     /// # Errors
     /// If they cannot be written.
-    pub(super) fn write_whole(&self, into: &Path) -> Result<Vec<String>, EngineError> {
+    pub(super) fn write_whole(&self, into: &Path, loss: &mut Loss) -> Result<(), EngineError> {
         let mut left = 0;
         for journal in &self.files {
             let mut bytes = std::fs::read(&journal.path)?;
@@ -286,11 +292,12 @@ impl Journals {
             left = left.saturating_sub(whole.len());
             std::fs::write(into.join(journal.path.file_name().unwrap_or_default()), whole)?;
         }
-        let mut losses: Vec<String> = self.missing.iter().map(|missing| format!("{missing} of the journal")).collect();
+        loss.other.extend(self.missing.iter().map(|missing| format!("{missing} of the journal")));
         if left > 0 {
-            losses.push(format!("{left} bytes of the journal that are no whole batch"));
+            loss.other.push(format!("{left} bytes of the journal that are no whole batch"));
         }
-        Ok(losses)
+        loss.keys.extend(self.doubtful.iter().filter(|key| key.as_slice() != NOTE).cloned());
+        Ok(())
     }
 }
 
@@ -316,7 +323,7 @@ mod tests {
     use super::{Journals, SEQNO, batch_at};
     use crate::engine::ledger::Entry;
     use crate::engine::note::Note;
-    use crate::engine::{EngineKind, Sync, open, open_raw};
+    use crate::engine::{EngineKind, Loss, Sync, open, open_raw};
 
     /// A store of ten batches in one journal, the bytes of that, and the ledger's last word.
     fn ten_batches(folder: &Path) -> (Vec<u8>, Entry) {
@@ -402,8 +409,10 @@ mod tests {
         flipped[starts[3] + 60] ^= 1;
         std::fs::write(&journal, flipped).unwrap();
         let into = tempfile::tempdir().unwrap();
-        let losses = Journals::examine(&records, &entry).unwrap().write_whole(into.path()).unwrap();
-        assert!(losses[0].contains("batch 4"), "{losses:?}");
+        let mut loss = Loss::default();
+        Journals::examine(&records, &entry).unwrap().write_whole(into.path(), &mut loss).unwrap();
+        assert!(loss.to_string().contains("batch 4"), "{loss}");
+        assert_eq!(loss.keys, [b"K"]);
         let written = std::fs::read(into.path().join("0.jnl")).unwrap();
         assert_eq!(written, [&bytes[..starts[3]], &bytes[starts[4]..]].concat());
     }

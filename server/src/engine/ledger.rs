@@ -152,7 +152,9 @@ impl Ledger {
         });
         let is_of_another = slots.iter().all(|slot| matches!(slot, Err(Unreadable::OtherVersion)));
         match slots.into_iter().filter_map(Result::ok).max_by_key(|(turn, _)| *turn) {
-            Some((turn, entry)) => Ok(Self { file, state: Mutex::new(State { turn, entry, synced_at: Instant::now() }) }),
+            Some((turn, entry)) => {
+                Ok(Self { file, state: Mutex::new(State { turn, entry, synced_at: Instant::now() }) })
+            }
             None if is_of_another => Err(Error::OtherVersion(records.to_owned())),
             None => Err(Error::DamagedData { path: records.to_owned(), why: "its ledger cannot be read".to_owned() }),
         }

@@ -7,6 +7,7 @@
 //! ```
 //! So that at any time one name or the other leads to a whole store, and the damaged one is never opened half.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use super::checked::Checked;
 use super::ledger::{Entry, Ledger};
+use super::note::{Missing, NOTE, Note};
 use super::salvage::salvage;
 use super::{Edits, Engine, EngineError, EngineKind, Loss, Sync, beside, fjall, open_raw, redb};
 use crate::error::Error;
@@ -29,6 +31,12 @@ pub struct Mended {
     pub loss: Loss,
 }
 
+/// Says which records are wanted, by their keys.
+pub type Wanted<'a> = dyn Fn(&[u8]) -> bool + 'a;
+
+/// Writes what belongs to mended records beside those that were kept.
+pub type Complete<'a> = dyn Fn(&Arc<dyn Engine>, &mut Loss) -> Result<(), EngineError> + 'a;
+
 /// Sets the records aside, under this ending, and puts in their place those of them that are whole and wanted, and what `complete` writes.
 /// Nothing is read of the damaged records if none are wanted.
 ///
@@ -38,8 +46,8 @@ pub fn mend(
     kind: EngineKind,
     directory: &Path,
     ending: &str,
-    wanted: Option<&dyn Fn(&[u8]) -> bool>,
-    complete: &dyn Fn(&Arc<dyn Engine>, &mut Loss) -> Result<(), EngineError>,
+    wanted: Option<&Wanted<'_>>,
+    complete: &Complete<'_>,
 ) -> Result<Mended, Error> {
     let path = directory.join(kind.folder());
     let (mending, mended, scratch) = (beside(&path, ".mending"), beside(&path, ".mended"), beside(&path, ".scratch"));
@@ -54,6 +62,7 @@ pub fn mend(
         let records: Arc<dyn Engine> = Arc::new(Checked::open(open_raw(kind, &mending)?, ledger, &mending)?);
         if let Some(wanted) = wanted {
             let old = lay_out(kind, &path, &scratch, loss)?;
+            note_end(&path, old.as_ref(), loss)?;
             copy(old.as_ref(), records.as_ref(), wanted, loss)?;
         }
         complete(&records, loss)?;
@@ -95,7 +104,7 @@ fn remove(path: &Path) -> io::Result<()> {
 fn lay_out(kind: EngineKind, path: &Path, scratch: &Path, loss: &mut Loss) -> Result<Box<dyn Engine>, EngineError> {
     let entry = Ledger::open(path).map_or_else(|_| Entry::default(), |ledger| ledger.entry());
     match kind {
-        EngineKind::Fjall => loss.other.extend(fjall::lay_out(path, scratch, &entry)?),
+        EngineKind::Fjall => fjall::lay_out(path, scratch, &entry, loss)?,
         EngineKind::Redb => {
             std::fs::create_dir_all(scratch)?;
             std::fs::copy(redb::file(path), redb::file(scratch))?;
@@ -104,14 +113,20 @@ fn lay_out(kind: EngineKind, path: &Path, scratch: &Path, loss: &mut Loss) -> Re
     open_raw(kind, scratch)
 }
 
-fn copy(
-    old: &dyn Engine,
-    new: &dyn Engine,
-    wanted: &dyn Fn(&[u8]) -> bool,
-    loss: &mut Loss,
-) -> Result<(), EngineError> {
-    let (mut batch, mut bytes): (Vec<(Vec<u8>, Vec<u8>)>, usize) = (Vec::new(), 0);
-    let write = |batch: &mut Vec<(Vec<u8>, Vec<u8>)>| {
+/// Notes batches that are missing at the end: an engine may have gone back before them.
+fn note_end(path: &Path, old: &dyn Engine, loss: &mut Loss) -> Result<(), EngineError> {
+    let entry = Ledger::open(path).map_or_else(|_| Entry::default(), |ledger| ledger.entry());
+    let owed = if old.wants_syncs() { entry.synced } else { entry.owed() };
+    let last = old.get(NOTE)?.and_then(|record| Note::unseal(&record)).map_or(0, |note| note.number);
+    if last < owed {
+        loss.other.push(format!("{} at the end", Missing::between(last, owed)));
+    }
+    Ok(())
+}
+
+fn copy(old: &dyn Engine, new: &dyn Engine, wanted: &Wanted<'_>, loss: &mut Loss) -> Result<(), EngineError> {
+    let (mut batch, mut bytes) = (BTreeMap::new(), 0);
+    let write = |batch: &mut BTreeMap<Vec<u8>, Vec<u8>>| {
         let mut edits = batch.iter().map(|(key, value)| (key.as_slice(), Some(value.as_slice())));
         let edits: &mut Edits<'_> = &mut edits;
         new.write(edits, Sync::Later)
@@ -119,11 +134,11 @@ fn copy(
     salvage(old, loss, |key, value| {
         if wanted(key) {
             bytes += key.len() + value.len();
-            batch.push((key.to_vec(), value.to_vec()));
+            batch.insert(key.to_vec(), value.to_vec());
         }
         if bytes >= BATCH_BYTES {
             write(&mut batch)?;
-            (batch, bytes) = (Vec::new(), 0);
+            (batch, bytes) = (BTreeMap::new(), 0);
         }
         Ok(())
     })?;

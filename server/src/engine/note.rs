@@ -7,6 +7,8 @@
 //! least have counted the batch as: fjall's checksums do not cover its own count, and a batch with another count would be taken
 //! for an older one. `store` is drawn when the records are made: bytes a client has sent are not taken for a batch of ours.
 
+use std::fmt;
+
 use super::envelope;
 
 /// Where it stands.
@@ -43,6 +45,30 @@ impl Note {
         let [store, number, place, synced] = numbers else { return None };
         let [store, number, place, synced] = [store, number, place, synced].map(|bytes| u64::from_be_bytes(*bytes));
         (*version == VERSION && rest.is_empty()).then_some(Self { store, number, place, synced })
+    }
+}
+
+/// Numbers of batches that are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    first: u64,
+    last: u64,
+}
+
+impl Missing {
+    /// Those behind one that is there, up to another.
+    pub(super) fn between(there: u64, last: u64) -> Self {
+        Self { first: there + 1, last }
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            write!(f, "batch {}", self.first)
+        } else {
+            write!(f, "batches {} to {}", self.first, self.last)
+        }
     }
 }
 

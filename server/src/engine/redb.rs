@@ -5,7 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, Durability, ReadableDatabase as _, StorageError, TableDefinition};
+use redb::{
+    Database, DatabaseError, Durability, ReadableDatabase as _, ReadableTableMetadata as _, StorageError,
+    TableDefinition,
+};
 
 use super::{Edits, Engine, EngineError, KeyRange, Sync, VisitRecord};
 
@@ -124,5 +127,9 @@ impl Engine for Redb {
     /// Until then the file grows, and nothing of it survives even the end of the process.
     fn wants_syncs(&self) -> bool {
         true
+    }
+
+    fn count(&self) -> Option<u64> {
+        self.database.begin_read().ok()?.open_table(RECORDS).ok()?.len().ok()
     }
 }

@@ -21,7 +21,7 @@ pub struct Loss {
     pub kept: u64,
     /// Records that do not match their checksums.
     pub records: u64,
-    /// Some of their keys.
+    /// Some of the keys whose records, or edits of them, are lost.
     pub keys: Vec<Vec<u8>>,
     /// Ranges of keys that cannot be read, without their ends.
     pub ranges: Vec<(Vec<u8>, Vec<u8>)>,
@@ -41,8 +41,7 @@ impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut what = self.other.clone();
         if self.records > 0 {
-            let keys: Vec<String> = self.keys.iter().map(|key| key.escape_ascii().to_string()).collect();
-            what.push(format!("{} records that do not match their checksums ({})", self.records, keys.join(", ")));
+            what.push(format!("{} records that do not match their checksums", self.records));
         }
         for (from, upto) in self.ranges.iter().take(NAMED) {
             what.push(format!("the records between {} and {}", from.escape_ascii(), upto.escape_ascii()));
@@ -64,12 +63,13 @@ pub(super) fn salvage(
     mut keep: impl FnMut(&[u8], &[u8]) -> Result<(), EngineError>,
 ) -> Result<(), EngineError> {
     let mut at = Bound::Unbounded;
-    let mut last = Vec::new();
+    let (mut last, mut seen) = (Vec::new(), 0);
     loop {
         let mut failed = Ok(());
         let scanned = from.scan((at.as_ref().map(Vec::as_slice), Bound::Unbounded), &mut |key, record| {
             last.clear();
             last.extend_from_slice(key);
+            seen += 1;
             if key == NOTE {
                 return ControlFlow::Continue(());
             }
@@ -89,14 +89,19 @@ pub(super) fn salvage(
         });
         failed?;
         if scanned.is_ok() {
-            return Ok(());
+            break;
         }
         let next = next_readable(from, &last);
         loss.ranges.push((last.clone(), next.clone().unwrap_or_else(|| vec![0xff])));
-        let Some(next) = next else { return Ok(()) };
+        let Some(next) = next else { break };
         last.clone_from(&next);
         at = Bound::Included(next);
     }
+    let gone = from.count().unwrap_or(0).saturating_sub(seen);
+    if gone > 0 {
+        loss.other.push(format!("{gone} records that stood in damaged pages"));
+    }
+    Ok(())
 }
 
 /// A key behind this one from which records can be read again: the nearest there is, as near as halving comes; none if there is
@@ -144,11 +149,14 @@ fn next_readable(from: &dyn Engine, last: &[u8]) -> Option<Vec<u8>> {
 fn halfway(low: &[u8], high: &[u8], len: usize) -> Vec<u8> {
     let byte = |key: &[u8], at: usize| u32::from(key.get(at).copied().unwrap_or(0));
     let mut carry = 0;
-    let mut sum: Vec<u32> = (0..len).rev().map(|at| {
-        let digit = byte(low, at) + byte(high, at) + carry;
-        carry = digit >> 8;
-        digit & 0xff
-    }).collect();
+    let mut sum: Vec<u32> = (0..len)
+        .rev()
+        .map(|at| {
+            let digit = byte(low, at) + byte(high, at) + carry;
+            carry = digit >> 8;
+            digit & 0xff
+        })
+        .collect();
     sum.push(carry);
     let mut rest = 0;
     let halves = sum.iter().rev().map(|digit| {

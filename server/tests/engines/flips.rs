@@ -11,7 +11,7 @@ use std::path::Path;
 use server::engine::{EVERYTHING, Engine, EngineKind, mend, open};
 use server::error::Error;
 
-use crate::store::{Records, all, all_back, build, copy, files};
+use crate::store::{Records, all, all_back, build, copy, files, folder_in_memory};
 
 /// So many flips of each engine, unless `DOTTED_FLIPS` says otherwise.
 const FLIPS: u64 = 200;
@@ -70,24 +70,32 @@ fn mended(kind: EngineKind, folder: &Path, records: &Records) -> Option<usize> {
 }
 
 fn try_flips(kind: EngineKind) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder_in_memory();
     let records = build(kind, folder.path());
     let files = files(folder.path());
     let sizes: Vec<u64> = files.iter().map(|file| fs::metadata(file).unwrap().len()).collect();
     let mut outcomes: BTreeMap<(Outcome, &str), u64> = BTreeMap::new();
-    let (mut lost, mut whole) = (Vec::new(), 0);
+    let (mut lost, mut whole, mut notes) = (Vec::new(), 0, Vec::new());
     let mut random = fastrand::Rng::with_seed(7);
     for flip in 0..flips() {
-        let copied = tempfile::tempdir().unwrap();
+        let copied = folder_in_memory();
         copy(folder.path(), copied.path());
-        // Of every second, the file is drawn first: small files are hit as well.
+        // Of every second, the file is drawn first, so that small files are hit as well, and a byte of what is used of it.
         let (file, at) = if flip % 2 == 0 {
             let mut at = random.u64(..sizes.iter().sum::<u64>());
-            let file = sizes.iter().position(|size| at < *size || { at -= size; false }).unwrap();
+            let mut is_there = |size: &u64| {
+                at < *size || {
+                    at -= size;
+                    false
+                }
+            };
+            let file = sizes.iter().position(&mut is_there).unwrap();
             (file, at)
         } else {
             let file = std::iter::repeat_with(|| random.usize(..files.len())).find(|file| sizes[*file] > 0).unwrap();
-            (file, random.u64(..sizes[file]))
+            let bytes = fs::read(&files[file]).unwrap();
+            let at = std::iter::repeat_with(|| random.usize(..bytes.len())).find(|at| bytes[*at] != 0).unwrap();
+            (file, at as u64)
         };
         let path = copied.path().join(files[file].strip_prefix(folder.path()).unwrap());
         let mut bytes = fs::read(&path).unwrap();
@@ -118,11 +126,12 @@ fn try_flips(kind: EngineKind) {
             }
         }));
         let told = told.unwrap_or_else(|_| panic!("silent: {what}"));
-        if told.0 == Outcome::Panicked || told.1.contains("not") || told.1.contains("panicked") {
-            println!("{told:?} {what}");
+        if told.0 == Outcome::Panicked || matches!(told.1, "not mended" | "panicked while mended") {
+            notes.push(format!("{told:?} {what}"));
         }
         *outcomes.entry(told).or_default() += 1;
     }
+    println!("{}", notes.join("\n"));
     lost.sort_unstable();
     println!(
         "{kind:?}, {} flips, {} records: {outcomes:?}; mended {}, {whole} of them without a loss, the others lost {:?} in the middle, {:?} at most",

@@ -2,6 +2,7 @@
 
 mod flips;
 mod store;
+mod tears;
 
 use std::ops::{Bound, ControlFlow};
 use std::path::Path;
@@ -83,7 +84,10 @@ fn a_torn_tail_leaves_a_whole_number_of_batches_or_an_error() {
             // Some engines panic over what they cannot make sense of: that is no silent loss either.
             let outcome = std::panic::catch_unwind(|| {
                 let engine = open(kind, copy.path()).map_err(|why| why.to_string())?;
-                let both = (engine.get(b"x").map_err(|why| why.to_string())?, engine.get(b"y").map_err(|why| why.to_string())?);
+                let both = (
+                    engine.get(b"x").map_err(|why| why.to_string())?,
+                    engine.get(b"y").map_err(|why| why.to_string())?,
+                );
                 Ok::<_, String>(both)
             });
             match outcome {

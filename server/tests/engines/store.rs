@@ -8,21 +8,21 @@ use std::sync::Arc;
 
 use server::engine::{Engine, EngineError, EngineKind, KeyRange, Sync, open};
 
-pub const KINDS: [EngineKind; 2] = [EngineKind::Fjall, EngineKind::Redb];
+pub(crate) const KINDS: [EngineKind; 2] = [EngineKind::Fjall, EngineKind::Redb];
 
-pub type Records = BTreeMap<Vec<u8>, Vec<u8>>;
-pub type Batch = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+pub(crate) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(crate) type Batch = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-pub fn opened(kind: EngineKind, path: &Path) -> Arc<dyn Engine> {
+pub(crate) fn opened(kind: EngineKind, path: &Path) -> Arc<dyn Engine> {
     open(kind, path).expect("it opens")
 }
 
-pub fn write(engine: &dyn Engine, batch: &Batch, sync: Sync) {
+pub(crate) fn write(engine: &dyn Engine, batch: &Batch, sync: Sync) {
     let mut edits = batch.iter().map(|(key, edit)| (key.as_slice(), edit.as_deref()));
     engine.write(&mut edits, sync).expect("it writes");
 }
 
-pub fn apply(records: &mut Records, batch: &Batch) {
+pub(crate) fn apply(records: &mut Records, batch: &Batch) {
     for (key, edit) in batch {
         match edit {
             Some(value) => drop(records.insert(key.clone(), value.clone())),
@@ -31,7 +31,7 @@ pub fn apply(records: &mut Records, batch: &Batch) {
     }
 }
 
-pub fn all(engine: &dyn Engine, range: KeyRange<'_>) -> Result<Records, EngineError> {
+pub(crate) fn all(engine: &dyn Engine, range: KeyRange<'_>) -> Result<Records, EngineError> {
     let mut records = Records::new();
     engine.scan(range, &mut |key, value| {
         assert!(records.last_key_value().is_none_or(|(last, _)| last.as_slice() < key), "ascending");
@@ -41,7 +41,7 @@ pub fn all(engine: &dyn Engine, range: KeyRange<'_>) -> Result<Records, EngineEr
     Ok(records)
 }
 
-pub fn all_back(engine: &dyn Engine, range: KeyRange<'_>) -> Result<Records, EngineError> {
+pub(crate) fn all_back(engine: &dyn Engine, range: KeyRange<'_>) -> Result<Records, EngineError> {
     let mut records = Records::new();
     engine.scan_back(range, &mut |key, value| {
         assert!(records.first_key_value().is_none_or(|(last, _)| last.as_slice() > key), "descending");
@@ -52,14 +52,14 @@ pub fn all_back(engine: &dyn Engine, range: KeyRange<'_>) -> Result<Records, Eng
 }
 
 /// Bytes no compression makes shorter.
-pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..len).map(|_| random.u8(..)).collect()
 }
 
 /// So many keys in many batches: short and long values, removals, values written again; of fjall half in tables, half in
 /// the journal.
-pub fn build(kind: EngineKind, folder: &Path) -> Records {
+pub(crate) fn build(kind: EngineKind, folder: &Path) -> Records {
     let mut records = Records::new();
     let mut random = fastrand::Rng::with_seed(3);
     for half in 0..2 {
@@ -92,7 +92,7 @@ pub fn build(kind: EngineKind, folder: &Path) -> Records {
 }
 
 /// The files of a folder and of those in it.
-pub fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -104,7 +104,7 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-pub fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     for path in files(from) {
         let target = to.join(path.strip_prefix(from).unwrap());
         fs::create_dir_all(target.parent().unwrap()).unwrap();
@@ -115,4 +115,9 @@ pub fn copy(from: &Path, to: &Path) {
     if tables.exists() {
         fs::create_dir_all(tables.join("tables")).unwrap();
     }
+}
+
+/// A folder where a sync costs nothing, if there is one.
+pub(crate) fn folder_in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
 }
