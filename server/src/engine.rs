@@ -16,9 +16,11 @@ mod envelope;
 mod fjall;
 mod journal;
 mod ledger;
+mod manifest;
 mod mend;
 mod note;
 mod redb;
+mod rescue;
 mod salvage;
 
 use std::fmt;

@@ -109,7 +109,8 @@ fn keys_at(bytes: &[u8], at: usize) -> Vec<Vec<u8>> {
 /// One journal, examined.
 struct Journal {
     path: PathBuf,
-    bytes_len: usize,
+    /// The bytes up to the zeros at its end.
+    used: usize,
     /// Where whole batches stand one behind the other.
     runs: Vec<Range<usize>>,
     /// Where their sequence numbers are wrong, and what they are to be.
@@ -177,12 +178,13 @@ impl Journals {
         before: &mut Option<(Batch, usize)>,
     ) -> Result<(), EngineError> {
         let bytes = std::fs::read(&path)?;
-        self.files.push(Journal { path, bytes_len: bytes.len(), runs: Vec::new(), wrong: Vec::new() });
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        self.files.push(Journal { path, used, runs: Vec::new(), wrong: Vec::new() });
         let mut at = 0;
         while at < bytes.len() {
             let (found, from) = match batch_at(&bytes, at, entry.store) {
                 Some(batch) => (Some(batch), at),
-                None if bytes[at..].iter().all(|byte| *byte == 0) => break,
+                None if at >= used => break,
                 None => {
                     let next =
                         (at + 1..bytes.len()).find_map(|from| Some((batch_at(&bytes, from, entry.store)?, from)));
@@ -276,28 +278,31 @@ impl Journals {
         Ok(())
     }
 
-    /// Writes every whole batch into journals of the same names in another folder; says what does not get there.
+    /// Writes every whole batch into journals of the same names in another folder.
     ///
     /// # Errors
     /// If they cannot be written.
-    pub(super) fn write_whole(&self, into: &Path, loss: &mut Loss) -> Result<(), EngineError> {
-        let mut left = 0;
+    pub(super) fn write_whole(&self, into: &Path) -> Result<(), EngineError> {
         for journal in &self.files {
             let mut bytes = std::fs::read(&journal.path)?;
             for (at, seqno) in &journal.wrong {
                 bytes[*at..][SEQNO].copy_from_slice(&seqno.to_le_bytes());
             }
             let whole: Vec<u8> = journal.runs.iter().flat_map(|run| &bytes[run.clone()]).copied().collect();
-            left += journal.bytes_len.min(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
-            left = left.saturating_sub(whole.len());
             std::fs::write(into.join(journal.path.file_name().unwrap_or_default()), whole)?;
         }
+        Ok(())
+    }
+
+    /// Notes what is no whole batch.
+    pub(super) fn note_loss(&self, loss: &mut Loss) {
         loss.other.extend(self.missing.iter().map(|missing| format!("{missing} of the journal")));
+        let whole = |journal: &Journal| journal.runs.iter().map(ExactSizeIterator::len).sum::<usize>();
+        let left: usize = self.files.iter().map(|journal| journal.used - whole(journal)).sum();
         if left > 0 {
             loss.other.push(format!("{left} bytes of the journal that are no whole batch"));
         }
         loss.keys.extend(self.doubtful.iter().filter(|key| key.as_slice() != NOTE).cloned());
-        Ok(())
     }
 }
 
@@ -410,7 +415,9 @@ mod tests {
         std::fs::write(&journal, flipped).unwrap();
         let into = tempfile::tempdir().unwrap();
         let mut loss = Loss::default();
-        Journals::examine(&records, &entry).unwrap().write_whole(into.path(), &mut loss).unwrap();
+        let journals = Journals::examine(&records, &entry).unwrap();
+        journals.write_whole(into.path()).unwrap();
+        journals.note_loss(&mut loss);
         assert!(loss.to_string().contains("batch 4"), "{loss}");
         assert_eq!(loss.keys, [b"K"]);
         let written = std::fs::read(into.path().join("0.jnl")).unwrap();

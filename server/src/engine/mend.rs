@@ -17,7 +17,7 @@ use super::checked::Checked;
 use super::ledger::{Entry, Ledger};
 use super::note::{Missing, NOTE, Note};
 use super::salvage::salvage;
-use super::{Edits, Engine, EngineError, EngineKind, Loss, Sync, beside, fjall, open_raw, redb};
+use super::{Edits, Engine, EngineError, EngineKind, Loss, Sync, beside, open_raw, redb, rescue};
 use crate::error::Error;
 
 /// How many bytes of records are written in one batch.
@@ -93,7 +93,8 @@ pub(super) fn finish(path: &Path) -> Result<(), Error> {
     done.map_err(|why| Error::of_records(path, EngineError::from(why)))
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+/// Removes a folder that need not be there.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     match std::fs::remove_dir_all(path) {
         Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why),
         _ => Ok(()),
@@ -104,13 +105,13 @@ fn remove(path: &Path) -> io::Result<()> {
 fn lay_out(kind: EngineKind, path: &Path, scratch: &Path, loss: &mut Loss) -> Result<Box<dyn Engine>, EngineError> {
     let entry = Ledger::open(path).map_or_else(|_| Entry::default(), |ledger| ledger.entry());
     match kind {
-        EngineKind::Fjall => fjall::lay_out(path, scratch, &entry, loss)?,
+        EngineKind::Fjall => Ok(Box::new(rescue::open_readable(path, scratch, &entry, loss)?)),
         EngineKind::Redb => {
             std::fs::create_dir_all(scratch)?;
             std::fs::copy(redb::file(path), redb::file(scratch))?;
+            open_raw(kind, scratch)
         }
     }
-    open_raw(kind, scratch)
 }
 
 /// Notes batches that are missing at the end: an engine may have gone back before them.
