@@ -205,7 +205,7 @@ fn open_checked(kind: EngineKind, path: &Path, ledger: Ledger) -> Result<Checked
     let raw: Box<dyn Engine> = match kind {
         EngineKind::Fjall => Box::new(fjall::Fjall::open(path)?),
         EngineKind::Redb if entry.written > 0 && !redb::file(path).exists() => return Err(gone()),
-        EngineKind::Redb => Box::new(redb::Redb::open(path)?.check()?.with_table()?),
+        EngineKind::Redb => Box::new(redb::Redb::open(path)?),
     };
     let engine = Checked::open(raw, ledger, path)?;
     if entry.is_suspect {
@@ -222,7 +222,7 @@ fn gone() -> EngineError {
     EngineError::Damaged("the records are gone".to_owned())
 }
 
-/// The engine alone, nothing checked.
+/// The engine alone, behind nothing.
 fn open_raw(kind: EngineKind, path: &Path) -> Result<Box<dyn Engine>, EngineError> {
     Ok(match kind {
         EngineKind::Fjall => Box::new(fjall::Fjall::open(path)?),

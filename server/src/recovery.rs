@@ -149,9 +149,10 @@ fn say(mended: &Mended, identity: Identity, is_any_kept: bool, is_refilled: bool
     }
     if is_any_kept {
         tracing::warn!("{} records could be read and are kept; lost: {}", mended.loss.kept, mended.loss);
-        let keys = mended.loss.keys.iter().map(|key| (key.clone(), None)).collect();
-        let keys = Batch { seq: BatchSeq::default(), edits: keys };
-        let keys: BTreeSet<String> = keys.keys().map(|key| key.escape_ascii().to_string()).collect();
+        let records: BTreeSet<Vec<u8>> = mended.loss.keys.iter().cloned().collect();
+        let keys =
+            records.iter().map(|key| user_key(key).unwrap_or_else(|| format!("(record {})", key.escape_ascii())));
+        let keys: BTreeSet<String> = keys.collect();
         if !keys.is_empty() {
             let keys: Vec<String> = keys.into_iter().collect();
             tracing::warn!("keys that have lost something: {}", keys.join(", "));
@@ -159,6 +160,17 @@ fn say(mended: &Mended, identity: Identity, is_any_kept: bool, is_refilled: bool
     }
     let filled = if is_refilled { ": the other nodes fill it again" } else { "" };
     tracing::warn!("the node goes on as incarnation {}{filled}", identity.incarnation.0);
+}
+
+/// The user's key that a record belongs to, if it is one's.
+fn user_key(record: &[u8]) -> Option<String> {
+    let mut record = record.to_vec();
+    // The record of a member or field begins as its key's does.
+    if let Some(table @ b'C') = record.first_mut() {
+        *table = b'K';
+    }
+    let batch = Batch { seq: BatchSeq::default(), edits: [(record, None)].into() };
+    batch.keys().next().map(|key| key.escape_ascii().to_string())
 }
 
 /// The partitions whose records are kept, as far as they can be read.

@@ -56,9 +56,6 @@ pub fn mend(
     let ledger = Ledger::create(&mending)?;
     let mut loss = Loss::default();
     let write = |loss: &mut Loss| -> Result<(), EngineError> {
-        if kind == EngineKind::Redb {
-            drop(redb::Redb::open(&mending)?.with_table()?);
-        }
         let records: Arc<dyn Engine> = Arc::new(Checked::open(open_raw(kind, &mending)?, ledger, &mending)?);
         if let Some(wanted) = wanted {
             let old = lay_out(kind, &path, &scratch, loss)?;
@@ -109,7 +106,7 @@ fn lay_out(kind: EngineKind, path: &Path, scratch: &Path, loss: &mut Loss) -> Re
         EngineKind::Redb => {
             std::fs::create_dir_all(scratch)?;
             std::fs::copy(redb::file(path), redb::file(scratch))?;
-            open_raw(kind, scratch)
+            Ok(Box::new(redb::Redb::open_unchecked(scratch)?))
         }
     }
 }
@@ -144,4 +141,28 @@ fn copy(old: &dyn Engine, new: &dyn Engine, wanted: &Wanted<'_>, loss: &mut Loss
         Ok(())
     })?;
     write(&mut batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::open;
+
+    #[test]
+    fn a_mending_that_was_interrupted_between_two_names_is_brought_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |value: &[u8]| {
+            let engine = open(EngineKind::Fjall, folder.path()).unwrap();
+            engine.write(&mut std::iter::once((b"K".as_slice(), Some(value))), Sync::Disk).unwrap();
+        };
+        let read = || open(EngineKind::Fjall, folder.path()).unwrap().get(b"K").unwrap();
+        let (records, mended) = (folder.path().join("records"), folder.path().join("records.mended"));
+        write(b"mended");
+        std::fs::rename(&records, &mended).unwrap();
+        assert_eq!((read(), mended.exists()), (Some(b"mended".to_vec()), false), "the old ones were set aside");
+        std::fs::rename(&records, &mended).unwrap();
+        std::fs::create_dir(folder.path().join("other")).unwrap();
+        std::fs::create_dir(&records).unwrap();
+        assert_eq!((read(), mended.exists()), (None, false), "the old ones were still there: it is done again");
+    }
 }

@@ -1,13 +1,15 @@
 //! [redb](https://docs.rs/redb): a copy-on-write B+ tree in one file, its pages under checksums.
 //!
-//! redb looks at those only after a crash: a changed page of keys would lead past records as if they were not there. So every
-//! page is looked at whenever the file is opened ([`Redb::check`]), which reads all of it.
+//! redb looks at those only after a crash: a changed page of keys would lead past records as if they were not there. So it is
+//! told to look at every page whenever the file is opened, which reads all of it.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use redb::{
-    Database, DatabaseError, Durability, ReadableDatabase as _, ReadableTableMetadata as _, StorageError,
-    TableDefinition,
+    ConcurrencyMode, Database, DatabaseError, Durability, ReadOnlyDatabase, ReadableDatabase,
+    ReadableTableMetadata as _, StorageError, TableDefinition,
 };
 
 use super::{Edits, Engine, EngineError, KeyRange, Sync, VisitRecord};
@@ -16,8 +18,8 @@ const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records
 /// What of the file may be held in memory.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
-pub(super) struct Redb {
-    database: Database,
+pub(super) struct Redb<D = Database> {
+    database: D,
 }
 
 /// Where the file is below its folder.
@@ -48,24 +50,15 @@ fn opening(error: DatabaseError) -> EngineError {
 }
 
 impl Redb {
+    /// Looks at every page. redb goes back to the commit before the last if that is whole and the last is not: its number shows it.
     pub(super) fn open(folder: &Path) -> Result<Self, EngineError> {
         std::fs::create_dir_all(folder)?;
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(file(folder)).map_err(opening)?;
-        Ok(Self { database })
-    }
-
-    /// Looks at every page. redb goes back to the commit before the last if that is whole and the last is not: its number shows it.
-    pub(super) fn check(mut self) -> Result<Self, EngineError> {
-        match self.database.check_integrity() {
-            Ok(_) => Ok(self),
-            Err(why) => Err(opening(why)),
-        }
-    }
-
-    /// So that there is a table to read.
-    pub(super) fn with_table(self) -> Result<Self, EngineError> {
-        self.write(&mut std::iter::empty(), Sync::Disk)?;
-        Ok(self)
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+        let engine = Self { database: builder.create(file(folder)).map_err(opening)? };
+        // So that there is a table to read.
+        engine.write(&mut std::iter::empty(), Sync::Disk)?;
+        Ok(engine)
     }
 
     fn commit(&self, edits: &mut Edits<'_>, durability: Durability) -> Result<(), EngineError> {
@@ -84,15 +77,15 @@ impl Redb {
     }
 }
 
-impl Engine for Redb {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+impl<D: ReadableDatabase> Redb<D> {
+    fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
         let reading = self.database.begin_read().map_err(failed)?;
         let records = reading.open_table(RECORDS).map_err(failed)?;
         let found = records.get(key).map_err(failed)?;
         Ok(found.map(|value| value.value().to_vec()))
     }
 
-    fn scan(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), EngineError> {
+    fn walk(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), EngineError> {
         let reading = self.database.begin_read().map_err(failed)?;
         let records = reading.open_table(RECORDS).map_err(failed)?;
         for item in records.range::<&[u8]>(range).map_err(failed)? {
@@ -104,7 +97,7 @@ impl Engine for Redb {
         Ok(())
     }
 
-    fn scan_back(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), EngineError> {
+    fn walk_back(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), EngineError> {
         let reading = self.database.begin_read().map_err(failed)?;
         let records = reading.open_table(RECORDS).map_err(failed)?;
         for item in records.range::<&[u8]>(range).map_err(failed)?.rev() {
@@ -114,6 +107,24 @@ impl Engine for Redb {
             }
         }
         Ok(())
+    }
+
+    fn len(&self) -> Option<u64> {
+        self.database.begin_read().ok()?.open_table(RECORDS).ok()?.len().ok()
+    }
+}
+
+impl Engine for Redb {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        self.read(key)
+    }
+
+    fn scan(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), EngineError> {
+        self.walk(range, visit)
+    }
+
+    fn scan_back(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), EngineError> {
+        self.walk_back(range, visit)
     }
 
     fn write(&self, edits: &mut Edits<'_>, sync: Sync) -> Result<(), EngineError> {
@@ -128,8 +139,55 @@ impl Engine for Redb {
     fn wants_syncs(&self) -> bool {
         true
     }
+}
+
+/// Where the header of the file says whether it was closed.
+const FLAGS_AT: usize = 9;
+/// Was it not closed, or its last commit not synced?
+const NEEDS_REPAIR: u8 = 2 | 8;
+
+impl Redb<ReadOnlyDatabase> {
+    /// Opens a damaged file for what can still be read of it, with no page looked at before; its header is changed.
+    pub(super) fn open_unchecked(folder: &Path) -> Result<Self, EngineError> {
+        let path = file(folder);
+        let header = File::options().read(true).write(true).open(&path)?;
+        let mut flags = [0];
+        header.read_exact_at(&mut flags, FLAGS_AT as u64)?;
+        header.write_all_at(&[flags[0] & !NEEDS_REPAIR], FLAGS_AT as u64)?;
+        drop(header);
+        let mut builder = Database::builder();
+        // In this mode a reader trusts the last commit, and needs nothing else of the file.
+        builder.set_cache_size(CACHE_BYTES).set_concurrency_mode(ConcurrencyMode::SingleWriter);
+        Ok(Self { database: builder.open_read_only(path).map_err(opening)? })
+    }
+}
+
+impl Engine for Redb<ReadOnlyDatabase> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        self.read(key)
+    }
+
+    fn scan(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), EngineError> {
+        self.walk(range, visit)
+    }
+
+    fn scan_back(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), EngineError> {
+        self.walk_back(range, visit)
+    }
+
+    fn write(&self, _: &mut Edits<'_>, _: Sync) -> Result<(), EngineError> {
+        self.sync()
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        Err(EngineError::Failed("a damaged file is only read".to_owned()))
+    }
+
+    fn wants_syncs(&self) -> bool {
+        true
+    }
 
     fn count(&self) -> Option<u64> {
-        self.database.begin_read().ok()?.open_table(RECORDS).ok()?.len().ok()
+        self.len()
     }
 }

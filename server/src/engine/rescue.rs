@@ -1,9 +1,10 @@
 //! Opens what can be read of damaged records of fjall, in a copy.
 //!
 //! Journals lose what is no whole batch; a manifest that cannot be trusted is written anew from the tables that are there; a
-//! table that does not open is left out. What fjall notes about the one keyspace there is, and not the records, is taken from a new
+//! table that does not open, or has no index, is left out. What fjall notes about the one keyspace there is, and not the records, is taken from a new
 //! database: it is always the same.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::fjall::Fjall;
@@ -11,7 +12,7 @@ use super::journal::Journals;
 use super::ledger::Entry;
 use super::manifest::Manifest;
 use super::mend::remove;
-use super::{EngineError, Loss, beside};
+use super::{EVERYTHING, Engine as _, EngineError, Loss, beside};
 
 /// Where the tables of the one keyspace are; what fjall notes about keyspaces is in `keyspaces/0`.
 const KEYSPACE: &str = "keyspaces/1";
@@ -25,15 +26,18 @@ pub(super) fn open_readable(path: &Path, into: &Path, entry: &Entry, loss: &mut 
     journals.note_loss(loss);
     let damaged = Manifest::of(&path.join(KEYSPACE));
     let is_trusted = damaged.check(entry).is_ok();
-    if is_trusted && let Ok(opened) = open_as_it_is(&damaged, &journals, into) {
+    if is_trusted
+        && let Ok(opened) = open_as_it_is(&damaged, &journals, into)
+        && is_readable(&opened)
+    {
         return Ok(opened);
     }
     let (mut whole, probe) = (Vec::new(), beside(into, ".probe"));
     let tables = damaged.tables()?;
     for table in &tables {
         match open_tables(&damaged, &[*table], None, &probe) {
-            Ok(_) => whole.push(*table),
-            Err(_) => loss.other.push(format!("table {table} of {}, which does not open", tables.len())),
+            Ok(alone) if is_readable(&alone) => whole.push(*table),
+            _ => loss.other.push(format!("table {table} of {}, which cannot be read", tables.len())),
         }
     }
     remove(&probe)?;
@@ -41,6 +45,12 @@ pub(super) fn open_readable(path: &Path, into: &Path, entry: &Entry, loss: &mut 
         loss.other.push("the manifest (what was removed shortly before may be back)".to_owned());
     }
     open_tables(&damaged, &whole, Some(&journals), into)
+}
+
+/// Can it be read from one end at least? A table whose index is damaged stops every walk, also of what others hold.
+fn is_readable(opened: &Fjall) -> bool {
+    let mut first = |_: &[u8], _: &[u8]| ControlFlow::Break(());
+    opened.scan(EVERYTHING, &mut first).is_ok() || opened.scan_back(EVERYTHING, &mut first).is_ok()
 }
 
 fn open_as_it_is(damaged: &Manifest, journals: &Journals, into: &Path) -> Result<Fjall, EngineError> {
