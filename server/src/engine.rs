@@ -197,6 +197,12 @@ pub fn open(kind: EngineKind, directory: &Path) -> Result<Arc<dyn Engine>, Error
     opened.map(|engine| Arc::new(engine) as Arc<dyn Engine>).map_err(|error| Error::of_records(&path, error))
 }
 
+/// Are there any records? What they are like is another question.
+pub(crate) fn is_there(kind: EngineKind, directory: &Path) -> bool {
+    let path = directory.join(kind.folder());
+    path.exists() || beside(&path, ".mended").exists() || directory.join(kind.other().folder()).exists()
+}
+
 fn open_checked(kind: EngineKind, path: &Path, ledger: Ledger) -> Result<Checked, EngineError> {
     let entry = ledger.entry();
     if kind == EngineKind::Fjall {

@@ -53,15 +53,22 @@ pub(crate) fn open(options: &ServeOptions) -> Result<Opened, Error> {
         Err(why @ Error::DamagedData { .. }) => (None, Some(why)),
         Err(why) => return Err(why),
     };
-    let opened = engine::open(options.engine, &options.data).and_then(|records| {
-        let own = own_records(records.as_ref()).map_err(|why| Error::of_records(&options.data, why))?;
-        if own.0.is_none() && plate.is_some() {
-            return Err(Error::DamagedData { path: options.data.clone(), why: "the records are gone".to_owned() });
-        }
-        first_unreadable(&records).map_or(Ok((records, own)), |(_, why)| {
-            Err(Error::DamagedData { path: options.data.clone(), why: why.to_string() })
+    // A node that has served had records: new ones must not be taken for them.
+    let has_served = unreadable.is_some() || plate.as_ref().is_some_and(|plate| plate.members.is_some());
+    let gone = || Error::DamagedData { path: options.data.clone(), why: "the records are gone".to_owned() };
+    let opened = if has_served && !engine::is_there(options.engine, &options.data) {
+        Err(gone())
+    } else {
+        engine::open(options.engine, &options.data).and_then(|records| {
+            let own = own_records(records.as_ref()).map_err(|why| Error::of_records(&options.data, why))?;
+            if own.0.is_none() && has_served {
+                return Err(gone());
+            }
+            first_unreadable(&records).map_or(Ok((records, own)), |(_, why)| {
+                Err(Error::DamagedData { path: options.data.clone(), why: why.to_string() })
+            })
         })
-    });
+    };
     match (opened, plate, unreadable) {
         (Ok((records, (kept, members))), plate, _) => begin(options, records, kept, members, plate.as_ref()),
         (Err(Error::DamagedData { path, why }), Some(plate), _) if options.when_damaged != WhenDamaged::Refuse => {
@@ -124,6 +131,12 @@ fn recover(options: &ServeOptions, path: &Path, why: &str, plate: Plate) -> Resu
     Nameplate::write(&options.data, Plate { identity, members: plate.members.clone() })?;
     let kept = partitions_to_mend(options.when_damaged, &plate);
     let is_any_kept = PartitionId::all().any(|partition| kept.contains(partition));
+    if is_any_kept && !engine::is_there(options.engine, &options.data) {
+        return Err(Error::DamagedData {
+            path: path.to_owned(),
+            why: format!("{why}, and nobody else holds all of them"),
+        });
+    }
     let members = plate.members.map(|members| without(members, identity, &kept));
     let wanted = |key: &[u8]| partition_of(key).is_some_and(|partition| kept.contains(partition));
     let complete = |records: &Arc<dyn Engine>, loss: &mut Loss| complete(records, identity, members.as_ref(), loss);
@@ -149,10 +162,7 @@ fn say(mended: &Mended, identity: Identity, is_any_kept: bool, is_refilled: bool
     }
     if is_any_kept {
         tracing::warn!("{} records could be read and are kept; lost: {}", mended.loss.kept, mended.loss);
-        let records: BTreeSet<Vec<u8>> = mended.loss.keys.iter().cloned().collect();
-        let keys =
-            records.iter().map(|key| user_key(key).unwrap_or_else(|| format!("(record {})", key.escape_ascii())));
-        let keys: BTreeSet<String> = keys.collect();
+        let keys: BTreeSet<String> = mended.loss.keys.iter().filter_map(|record| user_key(record)).collect();
         if !keys.is_empty() {
             let keys: Vec<String> = keys.into_iter().collect();
             tracing::warn!("keys that have lost something: {}", keys.join(", "));
@@ -239,12 +249,16 @@ pub(crate) fn keep_nameplate(node: &Arc<Node>, is_refilled: bool) -> Result<(), 
         return Ok(());
     }
     let node = Arc::clone(node);
+    let put = |node: &Node| {
+        let members = node.view().members.clone();
+        node.keep_plate(|plate| plate.members = Some(members));
+    };
+    put(&node);
     let keep = move || {
         let mut said_at = is_refilled.then(Instant::now);
         loop {
             std::thread::sleep(Duration::from_secs(1));
-            let members = node.view().members.clone();
-            node.keep_plate(|plate| plate.members = Some(members));
+            put(&node);
             if said_at.is_some_and(|at| at.elapsed() >= PROGRESS_TIME) {
                 said_at = say_progress(&node).then(Instant::now);
             }
