@@ -5,9 +5,9 @@
 //! was written with [`Sync::Disk`] survives the power going; damage is [`EngineError::Damaged`], never another value or an
 //! absent record.
 //!
-//! No engine keeps the last promise alone. So each stands behind [`Checked`]: every record is under a
-//! checksum of its key and value ([`envelope`]), every batch has a number that is written with it ([`note`]), and a file beside
-//! the engine's own says how far the numbers have come ([`ledger`]). What was lost at the end of a journal is missed at the next
+//! No engine keeps the last promise alone. So each stands behind `Checked`: every record is under a
+//! checksum of its key and value (`envelope`), every batch has a number that is written with it (`note`), and a file beside
+//! the engine's own says how far the numbers have come (`ledger`). What was lost at the end of a journal is missed at the next
 //! opening by that. What each engine leaves open beyond is looked at when it is opened: of fjall the journals and manifests, of
 //! redb every page.
 

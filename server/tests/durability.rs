@@ -134,3 +134,27 @@ fn a_directory_that_has_lost_its_records_does_not_begin_again_as_if_it_had_never
     let output = Process::try_serve(data.path(), &[]).err().expect("refused");
     assert!(output.contains("are gone") && output.contains("is damaged"), "{output}");
 }
+
+#[test]
+fn a_node_whose_name_and_records_are_lost_does_not_begin_under_another_name() {
+    let data = tempfile::tempdir().unwrap();
+    let mut node = Process::serve(data.path(), &[]);
+    let id = node.client().info("node_id");
+    assert_eq!(node.client().run("SET k v"), "OK");
+    node.kill();
+    let name = data.path().join("node");
+    let mut bytes = std::fs::read(&name).unwrap();
+    bytes[7] ^= 1;
+    std::fs::write(&name, &bytes).unwrap();
+    let mut node = Process::serve(data.path(), &[]);
+    assert_eq!(
+        (node.client().info("node_id"), node.client().run("GET k")),
+        (id, "v".to_owned()),
+        "the records know it"
+    );
+    node.kill();
+    std::fs::write(&name, &bytes).unwrap();
+    std::fs::remove_dir_all(data.path().join("records")).unwrap();
+    let output = Process::try_serve(data.path(), &[]).err().expect("refused");
+    assert!(output.contains("does not match its checksum"), "{output}");
+}
