@@ -9,6 +9,7 @@ use clap::builder::NonEmptyStringValueParser;
 
 use crate::disk::Durability;
 use crate::engine::EngineKind;
+use crate::recovery::WhenDamaged;
 use crate::tls::TlsOptions;
 
 /// The greatest key, member or field: what the storage takes as a record's key, with room to spare.
@@ -40,6 +41,9 @@ pub struct ServeOptions {
     /// What keeps the data; a directory stays with the engine it was made by.
     #[arg(long, value_enum, default_value_t = EngineKind::Fjall)]
     pub engine: EngineKind,
+    /// What to do if the data is damaged.
+    #[arg(long, value_enum, default_value_t = WhenDamaged::Recover)]
+    pub when_damaged: WhenDamaged,
     /// Keep nothing on disk: what this node holds is gone when it stops.
     #[arg(long)]
     pub in_memory: bool,

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use replica::{Batch, BatchSeq, MemoryStore, Store, StoreError, Visit, merge_scan, prefix_end};
 
-use crate::engine::{Engine, KeyRange, Sync};
+use crate::engine::{Engine, EngineError, KeyRange, Sync};
 use crate::error::Error;
 
 /// How often `--durability interval` syncs.
@@ -27,6 +27,9 @@ const BATCH_BYTES: usize = 32 * 1024 * 1024;
 /// How many pieces of one worker are on their way at once; what comes meanwhile goes with the next piece. Two keep
 /// the disk busy; with more, every read would have to look through as many layers.
 const PIECES_UNDER_WAY: usize = 2;
+
+/// How the process ends when the disk fails: EX_IOERR of sysexits.h.
+const EXIT_DISK: i32 = 74;
 
 /// What one worker's cache of records may hold.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
@@ -120,6 +123,11 @@ impl Disk {
             // The writer ends only with the process.
             let _ = jobs.send(job);
         }
+    }
+
+    /// The records as the replicas read them, with nobody who writes.
+    pub(crate) fn reading(records: Arc<dyn Engine>) -> DiskView {
+        Self { records: Some(records), jobs: None }.view(0)
     }
 
     /// The view one worker has.
@@ -274,7 +282,7 @@ impl Store for DiskView {
         let end = prefix_end(prefix);
         let Some(range) = range(from.max(prefix), end.as_deref()) else { return Ok(()) };
         let own = self.above_within(range, Ordering::Less);
-        merge_scan(own, Ordering::Less, visit, |visit| records.scan(range, visit))
+        merge_scan(own, Ordering::Less, visit, |visit| Ok(records.scan(range, visit)?))
     }
 
     fn scan_back(&self, prefix: &[u8], before: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
@@ -285,7 +293,7 @@ impl Store for DiskView {
         let end = before.map_or_else(|| prefix_end(prefix), |before| Some(before.to_vec()));
         let Some(range) = range(prefix, end.as_deref()) else { return Ok(()) };
         let own = self.above_within(range, Ordering::Greater);
-        merge_scan(own, Ordering::Greater, visit, |visit| records.scan_back(range, visit))
+        merge_scan(own, Ordering::Greater, visit, |visit| Ok(records.scan_back(range, visit)?))
     }
 }
 
@@ -389,9 +397,14 @@ impl Writer {
 }
 
 /// After a failed write or sync nobody knows what is on disk. The next start finds out, under a new incarnation.
-fn stop(why: &StoreError) -> ! {
-    tracing::error!("the disk failed, stopping before anything is promised that it does not hold: {why}");
-    std::process::exit(74)
+pub(crate) fn stop(why: &EngineError) -> ! {
+    match why {
+        EngineError::Full(_) => tracing::error!(
+            "{why}: the node ends before anything is promised that the disk does not hold; make space and start it again"
+        ),
+        _ => tracing::error!("the disk failed, stopping before anything is promised that it does not hold: {why}"),
+    }
+    std::process::exit(EXIT_DISK)
 }
 
 #[cfg(test)]
@@ -414,25 +427,25 @@ mod tests {
     }
 
     impl Engine for Watched {
-        fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
             Ok(None)
         }
 
-        fn scan(&self, range: KeyRange<'_>, _: &mut VisitRecord<'_>) -> Result<(), StoreError> {
+        fn scan(&self, range: KeyRange<'_>, _: &mut VisitRecord<'_>) -> Result<(), EngineError> {
             self.note(range);
             Ok(())
         }
 
-        fn scan_back(&self, range: KeyRange<'_>, _: &mut VisitRecord<'_>) -> Result<(), StoreError> {
+        fn scan_back(&self, range: KeyRange<'_>, _: &mut VisitRecord<'_>) -> Result<(), EngineError> {
             self.note(range);
             Ok(())
         }
 
-        fn write(&self, _: &mut EngineEdits<'_>, _: Sync) -> Result<(), StoreError> {
+        fn write(&self, _: &mut EngineEdits<'_>, _: Sync) -> Result<(), EngineError> {
             Ok(())
         }
 
-        fn sync(&self) -> Result<(), StoreError> {
+        fn sync(&self) -> Result<(), EngineError> {
             Ok(())
         }
 

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::engine::EngineError;
 
 /// What went wrong, with what, and what to do.
 #[derive(Debug)]
@@ -17,6 +19,22 @@ pub enum Error {
         /// Where.
         path: PathBuf,
         /// What was found.
+        why: String,
+    },
+    /// They were written by another release.
+    OtherVersion(PathBuf),
+    /// There is no space left for them.
+    Full {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+    /// They cannot be used.
+    Records {
+        /// Where.
+        path: PathBuf,
+        /// What was said.
         why: String,
     },
     /// They were made by another engine.
@@ -71,6 +89,18 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// What an engine said of the records there.
+    pub(crate) fn of_records(path: &Path, error: EngineError) -> Self {
+        let path = path.to_owned();
+        match error {
+            EngineError::Damaged(why) => Error::DamagedData { path, why },
+            EngineError::Full(why) => Error::Full { path, why },
+            EngineError::Failed(why) => Error::Records { path, why },
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -82,10 +112,23 @@ impl fmt::Display for Error {
             ),
             Error::DamagedData { path, why } => write!(
                 f,
-                "the data in {} is damaged and was left as it is ({why}): move the directory away and start the node \
-                 empty with --join, so that the other nodes fill it again, or restore a backup",
+                "the data in {} is damaged and was left as it is ({why}): start with --when-damaged recover or repair, or \
+                 move the directory away and start the node empty with --join, so that the other nodes fill it again, or \
+                 restore a backup",
                 path.display()
             ),
+            Error::OtherVersion(path) => write!(
+                f,
+                "the data in {} was written by another release, or its file `ledger` is gone: move the directory away and \
+                 start the node empty with --join, or restore a backup that the other release has made",
+                path.display()
+            ),
+            Error::Full { path, why } => write!(
+                f,
+                "there is no space left in {} ({why}): make space there and start the node again",
+                path.display()
+            ),
+            Error::Records { path, why } => write!(f, "the data in {} cannot be used: {why}", path.display()),
             Error::OtherEngine { path, engine } => write!(
                 f,
                 "the data in {} was made by the engine {engine}: start with --engine {engine}, or give this node a directory of its own with --data",

@@ -59,32 +59,6 @@ pub fn lock(directory: &Path) -> Result<File, Error> {
     }
 }
 
-/// Checks that the records belong to the node this directory was made for, and notes that on the first start: a
-/// directory that has lost its records must not begin again as if it had never held any.
-///
-/// # Errors
-/// [`Error::DamagedData`] if the records are gone or another node's.
-pub fn check_owner(directory: &Path, kept: Option<&Identity>, identity: &Identity) -> Result<(), Error> {
-    let path = directory.join("node-id");
-    let noted = std::fs::read_to_string(&path).ok();
-    let damaged = |why: String| Error::DamagedData { path: directory.to_owned(), why };
-    match (noted, kept) {
-        (None, _) => {
-            let write = || {
-                let mut file = File::create(&path)?;
-                std::io::Write::write_all(&mut file, identity.node.to_string().as_bytes())?;
-                file.sync_all()
-            };
-            write().map_err(|why| Error::Directory(directory.to_owned(), why))
-        }
-        (Some(noted), Some(kept)) if noted.trim() == kept.node.to_string() => Ok(()),
-        (Some(noted), Some(kept)) => {
-            Err(damaged(format!("the records are of node {}, the directory is of {noted}", kept.node)))
-        }
-        (Some(noted), None) => Err(damaged(format!("the records of node {} are gone", noted.trim()))),
-    }
-}
-
 /// The bytes of a record of the node's own.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_extend(value, vec![VERSION]).unwrap_or_default()

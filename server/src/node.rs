@@ -25,16 +25,18 @@ use tokio_rustls::TlsAcceptor;
 use crate::clients::Clients;
 use crate::config::{Config, ServeOptions};
 use crate::cursors::Cursors;
-use crate::disk::Disk;
-use crate::engine;
+use crate::disk::{self, Disk};
+use crate::engine::EngineError;
 use crate::error::Error;
 use crate::http;
 use crate::identity::{self, IDENTITY, Identity, MEMBERS};
 use crate::jobs::{Job, What};
 use crate::merges;
+use crate::nameplate::{Nameplate, Plate};
 use crate::peer::{self, PeerFrame, Peers};
 use crate::procedures::{self, Call, Commands};
 use crate::pubsub::{PubSub, Topic};
+use crate::recovery;
 use crate::resp::Reply;
 use crate::scripts::Scripts;
 use crate::slow_log::SlowLog;
@@ -112,6 +114,7 @@ pub struct Node {
     waiting: Vec<AtomicUsize>,
     /// Per worker, how many bytes of other nodes' messages do.
     waiting_bytes: Vec<AtomicUsize>,
+    nameplate: Option<Nameplate>,
     _lock: Option<File>,
 }
 
@@ -218,6 +221,16 @@ impl Node {
     pub(crate) fn keep_members(&self) {
         // Under the lock: an older list must not come after a newer one.
         self.cluster(|cluster| self.disk.put_and_wait(MEMBERS, identity::encode(&cluster.view().members)));
+        let members = self.view().members.clone();
+        self.keep_plate(|plate| plate.members = Some(members));
+    }
+
+    /// Changes what stands about the node outside its records; it is on disk when this returns.
+    pub(crate) fn keep_plate(&self, how: impl FnOnce(&mut Plate)) {
+        let kept = self.nameplate.as_ref().map_or(Ok(()), |nameplate| nameplate.change(how));
+        if let Err(why) = kept {
+            disk::stop(&EngineError::from(why));
+        }
     }
 
     fn publish_view(&self, view: Arc<View>) {
@@ -239,7 +252,9 @@ impl Node {
             "others know more of this node than its own disk does: it goes on as incarnation {}",
             incarnation.0
         );
-        self.disk.put_and_wait(IDENTITY, identity::encode(&Identity { incarnation, ..next }));
+        let next = Identity { incarnation, ..next };
+        self.keep_plate(|plate| plate.identity = next);
+        self.disk.put_and_wait(IDENTITY, identity::encode(&next));
         self.incarnation.store(incarnation.0, Ordering::SeqCst);
         for worker in 0..self.workers() {
             self.tell(worker, ToWorker::Reincarnate(incarnation));
@@ -466,7 +481,7 @@ impl Node {
 
         let workers = usize::from(options.workers.unwrap_or_else(default_workers));
         let (inboxes, outlets): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded_channel()).unzip();
-        let (identity, members, disk) = open(&options, &inboxes)?;
+        let Opened { identity, members, disk, nameplate, is_refilled } = open(&options, &inboxes)?;
 
         let name = options.name.clone().unwrap_or_else(|| peer_address.to_string());
         let joins_afresh = options.join.is_some() && members.as_ref().is_none_or(|members| members.nodes.len() < 2);
@@ -508,9 +523,11 @@ impl Node {
             waiting_bytes: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             inboxes,
             options,
+            nameplate,
             _lock: lock,
         });
         node.with_cluster(|cluster, _, out| cluster.start(out));
+        recovery::keep_nameplate(&node, is_refilled)?;
         start_threads(&node, outlets, Network { clients, secret, peers, wanted, peer_address })?;
         if let Some(pages) = pages {
             http::start(&node, pages)?;
@@ -552,30 +569,29 @@ fn listen(options: &ServeOptions) -> Result<(TcpListener, TcpListener), Error> {
     Ok((clients, bind(peer)?))
 }
 
-type Opened = (Identity, Option<replica::Members>, Disk);
+struct Opened {
+    identity: Identity,
+    members: Option<Members>,
+    disk: Disk,
+    nameplate: Option<Nameplate>,
+    is_refilled: bool,
+}
 
-/// Opens the disk, and puts this run's incarnation on it before anything else.
+/// Opens the disk, with this run's incarnation on it.
 fn open(options: &ServeOptions, inboxes: &[UnboundedSender<ToWorker>]) -> Result<Opened, Error> {
     if options.in_memory {
-        return Ok((Identity::fresh().next(), None, Disk::in_memory()));
+        let (identity, disk) = (Identity::fresh().next(), Disk::in_memory());
+        return Ok(Opened { identity, members: None, disk, nameplate: None, is_refilled: false });
     }
-    let damaged = |why: String| Error::DamagedData { path: options.data.clone(), why };
-    let records = engine::open(options.engine, &options.data)?;
-    let read = |key: &[u8]| records.get(key).map_err(|why| damaged(why.to_string()));
-    let kept = read(IDENTITY)?.map(|bytes| identity::decode::<Identity>(&bytes)).transpose().map_err(damaged)?;
-    let members = identity::kept_members(read(MEMBERS)?.as_deref()).map_err(damaged)?;
-    let identity = kept.unwrap_or_else(Identity::fresh).next();
-    identity::check_owner(&options.data, kept.as_ref(), &identity)?;
-    let encoded = identity::encode(&identity);
-    let mut edits = std::iter::once((IDENTITY, Some(encoded.as_slice())));
-    records.write(&mut edits, engine::Sync::Disk).map_err(|why| damaged(why.to_string()))?;
+    let recovery::Opened { identity, members, records, nameplate, is_refilled } = recovery::open(options)?;
     let inboxes = inboxes.to_vec();
     let on_progress = Box::new(move |worker: usize, progress| {
         if let Some(inbox) = inboxes.get(worker) {
             let _ = inbox.send(ToWorker::Disk(progress));
         }
     });
-    Ok((identity, members, Disk::start(records, options.durability, on_progress)?))
+    let disk = Disk::start(records, options.durability, on_progress)?;
+    Ok(Opened { identity, members, disk, nameplate: Some(nameplate), is_refilled })
 }
 
 fn start_threads(node: &Arc<Node>, outlets: Vec<UnboundedReceiver<ToWorker>>, network: Network) -> Result<(), Error> {

@@ -88,7 +88,7 @@ fn a_second_process_on_the_same_directory_is_refused() {
 }
 
 #[test]
-fn a_damaged_directory_is_refused_with_a_reason_and_left_as_it_is() {
+fn a_damaged_directory_can_be_refused_with_a_reason_and_left_as_it_is() {
     let data = tempfile::tempdir().unwrap();
     let mut node = Process::serve(data.path(), &[]);
     let mut client = node.client();
@@ -100,13 +100,12 @@ fn a_damaged_directory_is_refused_with_a_reason_and_left_as_it_is() {
         std::fs::read_dir(data.path().join("records")).unwrap().filter_map(Result::ok).map(|entry| entry.path());
     let journal = journal.filter(|path| path.extension().is_some_and(|e| e == "jnl")).max().expect("a journal");
     let mut bytes = std::fs::read(&journal).unwrap();
-    // Inside a value: damage to a length there looks to the storage engine like an unfinished last write.
     let middle =
         bytes.windows(128).skip(40_000).position(|window| window.iter().all(|byte| *byte == b'v')).expect("a value")
             + 40_000;
     bytes[middle..middle + 64].iter_mut().for_each(|byte| *byte ^= 0x5a);
     std::fs::write(&journal, &bytes).unwrap();
-    let output = Process::try_serve(data.path(), &[]).err().expect("refused");
+    let output = Process::try_serve(data.path(), &["--when-damaged", "refuse"]).err().expect("refused");
     assert!(output.contains("is damaged and was left as it is"), "{output}");
     assert_eq!(std::fs::read(&journal).unwrap(), bytes);
 }
@@ -134,4 +133,28 @@ fn a_directory_that_has_lost_its_records_does_not_begin_again_as_if_it_had_never
     std::fs::remove_dir_all(data.path().join("records")).unwrap();
     let output = Process::try_serve(data.path(), &[]).err().expect("refused");
     assert!(output.contains("are gone") && output.contains("is damaged"), "{output}");
+}
+
+#[test]
+fn a_node_whose_name_and_records_are_lost_does_not_begin_under_another_name() {
+    let data = tempfile::tempdir().unwrap();
+    let mut node = Process::serve(data.path(), &[]);
+    let id = node.client().info("node_id");
+    assert_eq!(node.client().run("SET k v"), "OK");
+    node.kill();
+    let name = data.path().join("node");
+    let mut bytes = std::fs::read(&name).unwrap();
+    bytes[7] ^= 1;
+    std::fs::write(&name, &bytes).unwrap();
+    let mut node = Process::serve(data.path(), &[]);
+    assert_eq!(
+        (node.client().info("node_id"), node.client().run("GET k")),
+        (id, "v".to_owned()),
+        "the records know it"
+    );
+    node.kill();
+    std::fs::write(&name, &bytes).unwrap();
+    std::fs::remove_dir_all(data.path().join("records")).unwrap();
+    let output = Process::try_serve(data.path(), &[]).err().expect("refused");
+    assert!(output.contains("does not match its checksum"), "{output}");
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use redis_protocol::resp2::decode::decode;
@@ -16,6 +17,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A `dotted` process; it ends with this value.
 pub struct Process {
     child: Child,
+    log: Arc<Mutex<String>>,
     /// Where clients connect.
     pub address: String,
 }
@@ -33,6 +35,11 @@ impl Process {
         if !more.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
+        Self::run(command)
+    }
+
+    /// A command that ends in `dotted serve`; what it printed, if that did not start.
+    pub fn run(mut command: Command) -> Result<Self, String> {
         let mut child = command.env("RUST_LOG", "info").stderr(Stdio::piped()).spawn().expect("the binary runs");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let mut output = String::new();
@@ -40,14 +47,41 @@ impl Process {
             if let Some((_, address)) = line.split_once("takes clients at ") {
                 let address = address.trim().to_owned();
                 // Whatever it says later must not fill the pipe.
-                std::thread::spawn(move || lines.for_each(drop));
-                return Ok(Self { child, address });
+                let log = Arc::new(Mutex::new(output));
+                let said = Arc::clone(&log);
+                std::thread::spawn(move || {
+                    for line in lines.map_while(Result::ok) {
+                        let said = &mut *said.lock().expect("nobody panics with it");
+                        said.push_str(&line);
+                        said.push('\n');
+                    }
+                });
+                return Ok(Self { child, log, address });
             }
             output.push_str(&line);
             output.push('\n');
         }
         let status = child.wait().expect("it has ended");
         Err(format!("{output}{status}"))
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("nobody panics with it").clone()
+    }
+
+    /// Waits until it has logged this.
+    pub fn until_logged(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(words) {
+            assert!(Instant::now() < deadline, "it never said {words}: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// How it ends by itself.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.child.wait().expect("it ends").code()
     }
 
     pub fn client(&self) -> Client {

@@ -1,61 +1,21 @@
 //! What every engine promises (see `server::engine`), tried on each of them.
+#![expect(clippy::unwrap_used, reason = "what a test cannot do fails it")]
 
-use std::collections::BTreeMap;
+mod flips;
+mod store;
+mod tears;
+
 use std::ops::{Bound, ControlFlow};
 use std::path::Path;
-use std::sync::Arc;
 
 use quickcheck::{Gen, QuickCheck};
-use server::engine::{Engine, EngineKind, KeyRange, Sync, open};
+use server::engine::{EVERYTHING, Engine, KeyRange, Sync, open};
 
-const KINDS: [EngineKind; 2] = [EngineKind::Fjall, EngineKind::Redb];
-
-type Records = BTreeMap<Vec<u8>, Vec<u8>>;
-type Batch = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
-
-fn write(engine: &dyn Engine, batch: &Batch, sync: Sync) {
-    let mut edits = batch.iter().map(|(key, edit)| (key.as_slice(), edit.as_deref()));
-    engine.write(&mut edits, sync).expect("it writes");
-}
-
-fn apply(records: &mut Records, batch: &Batch) {
-    for (key, edit) in batch {
-        match edit {
-            Some(value) => drop(records.insert(key.clone(), value.clone())),
-            None => drop(records.remove(key)),
-        }
-    }
-}
-
-fn all(engine: &dyn Engine, range: KeyRange<'_>) -> Result<Records, replica::StoreError> {
-    let mut records = Records::new();
-    engine.scan(range, &mut |key, value| {
-        assert!(records.last_key_value().is_none_or(|(last, _)| last.as_slice() < key), "ascending");
-        records.insert(key.to_vec(), value.to_vec());
-        ControlFlow::Continue(())
-    })?;
-    Ok(records)
-}
-
-fn all_back(engine: &dyn Engine, range: KeyRange<'_>) -> Result<Records, replica::StoreError> {
-    let mut records = Records::new();
-    engine.scan_back(range, &mut |key, value| {
-        assert!(records.first_key_value().is_none_or(|(last, _)| last.as_slice() > key), "descending");
-        records.insert(key.to_vec(), value.to_vec());
-        ControlFlow::Continue(())
-    })?;
-    Ok(records)
-}
-
-const EVERYTHING: KeyRange<'_> = (Bound::Unbounded, Bound::Unbounded);
+use store::{Batch, KINDS, Records, all, all_back, apply, opened, write};
 
 fn key(n: u8) -> Vec<u8> {
     // Keys of several lengths, prefixes of each other among them.
     vec![b'k', n / 16, n % 16][..1 + usize::from(n % 3)].to_vec()
-}
-
-fn opened(kind: EngineKind, path: &Path) -> Arc<dyn Engine> {
-    open(kind, path).expect("it opens")
 }
 
 #[test]
@@ -125,7 +85,10 @@ fn a_torn_tail_leaves_a_whole_number_of_batches_or_an_error() {
             // Some engines panic over what they cannot make sense of: that is no silent loss either.
             let outcome = std::panic::catch_unwind(|| {
                 let engine = open(kind, copy.path()).map_err(|why| why.to_string())?;
-                let both = (engine.get(b"x").map_err(|why| why.0)?, engine.get(b"y").map_err(|why| why.0)?);
+                let both = (
+                    engine.get(b"x").map_err(|why| why.to_string())?,
+                    engine.get(b"y").map_err(|why| why.to_string())?,
+                );
                 Ok::<_, String>(both)
             });
             match outcome {
