@@ -327,14 +327,14 @@ impl Core {
         }
         self.round_due = true;
         let before = self.view.replace(Arc::clone(&view));
+        let has_skipped = before.as_ref().is_some_and(|it| view.members.layouts.skip_some_of(&it.members.layouts));
         for partition in self.share().collect::<Vec<_>>() {
             let replicas = view.replicas(partition);
             let serves = replicas.serving.contains(&me);
-            let is_wanted = replicas.is_target(me);
             let had_lost = before.as_ref().is_some_and(|before| !before.replicas(partition).contains(me));
-            let others = replicas.serving.len() > 1 || !replicas.former.is_empty();
-            if serves && is_wanted && had_lost && others {
-                // It was not told of writes meanwhile, and may have dropped what it had: it is filled like one that joins.
+            if serves && (had_lost || has_skipped) {
+                // It was not told of writes meanwhile, or perhaps not, and may have dropped what it had: whether it is to own the
+                // partition or only serves until others are filled, it is filled like one that joins.
                 self.returning.insert(partition);
                 step.out.push(Action::Dropped(partition));
             } else if !serves {

@@ -326,6 +326,9 @@ pub struct View {
     pub members: Members,
     /// Who answers, this node among them (unless it was removed).
     pub alive: BTreeSet<NodeId>,
+    /// Tells decisions on who owns what apart: what a node says of what it holds counts only for those who live by the same.
+    /// (Who is filled by now is not part of it.)
+    pub placement: u64,
     replicas: Vec<Replicas>,
 }
 
@@ -357,7 +360,9 @@ impl View {
             Replicas::new(&targets, &filled)
         };
         let replicas = PartitionId::all().map(place).collect();
-        Self { me, members, alive, replicas }
+        let start = members.layouts.digest() ^ u64::from(members.replicas);
+        let placement = current.iter().fold(start, |digest, node| mix(digest ^ hash_of(node.0.as_bytes())));
+        Self { me, members, alive, placement, replicas }
     }
 
     /// The same owners with another guess of who answers.

@@ -180,6 +180,10 @@ pub struct ClockNote {
     /// If the sender holds nothing of the partition: how many events it has minted there in this run. All of them are at
     /// the owners.
     pub retired: Option<u64>,
+    /// Which decisions on who owns what the sender lives by: see [`View::placement`](crate::View::placement).
+    pub placement: u64,
+    /// Does it serve the partition by them?
+    pub serves: bool,
 }
 
 impl Message {

@@ -55,10 +55,20 @@ pub(crate) struct Peer {
     pub(crate) is_fresh: bool,
     /// Did it count this node among the replicas by then?
     pub(crate) counts_me: bool,
-    /// The last clock it was told.
-    pub(crate) told: Option<Context>,
+    /// Which decisions it lived by then, and did it serve by them?
+    pub(crate) placement: u64,
+    pub(crate) serves: bool,
+    /// The last clock it was told, and by which decisions.
+    pub(crate) told: Option<(u64, Context)>,
     /// If it held nothing by then: how many events it had minted here in that run.
     retired: Option<u64>,
+}
+
+impl Peer {
+    /// May others rely on that it holds what it has told: did it serve the partition by the decisions that hold here?
+    pub(crate) fn serves_by(&self, placement: u64) -> bool {
+        self.serves && self.placement == placement
+    }
 }
 
 /// What the picture of the cluster says of a partition.
@@ -285,6 +295,7 @@ impl Partition {
         let peer = self.peers.entry(from).or_default();
         (peer.clock, peer.is_fresh) = (clock, true);
         (peer.counts_me, peer.retired) = (note.counts_you, note.retired);
+        (peer.placement, peer.serves) = (note.placement, note.serves);
     }
 
     /// Is there something to drop when this node is no replica?

@@ -183,11 +183,12 @@ fn a_late_answer_to_a_node_that_has_dropped_the_partition_changes_nothing() {
     owner.receive_delta(old.clone());
     late.receive_delta(old);
     owner.receive_delta(set("k", dot(8, 1), &[dot(3, 1)]));
-    let note = ClockNote { ask: false, counts_you: true, retired: None };
+    let note = ClockNote { ask: false, counts_you: true, retired: None, placement: 0, serves: true };
     let asked = late.receive(owner.id, Message::Clock(partition(), note, owner.contents().clock));
     let pull = asked.into_iter().find(|message| matches!(message, Message::Pull(..))).expect("it is behind");
     let answer = owner.receive(late.id, pull);
     late.handle(Event::View(view(late.id, &four, &four)));
+    let note = ClockNote { placement: view(late.id, &four, &four).placement, ..note };
     for n in others {
         late.receive(node(n), Message::Clock(partition(), note, owner.contents().clock));
     }
@@ -218,7 +219,7 @@ fn a_refused_command_neither_ends_a_stream_nor_lets_an_incomplete_owner_count() 
 #[test]
 fn a_node_that_hears_of_its_own_unknown_writes_mints_nothing_until_it_is_reborn() {
     let all = [1, 2, 3];
-    let note = ClockNote { ask: false, counts_you: true, retired: None };
+    let note = ClockNote { ask: false, counts_you: true, retired: None, placement: 0, serves: true };
     let news = [
         Message::Clock(partition(), note, [dot(1, 7)].into_iter().collect()),
         Message::Delta(Ticket(1), partition(), Medium::Memory, vec![set("k", dot(1, 7), &[])]),
@@ -329,7 +330,13 @@ fn an_owner_that_comes_back_counts_only_when_it_has_been_filled_again() {
 fn an_owner_being_filled_does_not_count_before_it_has_caught_up() {
     let (filled, all) = ([1, 2], [1, 2, 3]);
     let mut filling = Replica::new(3, &filled, &all, 1 << 20);
-    let note = ClockNote { ask: false, counts_you: true, retired: None };
+    let note = ClockNote {
+        ask: false,
+        counts_you: true,
+        retired: None,
+        placement: view(node(3), &filled, &all).placement,
+        serves: true,
+    };
     let clock: Context = [dot(1, 1)].into_iter().collect();
     let mut says = |event| {
         let (now, mut out) = (Now { mono_ms: 0, wall_ms: 1 }, Vec::new());

@@ -68,7 +68,7 @@ fn frames() -> Vec<(&'static str, PeerFrame)> {
     let cells = Read::Cells(vec![CellId::value()]);
     let written = Written { receipt, ..Written::default() };
     let failed = Failure::NoQuorum { needed: 2, answered: vec![node(1)], silent: vec![node(2)], may_take_effect: true };
-    let note = ClockNote { ask: true, counts_you: false, retired: Some(4) };
+    let note = ClockNote { ask: true, counts_you: false, retired: Some(4), placement: 0, serves: true };
     let compared = |what| Box::new(Comparison { clock: context(), what });
     let missing = MissingKeys {
         keys: vec![key()],

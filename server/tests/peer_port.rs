@@ -105,7 +105,7 @@ fn damaged_forged_and_oversized_frames_end_their_connection_only() {
     }
     // Sound frames of a node that is no member: a clock that claims everything, and words that no detector said.
     let (mut stream, _) = greet(&node, &hello(own));
-    let note = replica::ClockNote { ask: true, counts_you: true, retired: None };
+    let note = replica::ClockNote { ask: true, counts_you: true, retired: None, placement: 0, serves: true };
     for number in 0..50 {
         let clock = Message::Clock(PartitionId::new(number).expect("it works"), note, replica::Context::new());
         stream.write_all(&framed(&PeerFrame::Core(Box::new(clock)))).expect("it works");

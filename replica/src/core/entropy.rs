@@ -9,7 +9,7 @@ use crate::id::{Actor, Context, NodeId, PARTITIONS, PartitionId};
 use crate::layout::View;
 use crate::message::{ClockNote, Cursor, Message, MissingKeys, StreamedRange};
 use crate::operation::{Failure, Write};
-use crate::partition::{Backlog, Order};
+use crate::partition::{Backlog, Order, Peer};
 use crate::quorum::Medium;
 
 /// An answer that has not come by then was lost.
@@ -76,8 +76,10 @@ impl Core {
             let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
             let peer = slot.peers.get(&node);
             let known = peer.is_some_and(|peer| {
-                peer.told.as_ref() == Some(slot.clock())
-                    && peer.clock == *slot.clock()
+                let told = peer.told.as_ref().is_some_and(|(in_, told)| *in_ == view.placement && told == slot.clock());
+                told && peer.clock == *slot.clock()
+                    && peer.placement == view.placement
+                    && (peer.serves || !replicas.serving.contains(&node))
                     && (peer.counts_me || !owner)
                     && (peer.is_fresh || !is_orphaned)
             });
@@ -140,8 +142,15 @@ impl Core {
     pub(super) fn tell(&mut self, step: &mut Step<'_>, view: &View, partition: PartitionId, to: NodeId, ask: bool) {
         let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
         let clock = slot.clock().clone();
-        slot.peers.entry(to).or_default().told = Some(clock.clone());
-        let note = ClockNote { ask, counts_you: view.replicas(partition).contains(to), retired: slot.retired() };
+        slot.peers.entry(to).or_default().told = Some((view.placement, clock.clone()));
+        let replicas = view.replicas(partition);
+        let note = ClockNote {
+            ask,
+            counts_you: replicas.contains(to),
+            retired: slot.retired(),
+            placement: view.placement,
+            serves: replicas.serving.contains(&self.me.node) && !self.returning.contains(&partition),
+        };
         self.release(
             step,
             Until::OnDisk(self.batch_of(partition)),
@@ -334,8 +343,11 @@ impl Core {
         let Some(view) = self.view.clone() else { return };
         let Some(slot) = self.partitions[usize::from(partition.number())].as_ref() else { return };
         let (me, replicas) = (self.me.node, view.replicas(partition));
-        let covered =
-            |node: &&NodeId| slot.peers.get(node).is_some_and(|p| p.counts_me && slot.clock().covers(&p.clock));
+        // Words from before the layouts that hold now, or of one that does not serve by them, are nothing to rely on.
+        let covered = |node: &&NodeId| {
+            let relies_on = |peer: &Peer| peer.counts_me && peer.serves_by(view.placement);
+            slot.peers.get(node).is_some_and(|peer| relies_on(peer) && slot.clock().covers(&peer.clock))
+        };
         if replicas.filling.contains(&me) && replicas.serving.is_empty() {
             // Nobody serves it: all who own it own it again, and had said so when those before them let go. Whoever has all that
             // there is begins, once nobody can be missing who may have more.
@@ -355,7 +367,10 @@ impl Core {
                 self.release(step, Until::OnDisk(self.batch_of(partition)), filled);
             }
         } else if !replicas.contains(me) && slot.holds_anything() {
-            let holds_all = |node: &NodeId| slot.peers.get(node).is_some_and(|peer| peer.clock.covers(slot.clock()));
+            let holds_all = |node: &NodeId| {
+                let peer = slot.peers.get(node);
+                peer.is_some_and(|peer| peer.serves_by(view.placement) && peer.clock.covers(slot.clock()))
+            };
             if !replicas.serving.is_empty() && replicas.serving.iter().all(holds_all) {
                 self.quietly(step, partition, |p, txn| p.drop_all(txn));
                 for node in replicas.serving.iter().filter(|node| view.alive.contains(node)) {

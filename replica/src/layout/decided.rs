@@ -52,6 +52,12 @@ impl Layouts {
         self.0.context().iter().fold(0, |sum: u64, (_, counters)| sum.saturating_add(counters.len()))
     }
 
+    /// Have some been committed, and replaced again, that `before` had not heard of?
+    pub(crate) fn skip_some_of(&self, before: &Self) -> bool {
+        let news = self.0.context().minus(before.0.context());
+        news.dots().any(|dot| self.0.dots().all(|live| *live != dot))
+    }
+
     /// Puts a layout in place of those that are here.
     pub(super) fn commit(&mut self, actor: Actor, layout: Layout) {
         let mut context: Context = self.0.context().clone();

@@ -15,7 +15,7 @@
 //!
 //! What is promised of quorums: a write that was acknowledged when nobody was being filled, and all had the same picture, is
 //! known to somebody in every quorum whenever all have the same picture again. Of one that is acknowledged *during* a move no
-//! more is promised than that it is kept. Four guards are in the model and not yet in the code (`NOT_BUILT` in `bounds`).
+//! more is promised than that it is kept.
 
 #[path = "moves/bounds.rs"]
 mod bounds;

@@ -1,5 +1,5 @@
 //! The small clusters whose moves are explored: with every guard nothing fails in any order of events, and each guard is taken
-//! out where that shows first. Three of the bounds are also explored as the code is built now.
+//! out where that shows first.
 
 use super::{COPIES, Guard, KNOWN, Moves, NO_DEAD_END, Promised, Set};
 use crate::{assert_fails, assert_holds};
@@ -28,8 +28,8 @@ const ONE_AWAY: Moves =
     Moves { nodes: 4, layouts: &[&[0, 1, 2], &[0, 1, 3], &[0, 1, 2]], away: Some(2), operators: 1, ..BACK_AND_FORTH };
 const ONE_MOVE: Moves = Moves { nodes: 2, layouts: &[&[0], &[1]], ..BACK_AND_FORTH };
 
-/// What the code does not do yet (`replica/tests/stories/moves.rs` shows what comes of it).
-const NOT_BUILT: &[Guard] =
+/// The guards that these models showed to be missing (`replica/tests/stories/moves.rs` shows what came of it).
+const FOUND_HERE: &[Guard] =
     &[Guard::WordOfTheseLayouts, Guard::WordOfOneThatServes, Guard::SkippedLayout, Guard::FormerIsNoReserve];
 
 #[test]
@@ -108,20 +108,20 @@ fn a_former_owner_in_the_place_of_one_that_is_being_filled_hides_writes() {
 }
 
 #[test]
-fn as_built_one_move_is_safe() {
-    assert!(assert_holds(Moves { without: NOT_BUILT, ..ONE_MOVE }) > 1_000);
+fn without_the_guards_found_here_one_move_is_safe() {
+    assert!(assert_holds(Moves { without: FOUND_HERE, ..ONE_MOVE }) > 1_000);
 }
 
 #[test]
-fn as_built_one_move_counts_on_words_that_count_the_asker() {
-    let [a, b, c, d] = NOT_BUILT else { unreachable!() };
+fn without_them_one_move_counts_on_words_that_count_the_asker() {
+    let [a, b, c, d] = FOUND_HERE else { unreachable!() };
     let without = vec![*a, *b, *c, *d, Guard::WordCountsMe].leak();
     assert_fails(Moves { without, ..ONE_MOVE }, KNOWN);
 }
 
 #[test]
-fn as_built_two_moves_lose_what_was_acknowledged() {
-    assert_fails(Moves { without: NOT_BUILT, ..BACK_AND_FORTH }, COPIES);
+fn without_them_two_moves_lose_what_was_acknowledged() {
+    assert_fails(Moves { without: FOUND_HERE, ..BACK_AND_FORTH }, COPIES);
 }
 
 #[test]
