@@ -14,6 +14,9 @@ const BOUNDS_MICROS: [u64; 18] = [
     2_500_000, 10_000_000,
 ];
 
+/// Seconds together, how often, and per upper bound in seconds how often between it and the one before.
+type Seen = (f64, u64, Vec<(f64, u64)>);
+
 /// How often something took how long.
 #[derive(Debug, Default)]
 pub struct Histogram {
@@ -39,8 +42,8 @@ impl Histogram {
         self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
     }
 
-    /// Sum, count and buckets as Prometheus takes them.
-    fn seen(&self) -> (f64, u64, Vec<(f64, u64)>) {
+    /// What there has been.
+    fn seen(&self) -> Seen {
         let bounds = BOUNDS_MICROS.iter().map(|micros| *micros as f64 / 1e6).chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> =
             bounds.zip(&self.buckets).map(|(bound, bucket)| (bound, bucket.load(Ordering::Relaxed))).collect();
@@ -120,8 +123,8 @@ impl Latencies {
 pub(crate) struct Shown {
     pub(crate) name: &'static str,
     pub(crate) help: &'static str,
-    /// Sum, count, buckets; of a family, if there are several.
-    seen: Vec<(Option<&'static str>, (f64, u64, Vec<(f64, u64)>))>,
+    /// Of each family, if there are several.
+    seen: Vec<(Option<&'static str>, Seen)>,
 }
 
 impl Shown {

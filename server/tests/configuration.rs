@@ -9,7 +9,7 @@ use support::{Process, dotted, dotted_with, refused, said};
 
 fn file(directory: &tempfile::TempDir, text: &str) -> PathBuf {
     let path = directory.path().join("dotted.toml");
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, text).expect("it can be written");
     path
 }
 

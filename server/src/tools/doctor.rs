@@ -286,7 +286,14 @@ fn check_listeners(seen: &Seen, findings: &mut Findings) {
         )),
         (_, true, _) => findings.ok(format!("{name} asks for a password (which travels in the clear: there is no TLS yet)")),
     }
-    if is_open(seen.info("peer_address")) {
+    let is_anywhere =
+        |address: &str| address.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_unspecified());
+    if is_anywhere(seen.info("peer_address")) {
+        findings.warn(format!(
+            "{name} tells other nodes to reach it at {}, which is no address: bind --listen and --peer-listen to the one they reach",
+            seen.info("peer_address")
+        ));
+    } else if is_open(seen.info("peer_address")) {
         findings.warn(format!(
             "the peer port of {name}, {}, asks for no password: let nobody but the members reach it",
             seen.info("peer_address")

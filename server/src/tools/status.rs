@@ -11,6 +11,9 @@ use crate::tools::table::{Table, say};
 /// The flags of `dotted status`.
 #[derive(Args, Clone, Debug)]
 pub struct StatusOptions {
+    /// Only ask whether this node answers: for supervisors, which should not stop one node because another is away.
+    #[arg(long)]
+    alive: bool,
     #[command(flatten)]
     server: ServerOptions,
 }
@@ -22,6 +25,11 @@ pub struct StatusOptions {
 /// filled.
 pub fn status(options: &StatusOptions) -> Result<(), Error> {
     let mut client = options.server.connect()?;
+    if options.alive {
+        client.call(&words([&b"PING"[..]]))?;
+        say(format_args!("the node at {} answers\n", options.server.node));
+        return Ok(());
+    }
     let commands = [&[&b"INFO"[..]][..], &[b"DOT.LAYOUT", b"SHOW"], &[b"DOT.ENTROPY"]];
     let answers = client.ask(&commands.map(|command| words(command.iter().copied())))?;
     let [info, layout, entropy] = &answers[..] else { return Ok(()) };

@@ -44,7 +44,7 @@ fn check_files(name: &str, limits: &str, findings: &mut Findings) {
     let text = format!("{name} may open {limit} files, of which each client is one");
     match limit {
         ..FILES_FAIL => findings.fail(format!("{text}: start it with more (ulimit -n, LimitNOFILE= of systemd)")),
-        ..FILES_WARN => {
+        FILES_FAIL..FILES_WARN => {
             findings.warn(format!("{text}: with many clients start it with more (ulimit -n, LimitNOFILE=)"))
         }
         _ => findings.ok(text),
