@@ -251,6 +251,8 @@ fn config(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step 
         return if arguments.is(1, "RESETSTAT") {
             node.slow_log.clear();
             Reply::ok().into()
+        } else if node.options.config.is_some() {
+            Reply::error("ERR the configuration file is the operator's, and is not written: change it by hand").into()
         } else {
             Reply::error("ERR The server is running without a config file").into()
         };

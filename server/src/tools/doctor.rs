@@ -137,7 +137,7 @@ fn visit(member: &Member, findings: &mut Findings) -> Option<Seen> {
     match ask(name, address) {
         Ok(seen) => {
             let text = format!(
-                "{name} answers at {address} within {:.1} ms; its clock is {:+.1} ms from this machine's",
+                "{name} answers at {address} within {:.2} ms; its clock is {:+.2} ms from this machine's",
                 seen.answered_ms, seen.ahead_ms
             );
             // Half of the time the answer took is not known to be the way there or the way back.
