@@ -11,8 +11,8 @@ use clap::builder::NonEmptyStringValueParser;
 use crate::configuration::InForce;
 use crate::disk::Durability;
 use crate::engine::EngineKind;
-use crate::tls::TlsOptions;
 use crate::logs::{self, LogFormat};
+use crate::tls::TlsOptions;
 
 /// The greatest key, member or field: what the storage takes as a record's key, with room to spare.
 pub const MAX_NAME_BYTES: u64 = 16 * 1024;

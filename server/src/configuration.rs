@@ -1,13 +1,13 @@
 //! Where settings come from: the command line, else the environment, else a file, else the default.
 //!
 //! Flags are said once, as the fields of [`ServeOptions`](crate::config::ServeOptions). A flag `--some-thing` is the variable
-//! `DOTTED_SOME_THING` and the line `some-thing = ..` of the file as well; what the file says takes the place of the defaults, so
-//! that clap itself keeps the order.
+//! `DOTTED_SOME_THING` and the line `some-thing = ..` of the file as well; what only the file says is put in front of the other
+//! flags, so that clap knows what belongs together.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use clap::builder::{BoolishValueParser, Resettable};
+use clap::builder::BoolishValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use toml::de::{DeInteger, DeTable, DeValue};
@@ -130,7 +130,9 @@ pub fn check_environment(command: &Command) -> Result<(), Error> {
 /// Would the flag take that?
 fn check(flag: &Arg, name: &str, value: &str) -> Result<(), String> {
     // Alone, so that nothing else can be wrong.
-    let alone = Command::new("dotted").disable_help_flag(true).arg(flag.clone().env(Resettable::Reset));
+    let of = flag.get_value_names().and_then(|names| names.first()).map(ToString::to_string).unwrap_or_default();
+    let taken = Arg::new("value").long(name.to_owned()).value_name(of).value_parser(flag.get_value_parser().clone());
+    let alone = Command::new("dotted").disable_help_flag(true).arg(taken);
     let parsed = alone.try_get_matches_from(["dotted".to_owned(), format!("--{name}={value}")]);
     parsed.map(drop).map_err(|error| {
         let text = error.to_string();
@@ -170,17 +172,22 @@ impl File {
         Ok(Self { path, lines })
     }
 
-    /// The command with what the file says in place of its defaults.
+    /// What the file says as flags, but for what the command line or the environment says, or is so anyway.
     #[must_use]
-    pub fn into_defaults(self, command: Command) -> Command {
-        command.mut_args(|flag| {
-            let said = self.lines.iter().find(|line| flag.get_long() == Some(line.name.as_str()));
-            match said {
-                Some(line) => flag.default_value(line.value.clone()),
-                None => flag,
-            }
-        })
+    pub fn as_flags(&self, command: &Command, said: &ArgMatches) -> Vec<String> {
+        let counts = |line: &&Line| {
+            let flag = settings(command).find(|(name, _)| *name == line.name).map(|(_, flag)| flag);
+            flag.is_some_and(|flag| {
+                let is_so = flag.get_default_values().iter().any(|value| value.to_str() == Some(line.value.as_str()));
+                !is_so && !is_explicit(said.value_source(flag.get_id().as_str()))
+            })
+        };
+        self.lines.iter().filter(counts).map(|line| format!("--{}={}", line.name, line.value)).collect()
     }
+}
+
+fn is_explicit(source: Option<ValueSource>) -> bool {
+    matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
 }
 
 /// A number as flags take it, in whatever radix it was written.
@@ -204,23 +211,26 @@ fn unknown(name: &str, command: &Command) -> String {
     format!("there is no setting {name}: {hint}")
 }
 
-/// What is in force, in the order of the flags.
+/// What is in force, in the order of the flags; `said` is what the command line and the environment say without the file.
 #[must_use]
-pub fn in_force(command: &Command, matches: &ArgMatches, file: &File) -> Vec<InForce> {
+pub fn in_force(command: &Command, matches: &ArgMatches, said: &ArgMatches, file: &File) -> Vec<InForce> {
     let shown = settings(command).map(|(name, flag)| {
         let id = flag.get_id().as_str();
         let value = matches.get_raw(id).and_then(|mut values| values.next());
         // Whoever said 1 or no has said true or false.
         let is_so = matches.try_get_one::<bool>(id).ok().flatten().map(bool::to_string);
-        let value = is_so.or_else(|| value.map(|value| value.to_string_lossy().into_owned()));
-        let in_file = file.lines.iter().find(|line| line.name == name);
-        let origin = match (matches.value_source(id), in_file) {
+        let origin = match (said.value_source(id), file.lines.iter().find(|line| line.name == name)) {
             (Some(ValueSource::CommandLine), _) => Origin::Flag(format!("--{name}")),
             (Some(ValueSource::EnvVariable), _) => Origin::Environment(variable(name)),
             (_, Some(line)) => Origin::File(file.path.clone(), line.line),
             _ => Origin::Default,
         };
-        InForce { name: name.to_owned(), value, origin, is_secret: flag.is_hide_env_values_set() }
+        InForce {
+            name: name.to_owned(),
+            value: is_so.or_else(|| value.map(|value| value.to_string_lossy().into_owned())),
+            origin,
+            is_secret: flag.is_hide_env_values_set(),
+        }
     });
     shown.collect()
 }

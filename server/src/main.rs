@@ -1,6 +1,7 @@
 //! The `dotted` program.
 
 use std::error::Error as _;
+use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,7 +39,8 @@ that before the default. --print-config shows what is in force and where it come
 
 Examples:
   dotted serve                                        one node on 127.0.0.1:6379, data in ./dotted-data
-  dotted serve --listen 10.0.0.2:6379 --requirepass SECRET --data /var/lib/dotted --join 10.0.0.1:16379
+  dotted serve --listen 10.0.0.2:6379 --requirepass SECRET --unprotected --join 10.0.0.1:16379
+                                                      a member, in a network of trusted machines (else: certificates)
   dotted serve --config /etc/dotted.toml --print-config";
 const LAYOUT: &str = "Examples:
   dotted layout show
@@ -131,19 +133,25 @@ fn parse() -> Result<Task, Error> {
     if std::env::args().nth(1).is_some_and(|task| task == "serve") {
         configuration::check_environment(&serve(&command))?;
     }
-    let matches = command.clone().get_matches();
-    let (command, matches, file) = match matches.subcommand() {
-        Some(("serve", flags)) if let Some(path) = flags.get_one::<PathBuf>("config") => {
-            let file = File::read(path, &serve(&command))?;
-            let command = command.mut_subcommand("serve", |serve| file.clone().into_defaults(serve));
-            let matches = command.clone().get_matches();
-            (command, matches, file)
-        }
-        _ => (command, matches, File::default()),
+    // What belongs to what the file says may seem to be missing.
+    let lenient = command.clone().ignore_errors(true).try_get_matches();
+    let said = lenient.as_ref().ok().and_then(|matches| matches.subcommand_matches("serve"));
+    let Some(said) = said else {
+        let matches = command.get_matches();
+        return Ok(Arguments::from_arg_matches(&matches).unwrap_or_else(|why| why.exit()).task);
     };
+    let serve = serve(&command);
+    let file = match said.get_one::<PathBuf>("config") {
+        Some(path) => File::read(path, &serve)?,
+        None => File::default(),
+    };
+    let flags = file.as_flags(&serve, said).into_iter().map(OsString::from);
+    let mut given = std::env::args_os();
+    let begin: Vec<OsString> = given.by_ref().take(2).collect();
+    let matches = command.get_matches_from(begin.into_iter().chain(flags).chain(given));
     let mut task = Arguments::from_arg_matches(&matches).unwrap_or_else(|why| why.exit()).task;
-    if let (Task::Serve(options), Some((_, flags))) = (&mut task, matches.subcommand()) {
-        options.in_force = configuration::in_force(&serve(&command), flags, &file);
+    if let (Task::Serve(options), Some((_, matches))) = (&mut task, matches.subcommand()) {
+        options.in_force = configuration::in_force(&serve, matches, said, &file);
     }
     Ok(task)
 }

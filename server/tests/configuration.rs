@@ -69,7 +69,7 @@ fn what_is_no_setting_is_refused_with_where_it_stands() {
             "line 1: invalid value 'sometimes' for '--durability <DURABILITY>' [possible values:",
         ),
         ("listen = 6379", "line 1: invalid value '6379' for '--listen <HOST:PORT>': invalid socket address syntax"),
-        ("faults = \"perhaps\"", "line 1: invalid value 'perhaps' for '--faults[=<yes|no>]'"),
+        ("faults = \"perhaps\"", "line 1: invalid value 'perhaps' for '--faults <yes|no>'"),
         ("name = 1.5", "line 1: name takes a text, a whole number, or true or false"),
         ("name = [\"a\"]", "line 1: name takes a text"),
         ("[serve]\nname = \"a\"", "line 1: there is no setting serve"),
@@ -89,6 +89,24 @@ fn what_is_no_setting_is_refused_with_where_it_stands() {
     assert!(why.contains("the variable DOTTED_FAULTS: invalid value 'perhaps'"), "{why}");
     let why = refused(&dotted(&["serve", "--log-level", "loud=?"]));
     assert!(why.contains("it takes error, warn, info, debug, trace"), "{why}");
+}
+
+#[test]
+fn what_belongs_together_may_be_said_in_different_places() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(&directory, "tls-cert = \"cert.pem\"\ntls-key = \"key.pem\"\npeer-tls-any-client = false\n");
+    let with = ["serve", "--print-config", "--tls-listen", "127.0.0.1:1", "--config", path.to_str().unwrap()];
+    let shown = said(&dotted(&with));
+    assert!(
+        line(&shown, "tls-cert").starts_with("tls-cert = \"cert.pem\"") && shown.contains("# --tls-listen"),
+        "{shown}"
+    );
+    let path = file(&directory, "tls-cert = \"cert.pem\"\n");
+    let why = refused(&dotted(&["serve", "--print-config", "--config", path.to_str().unwrap()]));
+    assert!(why.contains("--tls-key"), "{why}");
+    let path = path.to_str().unwrap();
+    said(&dotted_with(&["serve", "--print-config", "--config", path], &[("DOTTED_TLS_KEY", "key.pem")]));
+    assert!(refused(&dotted(&["serve", "--config", path, "--nonsense"])).contains("unexpected argument '--nonsense'"));
 }
 
 #[test]

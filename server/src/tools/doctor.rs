@@ -272,7 +272,8 @@ fn check_listeners(seen: &Seen, findings: &mut Findings) {
         let parsed = address.parse::<std::net::SocketAddr>();
         parsed.is_ok_and(|address| !address.ip().to_canonical().is_loopback())
     };
-    let mut open: Vec<&str> = ["listen", "http"].into_iter().filter(|at| is_open(&seen.setting(at))).collect();
+    let mut open: Vec<&str> =
+        ["listen", "http", "tls-listen"].into_iter().filter(|at| is_open(&seen.setting(at))).collect();
     open.sort_unstable();
     let asks = asks_for_password(&seen.address);
     match (open.as_slice(), asks, seen.setting("unprotected") == "true") {
@@ -284,7 +285,7 @@ fn check_listeners(seen: &Seen, findings: &mut Findings) {
         (_, false, false) => findings.warn(format!(
             "{name} is bound to an address of the network but takes clients of its own machine only: set --requirepass"
         )),
-        (_, true, _) => findings.ok(format!("{name} asks for a password (which travels in the clear: there is no TLS yet)")),
+        (_, true, _) => findings.ok(format!("{name} asks for a password (which travels in the clear, unless clients come by --tls-listen)")),
     }
     let is_anywhere =
         |address: &str| address.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_unspecified());
@@ -294,10 +295,18 @@ fn check_listeners(seen: &Seen, findings: &mut Findings) {
             seen.info("peer_address")
         ));
     } else if is_open(seen.info("peer_address")) {
-        findings.warn(format!(
-            "the peer port of {name}, {}, asks for no password: let nobody but the members reach it",
-            seen.info("peer_address")
-        ));
+        let (place, is_sealed) = (seen.info("peer_address"), !seen.setting("peer-tls-cert").is_empty());
+        match (is_sealed, seen.setting("unprotected") == "true") {
+            (true, _) => findings.ok(format!("links of {name} to other nodes are encrypted")),
+            (false, true) => findings.warn(format!(
+                "the peer port of {name}, {place}, asks for no certificate: let nobody but the members reach it, or give it \
+                 --peer-tls-cert"
+            )),
+            (false, false) => findings.warn(format!(
+                "the peer port of {name}, {place}, takes nodes of its own machine only: others need certificates \
+                 (--peer-tls-cert), or --unprotected where the network is trusted"
+            )),
+        }
     }
     if seen.setting("faults") == "true" {
         findings.warn(format!("{name} lets clients cut its links (--faults): for demonstrations only"));
