@@ -226,10 +226,10 @@ fn dotted(data: &Path, more: &[&str]) -> (Server, u16, String) {
     command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(more).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary runs");
     let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-    let ready = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .find_map(|line| line.split_once("takes clients at 127.0.0.1:").map(|(_, port)| port.trim().to_owned()));
+    let ready = lines.by_ref().map_while(Result::ok).find_map(|line| {
+        line.split_once("takes clients at 127.0.0.1:")
+            .map(|(_, port)| port.split_whitespace().next().unwrap_or_default().to_owned())
+    });
     std::thread::spawn(move || lines.for_each(drop));
     let port = ready.and_then(|port| port.parse().ok()).expect("the node starts");
     let info = info(port).expect("the node answers");

@@ -67,6 +67,12 @@ impl Client {
         self.with(|now| what.clone_into(&mut now.made_with[place]));
     }
 
+    /// What it does, or did last.
+    #[must_use]
+    pub fn command(&self) -> &'static str {
+        self.with(|now| now.command)
+    }
+
     /// It is called something.
     pub fn rename(&self, name: &str) {
         self.with(|now| name.clone_into(&mut now.name));

@@ -47,6 +47,7 @@ pub(crate) use requests::{check_cells_of, check_name, check_value};
 pub(crate) use scripting::carry_out_script;
 
 use crate::gather::Step;
+use crate::latency::Family;
 use crate::node::Node;
 use crate::resp::Reply;
 use crate::session::Session;
@@ -137,6 +138,8 @@ pub struct Command {
     pub keys: KeyPlaces,
     /// The family.
     pub group: &'static str,
+    /// The same, as its times are counted.
+    pub(crate) family: Family,
     /// What it does, in a line.
     pub summary: &'static str,
     here: Option<RunHere>,
@@ -152,7 +155,7 @@ const fn here(
     summary: &'static str,
     run: RunHere,
 ) -> Command {
-    Command { name, arity, flags, keys, group, summary, here: Some(run), there: None }
+    Command { name, arity, flags, keys, group, family: Family::of(group), summary, here: Some(run), there: None }
 }
 
 const fn there(
@@ -164,7 +167,7 @@ const fn there(
     summary: &'static str,
     run: RunThere,
 ) -> Command {
-    Command { name, arity, flags, keys, group, summary, here: None, there: Some(run) }
+    Command { name, arity, flags, keys, group, family: Family::of(group), summary, here: None, there: Some(run) }
 }
 
 /// It asks in several rounds, or everywhere: what the connection sent before is answered first, and what follows waits for it.
@@ -258,9 +261,16 @@ pub fn is_in_turn(arguments: &Arguments<'_>) -> bool {
     is_so(arguments) || causal::inner(arguments).is_some_and(|inner| is_so(&inner))
 }
 
+/// May the command of this name wait for something that somebody else does, perhaps for ever?
+#[must_use]
+pub fn may_block(name: &str) -> bool {
+    find(name.as_bytes()).is_some_and(|command| command.has("blocking"))
+}
+
 /// Carries a command out, or keeps it for its transaction.
 pub fn run(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     node.commands.fetch_add(1, Ordering::Relaxed);
+    session.family = Family::NONE;
     if is_http(arguments.get(0)) {
         session.closing = true;
         return Reply::error("ERR this is a request of HTTP, perhaps of a web page: the connection ends here").into();
@@ -273,6 +283,7 @@ pub fn run(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -
         }
     };
     session.client.begin(command.name);
+    session.family = command.family;
     if session.transaction.is_some() && !command.has("no-queue") {
         return transactions::queue(command, arguments, session).into();
     }

@@ -1,14 +1,17 @@
 //! What an operator chooses: flags at the start, and `CONFIG GET`/`SET` while the node runs.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use crate::configuration::InForce;
 use crate::disk::Durability;
 use crate::engine::EngineKind;
+use crate::logs::{self, LogFormat};
 use crate::recovery::WhenDamaged;
 use crate::tls::TlsOptions;
 
@@ -17,9 +20,25 @@ pub const MAX_NAME_BYTES: u64 = 16 * 1024;
 /// The greatest value that can be allowed: several siblings of it still fit one message between nodes.
 pub const MAX_VALUE_BYTES: u64 = 32 * 1024 * 1024;
 
-/// The flags of `dotted serve`.
+/// What each number that `CONFIG SET` changes may be.
+const QUORUM: RangeInclusive<u64> = 0..=9;
+const STRICT: RangeInclusive<u64> = 0..=1;
+const STAND_IN_BYTES: RangeInclusive<u64> = 0..=1 << 40;
+const TIMEOUT_MS: RangeInclusive<u64> = 10..=600_000;
+const VALUE_BYTES: RangeInclusive<u64> = 1..=MAX_VALUE_BYTES;
+const KEY_BYTES: RangeInclusive<u64> = 1..=MAX_NAME_BYTES;
+const SCRIPT_MS: RangeInclusive<u64> = 1..=60_000;
+
+/// The flags of `dotted serve`. Each is a setting of the configuration file and of the environment as well, by its own name: see
+/// [`configuration`](crate::configuration).
 #[derive(Args, Clone, Debug)]
 pub struct ServeOptions {
+    /// A file of settings (TOML) with the names of these flags.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print what is in force and where each setting comes from, in the form of such a file, and end.
+    #[arg(long)]
+    pub print_config: bool,
     /// Where clients connect.
     #[arg(long, default_value = "127.0.0.1:6379", value_name = "HOST:PORT")]
     pub listen: SocketAddr,
@@ -60,11 +79,42 @@ pub struct ServeOptions {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: Option<u16>,
     /// The greatest value, in bytes.
-    #[arg(long, default_value_t = 16 * 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=MAX_VALUE_BYTES))]
+    #[arg(long, default_value_t = 16 * 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(VALUE_BYTES))]
     pub max_value_bytes: u64,
     /// The greatest key, member or field, in bytes.
-    #[arg(long, default_value_t = MAX_NAME_BYTES, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=MAX_NAME_BYTES))]
+    #[arg(long, default_value_t = MAX_NAME_BYTES, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(KEY_BYTES))]
     pub max_key_bytes: u64,
+    /// Nodes that must answer a read; 0: the majority of the owners. This and the next six can be changed while the node runs
+    /// (CONFIG SET).
+    #[arg(long, default_value_t = 0, value_name = "NODES", value_parser = clap::value_parser!(u64).range(QUORUM))]
+    pub read_quorum: u64,
+    /// Nodes that must hold a write; 0: the majority of the owners.
+    #[arg(long, default_value_t = 0, value_name = "NODES", value_parser = clap::value_parser!(u64).range(QUORUM))]
+    pub write_quorum: u64,
+    /// 1: only owners count, whoever stands in for them.
+    #[arg(long, default_value_t = 0, value_name = "0|1", value_parser = clap::value_parser!(u64).range(STRICT))]
+    pub strict_quorum: u64,
+    /// What this node keeps for owners that do not answer, in bytes.
+    #[arg(long, default_value_t = 256 * 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(STAND_IN_BYTES))]
+    pub stand_in_bytes: u64,
+    /// When a request fails for want of owners.
+    #[arg(long, default_value_t = 2_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(TIMEOUT_MS))]
+    pub timeout_ms: u64,
+    /// When a script is stopped.
+    #[arg(long, default_value_t = 1_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(SCRIPT_MS))]
+    pub lua_time_limit: u64,
+    /// From how many microseconds on a command is in the slow log.
+    #[arg(long, default_value_t = 10_000, value_name = "MICROSECONDS")]
+    pub slowlog_log_slower_than: u64,
+    /// How long commands under way may take to be answered when the node is asked to end.
+    #[arg(long, default_value_t = 5_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=600_000))]
+    pub drain_ms: u64,
+    /// How much is logged: error, warn, info, debug, trace, or a filter as of RUST_LOG [default: RUST_LOG, or info].
+    #[arg(long, value_name = "LEVEL", value_parser = logs::check_level)]
+    pub log_level: Option<String>,
+    /// How an event is logged: as a line for people, or as one of JSON.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
     /// Ask clients for this password (AUTH).
     #[arg(long, value_name = "PASSWORD", env = "DOTTED_REQUIREPASS", hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub requirepass: Option<String>,
@@ -77,6 +127,9 @@ pub struct ServeOptions {
     /// Stop when standard input ends: for a parent process that may die.
     #[arg(long, hide = true)]
     pub stop_with_parent: bool,
+    /// What is in force and where it comes from, for `CONFIG GET`; nothing where an application is started by flags of its own.
+    #[arg(skip)]
+    pub in_force: Vec<InForce>,
 }
 
 /// A number that `CONFIG SET` changes.
@@ -132,17 +185,22 @@ pub struct Config {
 
 impl Config {
     pub(crate) fn new(options: &ServeOptions) -> Self {
-        let setting = |name, value, least, greatest| Setting { name, least, greatest, value: AtomicU64::new(value) };
+        let setting = |name, value, range: RangeInclusive<u64>| Setting {
+            name,
+            least: *range.start(),
+            greatest: *range.end(),
+            value: AtomicU64::new(value),
+        };
         Self {
-            read_quorum: setting("read-quorum", 0, 0, 9),
-            write_quorum: setting("write-quorum", 0, 0, 9),
-            strict_quorum: setting("strict-quorum", 0, 0, 1),
-            stand_in_bytes: setting("stand-in-bytes", 256 * 1024 * 1024, 0, 1 << 40),
-            timeout_ms: setting("timeout-ms", 2_000, 10, 600_000),
-            max_value_bytes: setting("max-value-bytes", options.max_value_bytes, 1, MAX_VALUE_BYTES),
-            max_key_bytes: setting("max-key-bytes", options.max_key_bytes, 1, MAX_NAME_BYTES),
-            script_ms: setting("lua-time-limit", 1_000, 1, 60_000),
-            slow_micros: setting("slowlog-log-slower-than", 10_000, 0, u64::MAX),
+            read_quorum: setting("read-quorum", options.read_quorum, QUORUM),
+            write_quorum: setting("write-quorum", options.write_quorum, QUORUM),
+            strict_quorum: setting("strict-quorum", options.strict_quorum, STRICT),
+            stand_in_bytes: setting("stand-in-bytes", options.stand_in_bytes, STAND_IN_BYTES),
+            timeout_ms: setting("timeout-ms", options.timeout_ms, TIMEOUT_MS),
+            max_value_bytes: setting("max-value-bytes", options.max_value_bytes, VALUE_BYTES),
+            max_key_bytes: setting("max-key-bytes", options.max_key_bytes, KEY_BYTES),
+            script_ms: setting("lua-time-limit", options.lua_time_limit, SCRIPT_MS),
+            slow_micros: setting("slowlog-log-slower-than", options.slowlog_log_slower_than, 0..=u64::MAX),
         }
     }
 

@@ -19,7 +19,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::command::{self, Arguments};
+use crate::drain::Stage;
 use crate::gather::{Begun, Gather, Wait};
+use crate::latency::Family;
 use crate::node::Node;
 use crate::resp::{Access, Limits, Protocol, Reply, Scan, Scanner};
 use crate::session::Session;
@@ -172,6 +174,8 @@ struct Connection {
     /// Something was carried out since the last turn was ended.
     has_worked: bool,
     closing: bool,
+    /// The node ends: what has come in is answered, and nothing more is read.
+    draining: bool,
 }
 
 impl Connection {
@@ -181,11 +185,14 @@ impl Connection {
         let access = if session.is_authenticated { Access::Authenticated } else { Access::Unauthenticated };
         let scanner = Scanner::new(Limits { bulk_bytes, ..Limits::default() }, access);
         let outbox = Rc::new(Outbox::default());
-        Self { worker, node, session, scanner, outbox, input: Vec::new(), done: 0, has_worked: false, closing: false }
+        let (input, draining) = (Vec::new(), node.drain.has_begun());
+        Self { worker, node, session, scanner, outbox, input, done: 0, has_worked: false, closing: false, draining }
     }
 
     async fn run(mut self, mut stream: impl Duplex, mut messages: crate::pubsub::Messages) -> std::io::Result<()> {
+        let mut drain = std::pin::pin!(self.node.drain.reached(Stage::Draining));
         loop {
+            self.closing |= self.draining && self.is_done();
             if std::mem::take(&mut self.has_worked) {
                 // Whoever else has sent something has its turn first: what all of them write goes to the disk in one piece, and
                 // their replies leave together.
@@ -216,12 +223,13 @@ impl Connection {
                     Some(message) => self.outbox.push(self.session.protocol, &message.into_reply()),
                     None => return Ok(()),
                 },
-                read = stream.read_buf(&mut self.input), if reads => {
+                read = stream.read_buf(&mut self.input), if reads && !self.draining => {
                     // The client has said all it wants to; what it asked for is still answered.
                     self.closing |= read? == 0;
                     self.work();
                 }
                 () = self.outbox.wake.notified() => {}
+                () = &mut drain, if !self.draining => self.draining = true,
             }
         }
     }
@@ -230,6 +238,14 @@ impl Connection {
     fn has_input(&mut self) -> bool {
         self.done < self.input.len()
             && !matches!(self.scanner.scan(&self.input[self.done..]), Ok(Scan::Incomplete { .. }))
+    }
+
+    /// When the node ends: has everything begun that has come in? What waits for something that may never be ends here.
+    fn is_done(&mut self) -> bool {
+        if self.outbox.is_waiting() {
+            return command::may_block(self.session.client.command());
+        }
+        !self.has_input()
     }
 
     /// Carries out the commands that have come in.
@@ -267,6 +283,7 @@ impl Connection {
             slot: self.outbox.open_slot(),
             protocol: self.session.protocol,
             at: Instant::now(),
+            family: Family::NONE,
             what: shown(&arguments),
             client: Arc::clone(&self.session.client),
             seen: self.session.seen.clone(),
@@ -275,6 +292,7 @@ impl Connection {
         self.closing = self.session.closing;
         // HELLO is answered in the protocol it has chosen.
         begun.protocol = self.session.protocol;
+        begun.family = self.session.family;
         let access = if self.session.is_authenticated { Access::Authenticated } else { Access::Unauthenticated };
         self.scanner.set_access(access);
         Gather::start(step, begun, &self.node, &self.worker);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use crate::configuration::ENVIRONMENT;
 use crate::error::Error;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -62,6 +63,12 @@ fn start(options: &DemoOptions, index: usize, name: &str) -> Result<Child, Error
     command.arg("--data").arg(options.data.join(name)).args(["--faults", "--stop-with-parent", "--workers", "1"]);
     if index > 0 {
         command.args(["--join", &format!("127.0.0.1:{}", options.port + 10_000)]);
+    }
+    // A setting of the environment would be the same for all three.
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(ENVIRONMENT.as_bytes()) {
+            command.env_remove(name);
+        }
     }
     // The node stops when its standard input ends: it never outlives this process.
     command.stdin(Stdio::piped()).spawn().map_err(failed)

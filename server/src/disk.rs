@@ -19,6 +19,7 @@ use replica::{Batch, BatchSeq, MemoryStore, Store, StoreError, Visit, merge_scan
 
 use crate::engine::{Engine, EngineError, KeyRange, Sync};
 use crate::error::Error;
+use crate::latency::Histogram;
 
 /// How often `--durability interval` syncs.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -83,13 +84,15 @@ enum Job {
 pub struct Disk {
     records: Option<Arc<dyn Engine>>,
     jobs: Option<Sender<Job>>,
+    /// How long a batch takes that is synced, and a sync by itself.
+    pub syncs: Arc<Histogram>,
 }
 
 impl Disk {
     /// Nothing is kept.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { records: None, jobs: None }
+        Self { records: None, jobs: None, syncs: Arc::default() }
     }
 
     /// Starts the thread that writes.
@@ -98,10 +101,12 @@ impl Disk {
     /// [`Error::Thread`] if there is no thread to be had.
     pub fn start(records: Arc<dyn Engine>, durability: Durability, on_progress: OnProgress) -> Result<Self, Error> {
         let (jobs, queue) = channel();
-        let writer = Writer { records: Arc::clone(&records), durability, on_progress, unsynced: BTreeMap::new() };
+        let (syncs, unsynced) = (Arc::<Histogram>::default(), BTreeMap::new());
+        let timed = Arc::clone(&syncs);
+        let writer = Writer { records: Arc::clone(&records), durability, on_progress, unsynced, syncs: timed };
         let spawned = std::thread::Builder::new().name("disk".to_owned()).spawn(move || writer.run(&queue));
         spawned.map_err(Error::Thread)?;
-        Ok(Self { records: Some(records), jobs: Some(jobs) })
+        Ok(Self { records: Some(records), jobs: Some(jobs), syncs })
     }
 
     /// Writes one record of the node's own, without waiting.
@@ -127,7 +132,7 @@ impl Disk {
 
     /// The records as the replicas read them, with nobody who writes.
     pub(crate) fn reading(records: Arc<dyn Engine>) -> DiskView {
-        Self { records: Some(records), jobs: None }.view(0)
+        Self { records: Some(records), ..Self::in_memory() }.view(0)
     }
 
     /// The view one worker has.
@@ -310,6 +315,7 @@ struct Writer {
     on_progress: OnProgress,
     /// Per worker, what is in the database and not yet synced.
     unsynced: BTreeMap<usize, BatchSeq>,
+    syncs: Arc<Histogram>,
 }
 
 impl Writer {
@@ -372,6 +378,7 @@ impl Writer {
         let mut merged: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
         let all = batches.iter().map(Arc::as_ref).chain(std::iter::once(own)).flatten();
         let mut all = all.map(|(key, edit)| (key.as_slice(), edit.as_deref()));
+        let began = Instant::now();
         let written = if batches.len() == 1 && own.is_empty() {
             self.records.write(&mut all, sync)
         } else {
@@ -381,15 +388,20 @@ impl Writer {
         if let Err(why) = written {
             stop(&why);
         }
+        if sync == Sync::Disk {
+            self.syncs.note(began.elapsed());
+        }
     }
 
     fn sync(&mut self) {
         if self.unsynced.is_empty() {
             return;
         }
+        let began = Instant::now();
         if let Err(why) = self.records.sync() {
             stop(&why);
         }
+        self.syncs.note(began.elapsed());
         for (worker, seq) in std::mem::take(&mut self.unsynced) {
             (self.on_progress)(worker, Progress::Flushed(seq));
         }
@@ -459,7 +471,7 @@ mod tests {
     #[test]
     fn no_scan_looks_beyond_its_prefix() {
         let watched = Arc::new(Watched::default());
-        let disk = Disk { records: Some(Arc::clone(&watched) as Arc<dyn Engine>), jobs: None };
+        let disk = Disk { records: Some(Arc::clone(&watched) as Arc<dyn Engine>), ..Disk::in_memory() };
         let view = disk.view(0);
         let mut visit = |_: &[u8], _: &[u8]| std::ops::ControlFlow::Continue(());
         view.scan(b"ab", b"", &mut visit).unwrap();

@@ -78,6 +78,8 @@ pub enum Error {
     },
     /// A cluster that is not as it should be.
     NotWell(String),
+    /// A setting of a file, or of the environment, that is none or cannot be: where, and why.
+    Setting(String, String),
     /// A file cannot be read or written.
     File(PathBuf, io::Error),
     /// It is no whole backup.
@@ -159,6 +161,7 @@ impl fmt::Display for Error {
                 f,
                 "the server at {address} has {keys} keys: restore into an empty one, or with --replace, by which keys of the backup replace those there"
             ),
+            Error::Setting(place, why) => write!(f, "{place}: {why}"),
             Error::File(path, _) => write!(f, "{} cannot be read or written", path.display()),
             Error::NotABackup { path, why } => {
                 write!(f, "{} is no whole backup ({why}): nothing was restored", path.display())

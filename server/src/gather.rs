@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use crate::clients::Client;
 use crate::connection::{Outbox, SlotId};
+use crate::latency::Family;
 use crate::node::Node;
 use crate::resp::{Protocol, Reply};
 use crate::seen::Seen;
@@ -95,6 +96,8 @@ pub struct Begun {
     pub protocol: Protocol,
     /// When it began.
     pub at: Instant,
+    /// What kind of command it is.
+    pub family: Family,
     /// The command's name and first argument, as far as the slow log shows them.
     pub what: SmallVec<[u8; 48]>,
     /// Who asked.
@@ -106,6 +109,7 @@ pub struct Begun {
 impl Begun {
     fn end(&self, replies: &[Reply], node: &Node) {
         let took = self.at.elapsed();
+        node.latencies.note(self.family, took);
         if node.config.slow_micros.get() <= took.as_micros() as u64 {
             let words: Vec<Vec<u8>> = self.what.splitn(2, |byte| *byte == b' ').map(<[u8]>::to_vec).collect();
             node.slow_log.note(took, &words, &self.client.address, self.client.name());

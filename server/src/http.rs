@@ -28,6 +28,7 @@ use tokio::task::LocalSet;
 use tokio_io_timeout::TimeoutStream;
 
 use crate::config::MAX_VALUE_BYTES;
+use crate::drain::{Drain, Stage};
 use crate::error::Error;
 use crate::node::Node;
 use commands::Commands;
@@ -89,7 +90,13 @@ pub(crate) fn start(node: &Arc<Node>, listener: std::net::TcpListener) -> Result
     let body = move || {
         LocalSet::new().block_on(&runtime, async move {
             let commands = Commands::start(&node);
-            serve(listener, router(App { node: Arc::clone(&node), commands }), node).await;
+            let router = router(App { node: Arc::clone(&node), commands });
+            tokio::select! {
+                () = serve(listener, router, Arc::clone(&node)) => {}
+                () = node.drain.reached(Stage::Draining) => {}
+            }
+            // The listener is closed; connections end when their answers have been sent, and this thread with the process.
+            std::future::pending::<()>().await;
         });
     };
     std::thread::Builder::new().name("http".to_owned()).spawn(body).map(drop).map_err(Error::Thread)
@@ -106,16 +113,25 @@ async fn serve(listener: TcpListener, router: Router, node: Arc<Node>) {
             }
             Ok((stream, from)) => {
                 let service = TowerToHyperService::new(router.clone());
+                let (page, drained) = (Drain::page(&node), node.drain.reached(Stage::Draining));
                 tokio::task::spawn_local(async move {
                     let mut connection = http1::Builder::new();
                     connection.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
                     let mut stream = TimeoutStream::new(stream);
                     stream.set_write_timeout(Some(WRITE_TIME));
                     let served = connection.serve_connection(TokioIo::new(Box::pin(stream)), service);
-                    if let Err(why) = served.await {
+                    let mut served = std::pin::pin!(served);
+                    let ended = tokio::select! {
+                        ended = &mut served => ended,
+                        () = drained => {
+                            served.as_mut().graceful_shutdown();
+                            served.await
+                        }
+                    };
+                    if let Err(why) = ended {
                         tracing::debug!("the HTTP connection from {from} ended: {why}");
                     }
-                    drop(permit);
+                    drop((permit, page));
                 });
             }
             Err(why) => {

@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
 use replica::PartitionId;
 
+use crate::latency::Shown;
 use crate::node::Node;
 
 /// What this node and another lack of each other, in events.
@@ -76,6 +77,14 @@ pub fn render(node: &Node, keys: Option<i64>, lacks: &[Lack]) -> String {
         missing.get_or_create(&between("here")).set(lack.here);
     }
     registry.register("missing_events", "Events that one of two nodes has and the other lacks", missing);
+    let took = Shown::families(
+        "command_duration",
+        "From when a command was read until its reply was there; commands that wait for others are left out",
+        &node.latencies,
+    );
+    registry.register_collector(Box::new(took));
+    let took = Shown::one("sync_duration", "A batch of writes until it is on disk", &node.disk.syncs);
+    registry.register_collector(Box::new(took));
     let mut text = String::new();
     // Writing into a string does not fail.
     let _ = encode(&mut text, &registry);

@@ -26,11 +26,13 @@ use crate::clients::Clients;
 use crate::config::{Config, ServeOptions};
 use crate::cursors::Cursors;
 use crate::disk::{self, Disk};
+use crate::drain::{self, Drain};
 use crate::engine::EngineError;
 use crate::error::Error;
 use crate::http;
 use crate::identity::{self, IDENTITY, Identity, MEMBERS};
 use crate::jobs::{Job, What};
+use crate::latency::Latencies;
 use crate::merges;
 use crate::nameplate::{Nameplate, Plate};
 use crate::peer::{self, PeerFrame, Peers};
@@ -40,6 +42,7 @@ use crate::recovery;
 use crate::resp::Reply;
 use crate::scripts::Scripts;
 use crate::slow_log::SlowLog;
+use crate::supervisor;
 use crate::tls::{self, PeerTls};
 use crate::waiting::WaitingClients;
 use crate::worker::{self, ToWorker};
@@ -92,6 +95,10 @@ pub struct Node {
     pub scripts: Scripts,
     /// Told when the process is to end.
     pub stop: tokio::sync::Notify,
+    /// How far that has come.
+    pub drain: Drain,
+    /// How long commands took.
+    pub latencies: Latencies,
     /// Where the pages of scans ended.
     pub cursors: Cursors,
     /// Who waits for which keys.
@@ -433,11 +440,12 @@ impl Node {
         Ok(sweep.results().map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
-    /// Returns when the node is asked to end: by a signal (SIGINT, SIGTERM), or by SHUTDOWN. What it has answered is on disk then.
+    /// Returns when the node has been asked to end, by a signal (SIGINT, SIGTERM) or by SHUTDOWN, and has done so: what was under way
+    /// is answered, if that took no longer than `--drain-ms` and no second signal came, and what was answered is on disk.
     ///
     /// # Errors
     /// [`Error::Thread`] if the signals cannot be waited for.
-    pub fn wait_for_end(&self) -> Result<(), Error> {
+    pub fn wait_for_end(self: &Arc<Self>) -> Result<(), Error> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
         runtime.block_on(async {
             let mut ends = signal(SignalKind::terminate()).map_err(Error::Thread)?;
@@ -446,6 +454,12 @@ impl Node {
                 _ = ends.recv() => {}
                 _ = interrupts.recv() => {}
                 () = self.stop.notified() => {}
+            }
+            supervisor::stopping(self.options.drain_ms);
+            tokio::select! {
+                () = drain::run(self) => {}
+                _ = ends.recv() => {}
+                _ = interrupts.recv() => {}
             }
             Ok(())
         })?;
@@ -509,6 +523,8 @@ impl Node {
             slow_log: SlowLog::default(),
             scripts: Scripts::default(),
             stop: tokio::sync::Notify::new(),
+            drain: Drain::default(),
+            latencies: Latencies::default(),
             cursors: Cursors::new(identity.node, identity.incarnation),
             waiting_clients: WaitingClients::default(),
             started: Instant::now(),
@@ -643,11 +659,14 @@ async fn start_network(node: &Arc<Node>, network: Network) -> Result<(), Error> 
         wait_for_contact(&node).await;
         if let Some((listener, tls)) = secret {
             match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => drop(tokio::task::spawn_local(accept(listener, Some(tls), Arc::clone(&node)))),
+                Ok(listener) => {
+                    let accepts = accept_until_drained(listener, Some(tls), Arc::clone(&node));
+                    drop(tokio::task::spawn_local(accepts));
+                }
                 Err(why) => tracing::error!("no client can come by TLS: {why}"),
             }
         }
-        accept(clients, None, node).await;
+        accept_until_drained(clients, None, node).await;
     });
     Ok(())
 }
@@ -670,7 +689,20 @@ async fn beat(node: Arc<Node>) {
     beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         beats.tick().await;
-        node.with_cluster(|cluster, now, out| cluster.tick(now, out));
+        node.with_cluster(|cluster, now, out| {
+            // Nobody is told that it is there once the others have been told that it goes.
+            if !node.drain.is_leaving() {
+                cluster.tick(now, out);
+            }
+        });
+    }
+}
+
+/// Takes clients until the node ends; then the port is closed.
+async fn accept_until_drained(listener: tokio::net::TcpListener, tls: Option<TlsAcceptor>, node: Arc<Node>) {
+    tokio::select! {
+        () = accept(listener, tls, Arc::clone(&node)) => {}
+        () = node.drain.reached(drain::Stage::Draining) => {}
     }
 }
 

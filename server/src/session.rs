@@ -10,6 +10,7 @@ use replica::{ByteString, Context, QuorumKind};
 use tokio::sync::Notify;
 
 use crate::clients::Client;
+use crate::latency::Family;
 use crate::node::Node;
 use crate::pubsub::{Messages, Subscriber, Topic};
 use crate::resp::Protocol;
@@ -79,6 +80,8 @@ pub struct Session {
     pub watched: Rc<Watched>,
     /// It has said goodbye.
     pub closing: bool,
+    /// What kind of command was its last.
+    pub family: Family,
 }
 
 /// The keys and events of a connection's last write: shared with whatever still waits for its answer.
@@ -185,6 +188,7 @@ impl Session {
             transaction: None,
             watched: Rc::default(),
             closing: false,
+            family: Family::NONE,
         }
     }
 

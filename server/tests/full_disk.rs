@@ -84,7 +84,7 @@ fn fill(way: Way, engine: &str) {
         }
     }
     assert!((3..100).contains(&acknowledged), "{engine}, {way:?}: {acknowledged} were acknowledged");
-    assert_eq!(node.wait(), Some(74), "{engine}, {way:?}: {}", node.log());
+    assert_eq!(node.wait().code(), Some(74), "{engine}, {way:?}: {}", node.log());
     node.until_logged("there is no space left for the records in ");
     let log = node.log();
     assert!(log.contains(&data.display().to_string()) && log.contains("make space and start it again"), "{log}");

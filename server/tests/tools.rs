@@ -3,23 +3,9 @@
 mod support;
 
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use support::{Client, Process, three_nodes};
-
-fn dotted(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_dotted")).args(arguments).output().expect("the binary runs")
-}
-
-fn said(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn refused(output: &Output) -> String {
-    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use support::{Client, Process, dotted, refused, said, three_nodes};
 
 /// Keys of every type, some of more than a page.
 fn fill(client: &mut Client) {

@@ -251,6 +251,8 @@ fn config(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step 
         return if arguments.is(1, "RESETSTAT") {
             node.slow_log.clear();
             Reply::ok().into()
+        } else if node.options.config.is_some() {
+            Reply::error("ERR the configuration file is the operator's, and is not written: change it by hand").into()
         } else {
             Reply::error("ERR The server is running without a config file").into()
         };
@@ -272,12 +274,19 @@ fn config_get(arguments: &Arguments<'_>, node: &Node) -> Reply {
         ("appendfsync", fsync.to_owned()),
         ("appendonly", yes(!node.options.in_memory)),
         ("databases", "1".to_owned()),
+        ("dir", directory(node)),
         ("durability", durability(node).to_owned()),
         ("maxmemory", "0".to_owned()),
         ("port", node.options.listen.port().to_string()),
         ("save", String::new()),
     ];
     values.extend(node.config.settings().map(|setting| (setting.name, setting.get().to_string())));
+    // What it was started with, where that cannot be changed.
+    for setting in node.options.in_force.iter().filter(|setting| !setting.is_secret) {
+        if !values.iter().any(|(known, _)| *known == setting.name) {
+            values.push((&setting.name, setting.value.clone().unwrap_or_default()));
+        }
+    }
     let wanted =
         |name: &str| arguments.skip(2).any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes()));
     Reply::map(
@@ -286,6 +295,12 @@ fn config_get(arguments: &Arguments<'_>, node: &Node) -> Reply {
             .filter(|(name, _)| wanted(name))
             .map(|(name, value)| (Reply::copied(name.as_bytes()), Reply::bulk(value))),
     )
+}
+
+/// Where the data is, whatever directory the process was started in.
+fn directory(node: &Node) -> String {
+    let path = std::path::absolute(&node.options.data).unwrap_or_else(|_| node.options.data.clone());
+    if node.options.in_memory { String::new() } else { path.display().to_string() }
 }
 
 fn config_set(arguments: &Arguments<'_>, node: &Node) -> Reply {

@@ -1,6 +1,7 @@
 //! Commands of requests: carried out one after another, as those of a connection of their own.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use replica::ByteString;
 use tokio::sync::mpsc::{Sender, channel};
@@ -71,8 +72,14 @@ async fn carry_out(commands: Vec<Words>, node: &Arc<Node>, asker: &mut oneshot::
     session.protocol = Protocol::Resp3;
     let mut replies = Vec::with_capacity(commands.len());
     for words in commands {
+        let began = Instant::now();
         let step = command::run(&Arguments::kept(&words), &mut session, node);
+        // How long one waits says nothing of how long it takes.
+        let waits = matches!(step, Step::Wait(_));
         replies.push(follow(step, node, asker).await);
+        if !waits {
+            node.latencies.note(session.family, began.elapsed());
+        }
         if matches!(replies.last(), Some(Reply::Error(_))) {
             break;
         }

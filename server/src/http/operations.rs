@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::commands::words;
 use super::{App, DESCRIPTION, json};
+use crate::drain::Stage;
 use crate::merges;
 use crate::metrics;
 use crate::node::Node;
@@ -133,7 +134,10 @@ impl Follower {
     }
 
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
-        let delivery = self.messages.recv().await?;
+        let delivery = tokio::select! {
+            delivery = self.messages.recv() => delivery?,
+            () = self.node.drain.reached(Stage::Draining) => return None,
+        };
         let Reply::Push(parts) = delivery.into_reply() else { return None };
         let Some(Reply::Bulk(payload)) = parts.last() else { return None };
         Some((Ok(Event::default().data(String::from_utf8_lossy(payload))), self))

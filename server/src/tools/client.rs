@@ -1,7 +1,7 @@
 //! A client that waits for its answers.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -91,11 +91,42 @@ impl std::fmt::Display for Address {
     }
 }
 
+impl Address {
+    /// Another place, with the same login.
+    pub(super) fn at(&self, host: &str, port: u16) -> Self {
+        let host = host.trim_matches(['[', ']']).to_owned();
+        Self { host, port, ..self.clone() }
+    }
+
+    /// The command that logs in, if there is a password.
+    pub(super) fn login(&self) -> Option<Words> {
+        let (user, password) = (self.user.iter().map(String::as_bytes), self.password.as_ref()?.as_bytes());
+        Some(words([&b"AUTH"[..]].into_iter().chain(user).chain([password])))
+    }
+
+    /// The same place, of somebody who knows no password.
+    pub(super) fn without_login(&self) -> Self {
+        Self { user: None, password: None, ..self.clone() }
+    }
+
+    /// Host and port, as sockets take them.
+    pub(super) fn place(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+}
+
+/// Does that reach a process of this machine?
+pub(super) fn is_of_this_machine(address: &Address) -> bool {
+    let mut places = address.place().to_socket_addrs().into_iter().flatten();
+    // Only an address of this machine can be bound here.
+    places.any(|place| place.ip().is_loopback() || std::net::UdpSocket::bind((place.ip(), 0)).is_ok())
+}
+
 /// Which server is spoken to.
 #[derive(Args, Clone, Debug)]
 pub struct ServerOptions {
-    /// Any node of the cluster.
-    #[arg(long, default_value = "127.0.0.1:6379", value_name = "HOST:PORT")]
+    /// Any node of the cluster, by its address for clients.
+    #[arg(long, default_value = "127.0.0.1:6379", value_name = "HOST:PORT", env = "DOTTED_NODE")]
     pub node: Address,
     /// Its password.
     #[arg(long, value_name = "PASSWORD", env = "DOTTED_REQUIREPASS", hide_env_values = true)]
@@ -104,9 +135,14 @@ pub struct ServerOptions {
 
 impl ServerOptions {
     pub(super) fn connect(&self) -> Result<Client, Error> {
+        Client::connect(&self.address())
+    }
+
+    /// Where it is, with the password.
+    pub(super) fn address(&self) -> Address {
         let mut address = self.node.clone();
         address.password = address.password.or_else(|| self.password.clone());
-        Client::connect(&address)
+        address
     }
 }
 
@@ -125,9 +161,8 @@ impl Client {
         stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
         let mut client = Self { stream, unread: Vec::new(), address: address.to_string() };
-        if let Some(password) = &address.password {
-            let user = address.user.iter().map(String::as_bytes);
-            client.call(&words([&b"AUTH"[..]].into_iter().chain(user).chain([password.as_bytes()])))?;
+        if let Some(login) = address.login() {
+            client.call(&login)?;
         }
         Ok(client)
     }

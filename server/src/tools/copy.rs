@@ -9,17 +9,17 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, IsTerminal as _, Read, Write as _};
+use std::io::{BufReader, BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use redis_protocol::resp2::decode::decode;
 use redis_protocol::resp2::types::OwnedFrame;
 
 use crate::error::Error;
 use crate::tools::client::{Address, Client, ServerOptions, Words, bytes, encode, items, named, number, text, words};
+use crate::tools::progress::bar;
 
 /// How many keys are looked at together.
 const PAGE_KEYS: usize = 64;
@@ -27,6 +27,7 @@ const PAGE_KEYS: usize = 64;
 const PAGE_ITEMS: &[u8] = b"1000";
 /// How much is sent before the answers are waited for.
 const SEND_BYTES: usize = 1024 * 1024;
+const KEYS_DONE: &str = "{pos}/{len} keys, {per_sec}, {eta} left";
 const MARK: &str = "dotted-backup 1";
 
 /// The flags of `dotted import`.
@@ -142,7 +143,7 @@ pub fn restore(options: &RestoreOptions) -> Result<(), Error> {
     if there > 0 && !options.replace {
         return Err(Error::NotEmpty { address: options.to.node.to_string(), keys: there.unsigned_abs() });
     }
-    let bar = bar(keys);
+    let bar = bar(keys, KEYS_DONE);
     let mut to = ToServer { client, replaces: true, waiting: Vec::new(), bytes: 0 };
     let mut last = Vec::new();
     read_backup(&options.file, &mut |command| {
@@ -248,20 +249,9 @@ impl Sink for ToFile {
     }
 }
 
-/// Shows how far it is where somebody looks, and says nothing elsewhere.
-fn bar(keys: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} keys, {per_sec}, {eta} left");
-    let bar = ProgressBar::new(keys).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
-}
-
 fn copy(from: &mut Client, matching: Option<&str>, to: &mut dyn Sink) -> Result<Outcome, Error> {
     let keys = number(&from.call(&words([&b"DBSIZE"[..]]))?);
-    let bar = bar(keys.unsigned_abs());
+    let bar = bar(keys.unsigned_abs(), KEYS_DONE);
     let mut source = Source { conflicts: conflicts(from)?, from, taken: HashSet::new() };
     let (mut outcome, mut cursor) = (Outcome::default(), b"0".to_vec());
     loop {

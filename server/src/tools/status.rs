@@ -1,16 +1,19 @@
 //! `dotted status`: how a cluster stands, as one of its nodes sees it.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use clap::Args;
 
 use crate::error::Error;
 use crate::tools::client::{ServerOptions, items, named, number, text, words};
+use crate::tools::table::{Table, say};
 
 /// The flags of `dotted status`.
 #[derive(Args, Clone, Debug)]
 pub struct StatusOptions {
+    /// Only ask whether this node answers: for supervisors, which should not stop one node because another is away.
+    #[arg(long)]
+    alive: bool,
     #[command(flatten)]
     server: ServerOptions,
 }
@@ -22,6 +25,11 @@ pub struct StatusOptions {
 /// filled.
 pub fn status(options: &StatusOptions) -> Result<(), Error> {
     let mut client = options.server.connect()?;
+    if options.alive {
+        client.call(&words([&b"PING"[..]]))?;
+        say(format_args!("the node at {} answers\n", options.server.node));
+        return Ok(());
+    }
     let commands = [&[&b"INFO"[..]][..], &[b"DOT.LAYOUT", b"SHOW"], &[b"DOT.ENTROPY"]];
     let answers = client.ask(&commands.map(|command| words(command.iter().copied())))?;
     let [info, layout, entropy] = &answers[..] else { return Ok(()) };
@@ -43,10 +51,8 @@ pub fn status(options: &StatusOptions) -> Result<(), Error> {
         of("connected_clients"),
         named(layout, "placement").map(text).unwrap_or_default()
     );
-    let mut rows = vec![
-        ["", "NODE", "ANSWERS", "ZONE", "CAPACITY", "SERVES", "FILLS", "GIVES AWAY", "LACKS", "HAS MORE"]
-            .map(str::to_owned),
-    ];
+    let heading = ["", "NODE", "ANSWERS", "ZONE", "CAPACITY", "SERVES", "FILLS", "GIVES AWAY", "LACKS", "HAS MORE"];
+    let mut table = Table::new(heading);
     let (mut silent, mut filling) = (Vec::new(), 0);
     for node in named(layout, "nodes").map_or(&[][..], items) {
         let field = |name: &str| named(node, name).map(text).unwrap_or_default();
@@ -58,7 +64,7 @@ pub fn status(options: &StatusOptions) -> Result<(), Error> {
             silent.push(name.clone());
         }
         filling += named(node, "filling").map_or(0, number);
-        rows.push([
+        table.row([
             if name == of("node") { "*".to_owned() } else { String::new() },
             name,
             if answers { "yes" } else { "NO" }.to_owned(),
@@ -71,16 +77,13 @@ pub fn status(options: &StatusOptions) -> Result<(), Error> {
             lack("missing-here"),
         ]);
     }
-    rows[1..].sort_by(|a, b| a[1].cmp(&b[1]));
-    table(&rows, &mut shown);
-    shown.push_str("LACKS and HAS MORE: events, compared with this node, by the other's last word.\n");
-    // Whoever reads may have seen enough.
-    let _ = std::io::stdout().write_all(shown.as_bytes());
+    table.sort_by_column(1);
+    say(format_args!("{shown}{table}LACKS and HAS MORE: events, compared with this node, by the other's last word.\n"));
     if !silent.is_empty() {
         return Err(Error::NotWell(format!(
             "{} of {} members do not answer: {}",
             silent.len(),
-            rows.len() - 1,
+            table.rows(),
             silent.join(", ")
         )));
     }
@@ -88,14 +91,4 @@ pub fn status(options: &StatusOptions) -> Result<(), Error> {
         return Err(Error::NotWell(format!("{filling} replicas of partitions are being filled")));
     }
     Ok(())
-}
-
-fn table<const N: usize>(rows: &[[String; N]], out: &mut String) {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    for row in rows {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        out.push_str(cells.join("  ").trim_end());
-        out.push('\n');
-    }
 }

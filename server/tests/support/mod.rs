@@ -4,7 +4,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,9 +17,9 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A `dotted` process; it ends with this value.
 pub struct Process {
     child: Child,
-    log: Arc<Mutex<String>>,
     /// Where clients connect.
     pub address: String,
+    log: Arc<Mutex<String>>,
 }
 
 impl Process {
@@ -30,8 +30,13 @@ impl Process {
 
     /// The same; what it printed, if it did not start.
     pub fn try_serve(data: &Path, more: &[&str]) -> Result<Self, String> {
+        Self::try_serve_with(data, more, &[])
+    }
+
+    /// The same, with these variables of the environment.
+    pub fn try_serve_with(data: &Path, more: &[&str], environment: &[(&str, &str)]) -> Result<Self, String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dotted"));
-        command.args(["serve", "--faults", "--data"]).arg(data).args(more);
+        command.args(["serve", "--faults", "--data"]).arg(data).args(more).envs(environment.iter().copied());
         if !more.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
@@ -45,18 +50,20 @@ impl Process {
         let mut output = String::new();
         while let Some(Ok(line)) = lines.next() {
             if let Some((_, address)) = line.split_once("takes clients at ") {
-                let address = address.trim().to_owned();
-                // Whatever it says later must not fill the pipe.
+                let address = address.split([' ', '"']).next().unwrap_or_default().to_owned();
+                output.push_str(&line);
+                output.push('\n');
                 let log = Arc::new(Mutex::new(output));
-                let said = Arc::clone(&log);
+                let later = Arc::clone(&log);
+                // Whatever it says later must not fill the pipe.
                 std::thread::spawn(move || {
                     for line in lines.map_while(Result::ok) {
-                        let said = &mut *said.lock().expect("nobody panics with it");
-                        said.push_str(&line);
-                        said.push('\n');
+                        let mut log = later.lock().expect("nobody panics with it");
+                        log.push_str(&line);
+                        log.push('\n');
                     }
                 });
-                return Ok(Self { child, log, address });
+                return Ok(Self { child, address, log });
             }
             output.push_str(&line);
             output.push('\n');
@@ -79,11 +86,6 @@ impl Process {
         }
     }
 
-    /// How it ends by itself.
-    pub fn wait(&mut self) -> Option<i32> {
-        self.child.wait().expect("it ends").code()
-    }
-
     pub fn client(&self) -> Client {
         Client::connect(&self.address)
     }
@@ -91,6 +93,24 @@ impl Process {
     /// The peer address, as INFO has it.
     pub fn peer_address(&self) -> String {
         self.client().info("peer_address")
+    }
+
+    /// Asks it to end, as `kill` does.
+    pub fn terminate(&self) {
+        let killed = Command::new("kill").arg(self.child.id().to_string()).status().expect("there is kill");
+        assert!(killed.success());
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is a child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "it does not end: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Kills it as `kill -9` does.
@@ -214,6 +234,34 @@ fn show(frame: &OwnedFrame, lines: &mut Vec<String>) {
         OwnedFrame::Null => lines.push("(nil)".to_owned()),
         OwnedFrame::Array(items) => items.iter().for_each(|item| show(item, lines)),
     }
+}
+
+/// Runs the program to its end.
+pub fn dotted(arguments: &[&str]) -> Output {
+    dotted_with(arguments, &[])
+}
+
+/// The same, with these variables of the environment.
+pub fn dotted_with(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dotted"));
+    command.args(arguments).envs(environment.iter().copied()).output().expect("the binary runs")
+}
+
+/// What it printed; it has done what it was told.
+pub fn said(output: &Output) -> String {
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Why it has not.
+pub fn refused(output: &Output) -> String {
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Three nodes `a`, `b`, `c` that hold everything between them.
