@@ -225,6 +225,9 @@ pub struct Replicas {
     quorums: Vec<Vec<NodeId>>,
     /// Those that are to own it.
     targets: BTreeSet<NodeId>,
+    /// Those that will serve, by each layout by which somebody is still being filled: what is written meanwhile must be with a
+    /// quorum of them as well, or whoever is asked afterwards may miss it.
+    to_come: Vec<Vec<NodeId>>,
 }
 
 impl Replicas {
@@ -247,7 +250,9 @@ impl Replicas {
         let mut asked = BTreeSet::new();
         filling.retain(|node| asked.insert(*node));
         let former = filled.iter().filter(|node| !seen.contains(node)).copied().collect();
-        Self { serving, filling, former, quorums, targets: targets.copied().collect() }
+        let is_under_way = |targets: &&Vec<NodeId>| targets.iter().any(|node| filling.contains(node));
+        let to_come = layouts.iter().map(|(targets, _)| targets).filter(is_under_way).cloned().collect();
+        Self { serving, filling, former, quorums, targets: targets.copied().collect(), to_come }
     }
 
     /// All that get every write.
@@ -299,6 +304,31 @@ impl Replicas {
             Verdict::Open
         } else {
             Verdict::Hopeless
+        }
+    }
+
+    /// How a write stands that these nodes hold, `also` being among those that are being filled, when `alive` answer.
+    pub(crate) fn verdict_of_write(
+        &self,
+        need: Need,
+        receipt: &Receipt,
+        also: &[NodeId],
+        possible: &[NodeId],
+        alive: &BTreeSet<NodeId>,
+    ) -> Verdict {
+        let holds = |node: &NodeId| also.contains(node) || receipt.contains(*node);
+        let by_then = |could: &dyn Fn(&NodeId) -> bool| {
+            self.to_come.iter().all(|set| {
+                let held = set.iter().filter(|node| could(node)).count();
+                let answering = set.iter().filter(|node| alive.contains(node)).count();
+                held >= usize::from(need.nodes).min(answering) && held >= usize::from(need.owners).min(set.len())
+            })
+        };
+        match self.verdict(need, receipt, possible) {
+            Verdict::Reached if by_then(&holds) => Verdict::Reached,
+            Verdict::Hopeless => Verdict::Hopeless,
+            _ if by_then(&|node| holds(node) || alive.contains(node)) => Verdict::Open,
+            _ => Verdict::Hopeless,
         }
     }
 

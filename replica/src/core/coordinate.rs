@@ -31,6 +31,8 @@ pub(super) struct Pending {
     /// Who has said that it cannot.
     barren: Vec<NodeId>,
     what: Awaited,
+    /// Those that hold a write and are still being filled.
+    being_filled: Vec<NodeId>,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,16 @@ impl Task {
     fn pending(self, step: &Step<'_>, what: Awaited) -> Pending {
         let Task { origin, partition, need, timeout_ms, .. } = self;
         let deadline_ms = step.now.mono_ms.saturating_add(timeout_ms);
-        Pending { origin, deadline_ms, partition, need, receipt: Receipt::default(), barren: Vec::new(), what }
+        Pending {
+            origin,
+            deadline_ms,
+            partition,
+            need,
+            receipt: Receipt::default(),
+            barren: Vec::new(),
+            what,
+            being_filled: Vec::new(),
+        }
     }
 }
 
@@ -166,7 +177,11 @@ impl Core {
         }
         let task = Task { origin, partition, need, timeout_ms, keeps_session: request.session.is_some() };
         let candidates = self.candidates(partition);
-        if replicas.verdict(need, &Receipt::default(), &candidates) == Verdict::Hopeless {
+        let verdict = match request.operation {
+            Operation::Write(_) => replicas.verdict_of_write(need, &Receipt::default(), &[], &candidates, &view.alive),
+            _ => replicas.verdict(need, &Receipt::default(), &candidates),
+        };
+        if verdict == Verdict::Hopeless {
             let answered = candidates.into_iter().filter(|node| replicas.serving.contains(node)).collect();
             return step.out.push(origin.fail(self.no_quorum(partition, need, answered, false)));
         }
@@ -239,7 +254,13 @@ impl Core {
                 possible.extend(
                     pending.receipt.all().into_iter().filter(|node| !possible.contains(node)).collect::<Vec<_>>(),
                 );
-                view.replicas(pending.partition).verdict(pending.need, &pending.receipt, &possible)
+                let (replicas, need, receipt) = (view.replicas(pending.partition), pending.need, &pending.receipt);
+                match pending.what {
+                    Awaited::Write(_) => {
+                        replicas.verdict_of_write(need, receipt, &pending.being_filled, &possible, &view.alive)
+                    }
+                    _ => replicas.verdict(need, receipt, &possible),
+                }
             }
         }
     }
@@ -247,9 +268,12 @@ impl Core {
     /// A node has done its part of a request.
     fn took_part(&mut self, step: &mut Step<'_>, node: NodeId, ticket: Ticket, medium: Medium) {
         let Some(partition) = self.pending.get(&ticket).map(|pending| pending.partition) else { return };
-        // One that is being filled is told of every write, and counts neither as an owner nor for one.
+        // One that is being filled is told of every write, and counts neither as an owner nor for one: only as one to come.
         if self.view.as_ref().is_some_and(|view| view.replicas(partition).filling.contains(&node)) {
-            return;
+            if let Some(pending) = self.pending.get_mut(&ticket).filter(|it| !it.being_filled.contains(&node)) {
+                pending.being_filled.push(node);
+            }
+            return self.settle_one(step, ticket);
         }
         let part = self.part_of(node, partition);
         if let Some(pending) = self.pending.get_mut(&ticket) {

@@ -14,7 +14,8 @@
 //! except where nobody serves. A write is acknowledged by a strict quorum in the picture of its coordinator.
 //!
 //! What is promised of quorums: a write that was acknowledged when nobody was being filled, and all had the same picture, is
-//! known to somebody in every quorum whenever all have the same picture again. Of one that is acknowledged *during* a move no
+//! known to somebody in every quorum whenever all have the same picture again. So is one that is acknowledged while somebody is being
+//! filled, if all had heard of the layouts by then. Of one that is acknowledged while news of a layout is under way no
 //! more is promised than that it is kept.
 
 #[path = "moves/bounds.rs"]
@@ -56,6 +57,8 @@ enum Guard {
     FormerIsNoReserve,
     /// Only the word of one that serves in its own picture counts.
     WordOfOneThatServes,
+    /// As long as somebody is being filled, a write is with a quorum of those who will serve then as well.
+    WithThoseToCome,
 }
 
 /// When a write has to be known to every quorum from then on.
@@ -63,8 +66,8 @@ enum Guard {
 enum Promised {
     /// If all had the same picture (but for one that is away) and nobody was being filled when it was acknowledged.
     BeforeTheMove,
-    /// Always.
-    Always,
+    /// If all who count had heard of every layout by then: also while somebody is being filled.
+    ByTheSameLayouts,
 }
 
 #[derive(Clone, Debug)]
@@ -117,6 +120,8 @@ struct Write {
     /// All replicas in its coordinator's picture.
     told: Set,
     receipt: Set,
+    /// Those that hold it and are still being filled.
+    being_filled: Set,
     is_acknowledged: bool,
     is_promised: bool,
 }
@@ -176,6 +181,8 @@ struct Replicas {
     former: Set,
     targets: Set,
     quorums: [Option<Set>; LAYOUTS],
+    /// Those that will serve, by each layout by which somebody is being filled.
+    to_come: [Option<Set>; LAYOUTS],
     /// Is a quorum one of each layout? Otherwise one of any.
     of_each: bool,
 }
@@ -209,6 +216,12 @@ impl Replicas {
         if self.of_each { quorums.all(is_enough) } else { quorums.any(is_enough) }
     }
 
+    /// Are so many of those who will serve among these?
+    fn reached_of_those_to_come(&self, nodes: Set) -> bool {
+        let needed = self.majority();
+        self.to_come.iter().flatten().all(|set| (set & nodes).count_ones() >= needed.min(set.count_ones()))
+    }
+
     /// Can a read be answered by a quorum of which nobody is among these?
     fn can_miss(&self, nodes: Set) -> bool {
         self.serving != 0 && self.reached(self.serving & !nodes)
@@ -233,7 +246,7 @@ impl Moves {
         let gone = (0..LAYOUTS).filter(known).filter_map(|layout| world.replaced[layout]).fold(0, |set, it| set | it);
         let mut replicas = Replicas::default();
         let hold = (0..LAYOUTS).filter(|layout| known(layout) && !contains(gone, *layout));
-        for (quorum, layout) in replicas.quorums.iter_mut().zip(hold) {
+        for ((quorum, to_come), layout) in replicas.quorums.iter_mut().zip(&mut replicas.to_come).zip(hold) {
             let targets = self.layouts[layout].iter().fold(0, |set, n| set | bit(*n));
             let mut serving = targets & filled;
             for other in (0..self.nodes).filter(|n| contains(filled & !targets, *n)) {
@@ -242,11 +255,15 @@ impl Moves {
                 }
             }
             *quorum = Some(serving);
+            *to_come = Some(targets);
             replicas.targets |= targets;
         }
         replicas.of_each = self.has(Guard::QuorumOfEachLayout);
         replicas.serving = replicas.quorums.iter().flatten().fold(0, |set, quorum| set | quorum);
         replicas.filling = replicas.targets & !replicas.serving;
+        for to_come in &mut replicas.to_come {
+            *to_come = to_come.filter(|targets| targets & replicas.filling != 0);
+        }
         replicas.former = filled & !replicas.serving;
         replicas
     }
@@ -339,7 +356,8 @@ impl Moves {
         contains(replicas.serving, by).then_some(())?;
         let write = world.writes[..self.writes].iter().position(Option::is_none)?;
         let told = (replicas.serving | replicas.filling) & !bit(by);
-        world.writes[write] = Some(Write { by, told, receipt: bit(by), is_acknowledged: false, is_promised: false });
+        world.writes[write] =
+            Some(Write { by, told, receipt: bit(by), being_filled: 0, is_acknowledged: false, is_promised: false });
         world.nodes[by].clock |= bit(write);
         Some(())
     }
@@ -349,21 +367,28 @@ impl Moves {
         contains(told, to).then_some(())?;
         world.nodes[to].clock |= bit(write);
         // One that is being filled counts neither as an owner nor for one.
-        if !contains(self.replicas_at(world, by).filling, to) && !is_acknowledged {
-            world.writes[write].as_mut()?.receipt |= bit(to);
+        let is_being_filled = contains(self.replicas_at(world, by).filling, to);
+        match world.writes[write].as_mut()? {
+            _ if is_acknowledged => {}
+            write if is_being_filled => write.being_filled |= bit(to),
+            write => write.receipt |= bit(to),
         }
         Some(())
     }
 
     fn acknowledge(&self, world: &mut World, write: usize) -> Option<()> {
-        let Write { by, receipt, is_acknowledged, .. } = world.writes[write]?;
+        let Write { by, receipt, being_filled, is_acknowledged, .. } = world.writes[write]?;
         let replicas = self.replicas_at(world, by);
-        (!is_acknowledged && replicas.serving != 0 && replicas.reached(receipt)).then_some(())?;
+        let is_enough = replicas.reached(receipt)
+            && (!self.has(Guard::WithThoseToCome) || replicas.reached_of_those_to_come(receipt | being_filled));
+        (!is_acknowledged && replicas.serving != 0 && is_enough).then_some(())?;
         let is_same = |node: usize| world.nodes[node].picture == world.nodes[by].picture;
         let is_quiet = replicas.filling == 0 && (0..self.nodes).all(|node| Some(node) == self.away || is_same(node));
+        let layouts = |node: usize| world.nodes[node].picture.layouts;
+        let is_same = (0..self.nodes).all(|node| Some(node) == self.away || layouts(node) == layouts(by));
         let write = world.writes[write].as_mut()?;
-        write.is_promised = self.promised == Promised::Always || is_quiet;
-        (write.is_acknowledged, write.receipt) = (true, 0);
+        write.is_promised = is_quiet || (self.promised == Promised::ByTheSameLayouts && is_same);
+        (write.is_acknowledged, write.receipt, write.being_filled) = (true, 0, 0);
         Some(())
     }
 

@@ -159,7 +159,7 @@ impl Core {
     /// Enough have answered: answer with what they know together. Whoever differs tells the others its clock, and they it
     /// theirs: each fetches what it lacks, events and all, as it would in the next round (read repair).
     pub(super) fn finish_read(&mut self, step: &mut Step<'_>, pending: Pending) {
-        let Pending { origin, deadline_ms, partition, need, receipt, barren, what } = pending;
+        let Pending { origin, deadline_ms, partition, need, receipt, barren, what, .. } = pending;
         let Awaited::Read(reading) = what else { return };
         let Reading { read, found, own_digest, differing, view, started_ms, asked, .. } = *reading;
         if !asked.is_empty() {
