@@ -178,11 +178,6 @@ impl Cluster {
         }
         let own = self.members.nodes.get(&self.me).cloned();
         let theirs_of_me = list.nodes.get(&self.me).map(|member| member.incarnation);
-        // A cluster keeps the number of replicas it began with; whoever joins takes it over.
-        let joins = self.members.nodes.len() == 1 && own.as_ref().is_some_and(|own| own.filled == PartitionSet::none());
-        if joins {
-            self.members.replicas = list.replicas;
-        }
         let mut changed = self.members.merge(&list);
         if let Some(mut own) = own {
             if let Some(later) = theirs_of_me.filter(|theirs| *theirs > own.incarnation) {
@@ -214,6 +209,11 @@ impl Cluster {
     pub fn set_filled(&mut self, partitions: &[PartitionId], to: Presence, now_ms: u64, out: &mut Vec<ClusterAction>) {
         let Some(own) = self.members.nodes.get_mut(&self.me) else { return };
         let changed = partitions.iter().filter(|partition| own.filled.set(**partition, to)).count();
+        if to == Presence::In {
+            for partition in partitions {
+                own.lost.set(*partition, Presence::Out);
+            }
+        }
         if changed > 0 {
             own.version += 1;
             self.changed = true;
@@ -309,6 +309,25 @@ impl Cluster {
         }
     }
 
+    /// Whoever would serve a partition that it had lost, or had lost perhaps by a layout that it never heard of, was not told of
+    /// writes meanwhile: it says in the same breath that it has to be filled. (Were the new layouts kept without that, a crash
+    /// in between would have it serve.)
+    fn let_go_of_what_was_lost(&mut self, before: &View) {
+        let Some(own) = self.members.nodes.get_mut(&self.me) else { return };
+        let has_skipped = self.members.layouts.skip_some_of(&before.members.layouts);
+        let mut has_lost = false;
+        for partition in PartitionId::all() {
+            let serves = self.view.replicas(partition).serving.contains(&self.me);
+            if serves && (has_skipped || !before.replicas(partition).contains(self.me)) {
+                has_lost |= own.filled.set(partition, Presence::Out);
+            }
+        }
+        if has_lost {
+            own.version += 1;
+            self.view = Arc::new(View::new(self.me, self.members.clone(), self.view.alive.clone()));
+        }
+    }
+
     fn publish(&mut self, now_ms: u64, out: &mut Vec<ClusterAction>) {
         let answers = |node: &&NodeId| {
             **node == self.me
@@ -321,7 +340,9 @@ impl Cluster {
         if std::mem::take(&mut self.changed) {
             let watched: Vec<_> = self.members.current().map(|(node, member)| (*node, member.incarnation)).collect();
             self.detect(out, |detector, out| detector.watch(&mut watched.into_iter(), now_ms, out));
+            let before = Arc::clone(&self.view);
             self.view = Arc::new(View::new(self.me, self.members.clone(), alive));
+            self.let_go_of_what_was_lost(&before);
         } else if alive != self.view.alive {
             self.view = Arc::new(self.view.with_alive(alive));
         } else {
@@ -342,7 +363,8 @@ impl Member {
         filled: PartitionSet,
     ) -> Self {
         let replaces = BTreeSet::new();
-        Self { name, peer_address: peer, client_address: client, incarnation, version: 1, filled, replaces }
+        let lost = PartitionSet::none();
+        Self { name, peer_address: peer, client_address: client, incarnation, version: 1, filled, lost, replaces }
     }
 }
 

@@ -118,8 +118,9 @@ pub enum Action {
     Answer(RequestId, Answer),
     /// A merge changed something.
     Merged(MergeReport),
-    /// This node holds everything of the partition now.
-    Filled(PartitionId),
+    /// This node holds everything of the partition now, by the decisions that [`View::placement`] names: if others hold by
+    /// now, it means nothing.
+    Filled(PartitionId, u64),
     /// This node holds nothing of the partition any more.
     Dropped(PartitionId),
     /// Another node knows more of this node's writes than it does itself: its disk is an old copy. Nothing is
@@ -186,7 +187,8 @@ pub struct Core {
     ticks: u64,
     round_due: bool,
     amnesia: bool,
-    /// Partitions that it owns again after it did not, and has not said yet that it has to be filled.
+    /// Partitions that it would serve after it had lost them, or perhaps, and of which nobody has heard yet that it has to be
+    /// filled.
     returning: BTreeSet<PartitionId>,
     scrubbing: Scrubbing,
     procedures: Arc<dyn Procedures>,

@@ -84,6 +84,9 @@ pub struct Member {
     pub version: u64,
     /// The partitions of which it holds everything.
     pub filled: PartitionSet,
+    /// Partitions of which it held everything until it set its records aside as damaged, and has not been filled since: it does not
+    /// know what was in them.
+    pub lost: PartitionSet,
     /// Nodes whose place it has taken: they had its address before, and will not come back.
     pub replaces: BTreeSet<NodeId>,
 }
@@ -170,7 +173,8 @@ impl Members {
         }
         let joins = self.cluster != other.cluster && other.cluster.0.is_some();
         if joins {
-            self.cluster = other.cluster;
+            // A cluster keeps the number of replicas it began with; whoever joins takes it over.
+            (self.cluster, self.replicas) = (other.cluster, other.replicas);
         }
         let mut changed = self.layouts.merge(&other.layouts) || joins;
         for (node, theirs) in &other.nodes {
@@ -226,7 +230,7 @@ pub struct Replicas {
     /// Those that are to own it.
     targets: BTreeSet<NodeId>,
     /// Those that will serve, by each layout by which somebody is still being filled: what is written meanwhile must be with a
-    /// quorum of them as well, or whoever is asked afterwards may miss it.
+    /// quorum of those of them that answer as well, or whoever is asked afterwards may miss it.
     to_come: Vec<Vec<NodeId>>,
 }
 
@@ -321,7 +325,10 @@ impl Replicas {
             self.to_come.iter().all(|set| {
                 let held = set.iter().filter(|node| could(node)).count();
                 let answering = set.iter().filter(|node| alive.contains(node)).count();
-                held >= usize::from(need.nodes).min(answering) && held >= usize::from(need.owners).min(set.len())
+                // A majority of fewer owners than there will be is none of those.
+                let asked = usize::from(need.nodes.max(need.owners));
+                let wanted = if asked == usize::from(self.majority()) { asked.max(set.len() / 2 + 1) } else { asked };
+                held >= wanted.min(answering)
             })
         };
         match self.verdict(need, receipt, possible) {
@@ -454,6 +461,7 @@ mod tests {
             incarnation: Incarnation(1),
             version: 1,
             filled: if n <= filled { PartitionSet::all() } else { PartitionSet::none() },
+            lost: PartitionSet::none(),
             replaces: BTreeSet::new(),
         };
         Members::new(3, (1..=count).map(|n| (node(n), member(n))).collect())

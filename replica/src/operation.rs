@@ -377,6 +377,11 @@ pub enum Failure {
     },
     /// The application failed, and says why.
     Application(ByteString),
+    /// So much waits for the disk of the node asked that it takes no more now.
+    Busy {
+        /// How much waits.
+        backlog_bytes: u64,
+    },
 }
 
 impl From<StoreError> for Failure {

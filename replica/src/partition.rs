@@ -277,7 +277,7 @@ impl Partition {
     }
 
     /// How many events this actor has minted here.
-    fn minted(&self) -> u64 {
+    pub(crate) fn minted(&self) -> u64 {
         self.meta.minted.max(self.meta.clock.max(&self.me))
     }
 

@@ -42,8 +42,8 @@ pub trait Procedures: fmt::Debug + Send + Sync {
     /// A [`Failure`]; nothing is changed then.
     fn call(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure>;
 
-    /// Says what a key contributes to a [`Sweep`](crate::Sweep); runs where the key is. It may look at the key (and others of
-    /// its partition), and changes nothing.
+    /// Says what a key contributes to a [`Sweep`](crate::Sweep); runs where the key is, on the thread that serves its partition, and
+    /// holds that up meanwhile. It may look at the key (and others of its partition), and changes nothing.
     ///
     /// # Errors
     /// A [`Failure`]; it ends the sweep.

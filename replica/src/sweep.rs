@@ -19,6 +19,8 @@ pub(crate) use reduced::Reduced;
 const PAGES_AT_ONCE: usize = 32;
 /// How many keys one page looks at.
 const PAGE_KEYS: u32 = 256;
+/// How often in all a page is asked for again that could not be had: owners change, and nodes end.
+const AGAIN: u32 = 256;
 /// What a sweep may come to.
 const RESULT_BYTES: usize = 64 * 1024 * 1024;
 
@@ -61,8 +63,10 @@ pub struct Sweep {
     partitions: usize,
     done: usize,
     waiting: VecDeque<(PartitionId, KeyHash)>,
-    asked: BTreeMap<RequestId, PartitionId>,
+    asked: BTreeMap<RequestId, (PartitionId, KeyHash)>,
     next: u64,
+    /// How often a page may be asked for again.
+    again: u32,
     results: Reduced,
 }
 
@@ -71,7 +75,7 @@ impl Sweep {
     pub fn new(job: impl Into<ByteString>, partitions: impl IntoIterator<Item = PartitionId>) -> Self {
         let waiting: VecDeque<_> = partitions.into_iter().map(|partition| (partition, KeyHash(0))).collect();
         let (asked, results) = (BTreeMap::new(), Reduced::default());
-        Self { job: job.into(), partitions: waiting.len(), done: 0, waiting, asked, next: 0, results }
+        Self { job: job.into(), partitions: waiting.len(), done: 0, waiting, asked, next: 0, again: AGAIN, results }
     }
 
     /// The next page to ask for; nothing if enough are asked for, or none is left.
@@ -82,7 +86,7 @@ impl Sweep {
         let (partition, from) = self.waiting.pop_front()?;
         self.next += 1;
         let id = RequestId(self.next);
-        self.asked.insert(id, partition);
+        self.asked.insert(id, (partition, from));
         let operation = Operation::Map { job: self.job.clone(), from, count_keys: PAGE_KEYS };
         Some((id, Request::new(partition, Vec::new(), operation)))
     }
@@ -93,9 +97,14 @@ impl Sweep {
     /// The [`Failure`] of the page, or of reducing it: the sweep is over then. [`Failure::TooMuch`] if all pages together come
     /// to more than 64 MiB.
     pub fn answered(&mut self, id: RequestId, answer: Answer, procedures: &dyn Procedures) -> Result<(), Failure> {
-        let Some(partition) = self.asked.remove(&id) else { return Ok(()) };
+        let Some((partition, from)) = self.asked.remove(&id) else { return Ok(()) };
         let (page, next) = match answer {
             Answer::Mapped(page, next) => (page, next),
+            Answer::Failed(Failure::NotAnOwner | Failure::NoQuorum { .. }) if self.again > 0 => {
+                self.again -= 1;
+                self.waiting.push_back((partition, from));
+                return Ok(());
+            }
             Answer::Failed(why) => return Err(why),
             _ => return Err(Failure::NotUnderstood),
         };
@@ -106,6 +115,7 @@ impl Sweep {
             return Err(Failure::TooMuch { limit_bytes: RESULT_BYTES as u64 });
         }
         match next {
+            Some(next) if next <= from => return Err(Failure::NotUnderstood),
             // What was begun is finished first.
             Some(next) => self.waiting.push_front((partition, next)),
             None => self.done += 1,

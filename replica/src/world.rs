@@ -405,7 +405,11 @@ impl<'c> World<'c> {
             }
             Action::Send(to, message) => self.send(n, to, Packet::Core(Box::new(message))),
             Action::Answer(id, answer) => self.answered(id, answer),
-            Action::Filled(partition) => self.filled(n, partition, Presence::In),
+            Action::Filled(partition, placement) => {
+                if self.nodes[n].running.as_ref().is_some_and(|(_, it)| it.view().placement == placement) {
+                    self.filled(n, partition, Presence::In);
+                }
+            }
             Action::Dropped(partition) => self.filled(n, partition, Presence::Out),
             Action::Amnesia => {
                 let later = Incarnation(self.nodes[n].incarnation.0 + 1);

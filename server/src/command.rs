@@ -18,6 +18,7 @@ mod hyperloglog;
 mod keys;
 mod layout;
 mod lists;
+mod modes;
 mod pubsub;
 mod refusal;
 mod requests;
@@ -41,6 +42,7 @@ use std::sync::{Arc, OnceLock};
 use replica::{Failure, Keys};
 
 pub use arguments::Arguments;
+pub use modes::Mode;
 use refusal::{Done, Refused, first_refusal, refusal};
 use requests::{call, check_cells, everywhere, names, partition_of, read, read_kind, request, shown, write};
 pub(crate) use requests::{check_cells_of, check_name, check_value};
@@ -287,7 +289,8 @@ pub fn run(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -
     if session.transaction.is_some() && !command.has("no-queue") {
         return transactions::queue(command, arguments, session).into();
     }
-    start(command, arguments, session, node)
+    let step = start(command, arguments, session, node);
+    modes::around(step, command, arguments, session, node)
 }
 
 /// Browsers send what any web page wants to any port: lines of the page's that follow must not be taken for commands.

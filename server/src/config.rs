@@ -28,6 +28,8 @@ const TIMEOUT_MS: RangeInclusive<u64> = 10..=600_000;
 const VALUE_BYTES: RangeInclusive<u64> = 1..=MAX_VALUE_BYTES;
 const KEY_BYTES: RangeInclusive<u64> = 1..=MAX_NAME_BYTES;
 const SCRIPT_MS: RangeInclusive<u64> = 1..=60_000;
+const CLIENTS: RangeInclusive<u64> = 1..=1_000_000;
+const BACKLOG_BYTES: RangeInclusive<u64> = 1024 * 1024..=1 << 40;
 
 /// The flags of `dotted serve`. Each is a setting of the configuration file and of the environment as well, by its own name: see
 /// [`configuration`](crate::configuration).
@@ -84,7 +86,7 @@ pub struct ServeOptions {
     /// The greatest key, member or field, in bytes.
     #[arg(long, default_value_t = MAX_NAME_BYTES, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(KEY_BYTES))]
     pub max_key_bytes: u64,
-    /// Nodes that must answer a read; 0: the majority of the owners. This and the next six can be changed while the node runs
+    /// Nodes that must answer a read; 0: the majority of the owners. This and the next eight can be changed while the node runs
     /// (CONFIG SET).
     #[arg(long, default_value_t = 0, value_name = "NODES", value_parser = clap::value_parser!(u64).range(QUORUM))]
     pub read_quorum: u64,
@@ -106,6 +108,12 @@ pub struct ServeOptions {
     /// From how many microseconds on a command is in the slow log.
     #[arg(long, default_value_t = 10_000, value_name = "MICROSECONDS")]
     pub slowlog_log_slower_than: u64,
+    /// How many clients may be connected; more are told so and let go.
+    #[arg(long, default_value_t = 10_000, value_name = "CLIENTS", value_parser = clap::value_parser!(u64).range(CLIENTS))]
+    pub maxclients: u64,
+    /// How many bytes may wait for the disk; beyond that writes are refused with BUSY until it has caught up.
+    #[arg(long, default_value_t = 256 * 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(BACKLOG_BYTES))]
+    pub backlog_bytes: u64,
     /// How long commands under way may take to be answered when the node is asked to end.
     #[arg(long, default_value_t = 5_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=600_000))]
     pub drain_ms: u64,
@@ -181,6 +189,10 @@ pub struct Config {
     pub script_ms: Setting,
     /// From how many microseconds on a command is in the slow log.
     pub slow_micros: Setting,
+    /// How many clients may be connected.
+    pub max_clients: Setting,
+    /// How many bytes may wait for the disk.
+    pub backlog_bytes: Setting,
 }
 
 impl Config {
@@ -201,11 +213,13 @@ impl Config {
             max_key_bytes: setting("max-key-bytes", options.max_key_bytes, KEY_BYTES),
             script_ms: setting("lua-time-limit", options.lua_time_limit, SCRIPT_MS),
             slow_micros: setting("slowlog-log-slower-than", options.slowlog_log_slower_than, 0..=u64::MAX),
+            max_clients: setting("maxclients", options.maxclients, CLIENTS),
+            backlog_bytes: setting("backlog-bytes", options.backlog_bytes, BACKLOG_BYTES),
         }
     }
 
     /// Everything that can be changed.
-    pub fn settings(&self) -> [&Setting; 9] {
+    pub fn settings(&self) -> [&Setting; 11] {
         [
             &self.read_quorum,
             &self.write_quorum,
@@ -216,6 +230,8 @@ impl Config {
             &self.max_key_bytes,
             &self.script_ms,
             &self.slow_micros,
+            &self.max_clients,
+            &self.backlog_bytes,
         ]
     }
 }

@@ -145,10 +145,16 @@ impl Disk {
             disk: self.clone(),
             staged: Edits::new(),
             staged_seq: BatchSeq::default(),
+            staged_bytes: 0,
             layers: VecDeque::new(),
             cache: RefCell::new(Cache::with_weighter(100_000, CACHE_BYTES, Weigh)),
         }
     }
+}
+
+/// What an edit takes.
+fn size(key: &[u8], edit: Option<&Vec<u8>>) -> usize {
+    key.len() + edit.map_or(0, Vec::len)
 }
 
 /// The records of keys and cells are looked up one by one; the others are scanned, or read once.
@@ -168,7 +174,9 @@ pub struct DiskView {
     disk: Disk,
     staged: Edits,
     staged_seq: BatchSeq,
-    layers: VecDeque<(BatchSeq, Arc<Edits>)>,
+    staged_bytes: usize,
+    /// What is on its way, with its size.
+    layers: VecDeque<(BatchSeq, Arc<Edits>, usize)>,
     cache: RefCell<Cache>,
 }
 
@@ -189,31 +197,48 @@ impl DiskView {
             }
         }
         if self.staged.is_empty() {
+            self.staged_bytes = batch.edits.iter().map(|(key, edit)| size(key, edit.as_ref())).sum();
             self.staged = batch.edits;
         } else {
-            self.staged.extend(batch.edits);
+            for (key, edit) in batch.edits {
+                let (bytes, name_bytes) = (size(&key, edit.as_ref()), key.len());
+                let before = self.staged.insert(key, edit).map_or(0, |edit| name_bytes + edit.map_or(0, |it| it.len()));
+                self.staged_bytes = self.staged_bytes + bytes - before;
+            }
         }
         None
     }
 
+    /// How many bytes wait for the disk.
+    pub fn backlog_bytes(&self) -> usize {
+        self.staged_bytes + self.layers.iter().map(|(.., bytes)| bytes).sum::<usize>()
+    }
+
     /// Hands everything staged to the disk, unless enough is on its way: then it follows when that is written.
     pub fn submit(&mut self) {
-        if !self.staged.is_empty() && self.layers.len() < PIECES_UNDER_WAY {
+        if self.layers.len() < PIECES_UNDER_WAY {
+            self.submit_all();
+        }
+    }
+
+    /// The same, however much is on its way.
+    pub fn submit_all(&mut self) {
+        if !self.staged.is_empty() {
             let (seq, edits) = (self.staged_seq, Arc::new(std::mem::take(&mut self.staged)));
-            self.layers.push_back((seq, Arc::clone(&edits)));
+            self.layers.push_back((seq, Arc::clone(&edits), std::mem::take(&mut self.staged_bytes)));
             self.disk.send(Job::Batch { worker: self.worker, seq, edits });
         }
     }
 
     /// Batches up to this one are in the database now.
     pub fn readable(&mut self, upto: BatchSeq) {
-        while self.layers.front().is_some_and(|(seq, _)| *seq <= upto) {
+        while self.layers.front().is_some_and(|(seq, ..)| *seq <= upto) {
             self.layers.pop_front();
         }
     }
 
     fn above(&self) -> impl DoubleEndedIterator<Item = &Edits> {
-        self.layers.iter().map(|(_, edits)| edits.as_ref()).chain(std::iter::once(&self.staged))
+        self.layers.iter().map(|(_, edits, _)| edits.as_ref()).chain(std::iter::once(&self.staged))
     }
 
     /// What lies above the database between two keys, the newest edit of each record: looked at only as far as it is asked for.

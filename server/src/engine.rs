@@ -83,6 +83,12 @@ pub enum EngineError {
     Failed(String),
 }
 
+/// Does it say nothing of what is in the file: no permission, too many open files, a disk that does not answer?
+fn is_of_the_system(why: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    !matches!(why.kind(), InvalidData | NotFound | UnexpectedEof)
+}
+
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

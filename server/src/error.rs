@@ -52,6 +52,8 @@ pub enum Error {
     Join(SocketAddr, io::Error),
     /// Another node refused this one.
     Refused(SocketAddr, String),
+    /// Another node has this one's id.
+    IdInUse(SocketAddr, String),
     /// A certificate or key cannot be used.
     Tls(PathBuf, String),
     /// A thread cannot be started.
@@ -143,7 +145,9 @@ impl fmt::Display for Error {
                 write!(f, "the peer port would be {port} + 10000, which is no port: choose one with --peer-listen")
             }
             Error::Join(address, _) => write!(f, "no node answers at the peer address {address} given with --join"),
-            Error::Refused(address, why) => write!(f, "the node at {address} refuses this one: {why}"),
+            Error::Refused(address, why) | Error::IdInUse(address, why) => {
+                write!(f, "the node at {address} refuses this one: {why}")
+            }
             Error::Tls(path, why) => write!(
                 f,
                 "{} cannot be used for TLS ({why}): it must be a PEM file with what the flag names, and the key must be that of the certificate",

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -52,6 +52,8 @@ const PEER_PORT_OFFSET: u16 = 10_000;
 /// What a client of another machine is told where it may not be.
 const DENIED: &[u8] = b"-DENIED this node asks for no password and so takes connections of its own machine only: \
     start it with --requirepass, or with --unprotected\r\n";
+/// What a client is told that is one too many.
+const FULL: &[u8] = b"-ERR max number of clients reached\r\n";
 /// How often a node that starts looks whether it hears the others.
 const CONTACT_TIME: Duration = Duration::from_millis(5);
 /// With so many messages in a worker's inbox, nothing more is read from other nodes.
@@ -121,6 +123,8 @@ pub struct Node {
     waiting: Vec<AtomicUsize>,
     /// Per worker, how many bytes of other nodes' messages do.
     waiting_bytes: Vec<AtomicUsize>,
+    /// Per worker, whether too much waits for its disk.
+    busy: Vec<AtomicBool>,
     nameplate: Option<Nameplate>,
     _lock: Option<File>,
 }
@@ -172,7 +176,15 @@ impl Node {
     /// Is a worker so far behind that nothing more should be read from other nodes?
     pub(crate) fn is_behind(&self, worker: usize) -> bool {
         let over = |of: &[AtomicUsize], limit| of.get(worker).is_some_and(|n| n.load(Ordering::Relaxed) > limit);
-        over(&self.waiting, INBOX_MESSAGES) || over(&self.waiting_bytes, INBOX_BYTES)
+        let is_busy = self.busy.get(worker).is_some_and(|busy| busy.load(Ordering::Relaxed));
+        is_busy || over(&self.waiting, INBOX_MESSAGES) || over(&self.waiting_bytes, INBOX_BYTES)
+    }
+
+    /// Too much waits for a worker's disk, or does not any more.
+    pub(crate) fn set_busy(&self, worker: usize, is_busy: bool) {
+        if let Some(busy) = self.busy.get(worker) {
+            busy.store(is_busy, Ordering::Relaxed);
+        }
     }
 
     /// A message of another node is on its way to a worker, or has been taken by it.
@@ -266,6 +278,15 @@ impl Node {
         for worker in 0..self.workers() {
             self.tell(worker, ToWorker::Reincarnate(incarnation));
         }
+    }
+
+    /// This node holds everything of a partition, if it still lives by these decisions.
+    pub(crate) fn is_filled(self: &Arc<Self>, partition: PartitionId, placement: u64) {
+        self.with_cluster(|cluster, now, out| {
+            if cluster.view().placement == placement {
+                cluster.set_filled(&[partition], Presence::In, now, out);
+            }
+        });
     }
 
     pub(crate) fn set_filled(self: &Arc<Self>, partition: PartitionId, to: Presence) {
@@ -461,6 +482,12 @@ impl Node {
                 _ = ends.recv() => {}
                 _ = interrupts.recv() => {}
             }
+            for worker in 0..self.workers() {
+                let (done, handed_over) = oneshot::channel();
+                self.tell(worker, ToWorker::HandOver(done));
+                // A worker ends only with the process.
+                let _ = handed_over.await;
+            }
             Ok(())
         })?;
         // It comes behind everything that waits to be written, and is synced.
@@ -506,8 +533,12 @@ impl Node {
             _ => PartitionSet::none(),
         };
         let version = own.map_or(1, |own| own.version + 1);
-        let member =
-            Member { version, ..Member::starting(name, peer_address, client_address, identity.incarnation, filled) };
+        let lost = own.filter(|_| !joins_afresh).map_or_else(PartitionSet::none, |own| own.lost.clone());
+        let member = Member {
+            version,
+            lost,
+            ..Member::starting(name, peer_address, client_address, identity.incarnation, filled)
+        };
         // What a node decided while it was alone is nothing to those it joins.
         let members = members.map(|kept| if joins_afresh { Members::new(kept.replicas, kept.nodes) } else { kept });
         let cluster = Cluster::new(identity.node, member, members, options.replicas);
@@ -537,6 +568,7 @@ impl Node {
             cluster: Mutex::new(cluster),
             waiting: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             waiting_bytes: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
+            busy: (0..workers).map(|_| AtomicBool::new(false)).collect(),
             inboxes,
             options,
             nameplate,
@@ -717,6 +749,10 @@ async fn accept(listener: tokio::net::TcpListener, tls: Option<TlsAcceptor>, nod
                 );
                 // Whether it gets there or not, the connection ends.
                 let _ = stream.into_std().and_then(|mut stream| stream.write(DENIED));
+            }
+            Ok((stream, from)) if node.clients.count() as u64 >= node.config.max_clients.get() => {
+                tracing::warn!("a client at {from} was refused: as many are connected as may be (maxclients)");
+                let _ = stream.into_std().and_then(|mut stream| stream.write(FULL));
             }
             // A connection belongs to the runtime of the worker that serves it, not of the one that accepted it.
             Ok((stream, _)) => match stream.into_std() {

@@ -201,6 +201,9 @@ fn partitions_to_mend(when: WhenDamaged, plate: &Plate) -> PartitionSet {
 /// The member list of a node that is left with these partitions.
 fn without(mut members: Members, identity: Identity, kept: &PartitionSet) -> Members {
     if let Some(own) = members.nodes.get_mut(&identity.node) {
+        for partition in PartitionId::all().filter(|it| own.filled.contains(*it) && !kept.contains(*it)) {
+            own.lost.set(partition, Presence::In);
+        }
         own.filled = kept.clone();
         own.incarnation = identity.incarnation;
         own.version += 1;

@@ -10,6 +10,7 @@ use replica::{ByteString, Context, QuorumKind};
 use tokio::sync::Notify;
 
 use crate::clients::Client;
+use crate::command::Mode;
 use crate::latency::Family;
 use crate::node::Node;
 use crate::pubsub::{Messages, Subscriber, Topic};
@@ -78,6 +79,8 @@ pub struct Session {
     pub transaction: Option<Transaction>,
     /// The keys it watches.
     pub watched: Rc<Watched>,
+    /// What it is shown of concurrency beside plain replies.
+    pub mode: Mode,
     /// It has said goodbye.
     pub closing: bool,
     /// What kind of command was its last.
@@ -187,6 +190,7 @@ impl Session {
             last_write: LastWrite::default(),
             transaction: None,
             watched: Rc::default(),
+            mode: Mode::Off,
             closing: false,
             family: Family::NONE,
         }

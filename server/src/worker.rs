@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use replica::{
-    Action, Actor, Answer, Core, Event, Incarnation, Message, NodeId, Now, PARTITIONS, PartitionId, Presence, Request,
-    RequestId, Settings, TICK_MS,
+    Action, Actor, Answer, Core, Event, Failure, Incarnation, Message, NodeId, Now, Operation, PARTITIONS, PartitionId,
+    Presence, Request, RequestId, Settings, TICK_MS,
 };
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -65,6 +65,8 @@ pub enum ToWorker {
     Accept(std::net::TcpStream, Option<TlsAcceptor>),
     /// Mint under another incarnation.
     Reincarnate(Incarnation),
+    /// The node ends: hand everything to the disk, and say so.
+    HandOver(oneshot::Sender<()>),
 }
 
 /// Who waits for an answer.
@@ -144,7 +146,7 @@ impl Worker {
                     }
                 }
                 Action::Merged(report) => self.node.publish_merge(&report),
-                Action::Filled(partition) => self.node.set_filled(partition, Presence::In),
+                Action::Filled(partition, placement) => self.node.is_filled(partition, placement),
                 Action::Dropped(partition) => self.node.set_filled(partition, Presence::Out),
                 Action::Amnesia => self.node.reincarnate(None),
                 Action::Alarm(what) => tracing::error!("{what}"),
@@ -156,10 +158,22 @@ impl Worker {
         }
     }
 
+    /// How much waits for the disk, if that is too much.
+    fn is_busy(&self) -> Option<u64> {
+        let (backlog, limit) = (self.disk.backlog_bytes() as u64, self.node.config.backlog_bytes.get());
+        (backlog > limit / self.node.workers() as u64).then_some(backlog)
+    }
+
     fn ask(&mut self, request: Request, waiter: Waiter) {
         self.next_id += 1;
         let id = RequestId(self.next_id);
         let owner = worker_of(request.partition, self.node.workers());
+        if owner == self.index
+            && let Some(backlog_bytes) = self.is_busy()
+            && matches!(request.operation, Operation::Write(_))
+        {
+            return self.answered.push((waiter, Answer::Failed(Failure::Busy { backlog_bytes })));
+        }
         self.waiters.insert(id, waiter);
         if owner == self.index {
             self.handle(Event::Client(id, request));
@@ -234,7 +248,11 @@ impl WorkerRef {
     /// Ends a turn: what it wrote goes to the disk.
     pub fn end_turn(&self) {
         self.settle();
-        self.0.borrow_mut().disk.submit();
+        {
+            let worker = &mut *self.0.borrow_mut();
+            worker.disk.submit();
+            worker.node.set_busy(worker.index, worker.is_busy().is_some());
+        }
         self.set_timer();
     }
 
@@ -262,6 +280,11 @@ impl WorkerRef {
                     Ok(stream) => drop(tokio::task::spawn_local(connection::accept(stream, tls, self.clone(), node))),
                     Err(why) => tracing::warn!("a connection could not be served: {why}"),
                 }
+            }
+            ToWorker::HandOver(done) => {
+                self.0.borrow_mut().disk.submit_all();
+                // Whoever waited may have given up.
+                let _ = done.send(());
             }
             ToWorker::Reincarnate(incarnation) => self.0.borrow_mut().handle(Event::Reincarnate(incarnation)),
         }

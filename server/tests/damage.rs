@@ -6,6 +6,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use support::{Process, three_nodes};
 
@@ -94,6 +95,50 @@ fn a_damaged_node_of_a_cluster_sets_its_records_aside_and_is_filled_again_by_the
         client.until(&format!("GET after{round}"), |reply| reply == "v");
     }
     assert_eq!(*lives.first().unwrap(), before, "they only grow");
+}
+
+/// The story: all three were damaged while they were down, each set its records aside and trusted the others, nobody served, and all of
+/// them knew what all knew: nothing. The cluster was whole again within seconds, and empty.
+#[test]
+fn nodes_that_are_all_damaged_at_once_do_not_begin_with_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    // They find each other again where they were.
+    let port = support::three_free_ports();
+    let serve = |at: u16, more: &[&str]| {
+        let (name, listen) = (["a", "b", "c"][usize::from(at)], format!("127.0.0.1:{}", port + at));
+        let flags = [&["--name", name, "--listen", &listen], more].concat();
+        Process::serve(&folder.path().join(name), &flags)
+    };
+    let first = serve(0, &[]);
+    let join = first.peer_address();
+    let mut nodes = [first, serve(1, &["--join", &join]), serve(2, &["--join", &join])];
+    for node in &nodes {
+        node.client().until("DOT.LAYOUT SHOW", |shown| shown.matches("serving\n1024").count() == 3);
+    }
+    let mut client = nodes[0].client();
+    for n in 0..50 {
+        client.until(&format!("DOT.WITH W 3 SET key{n} value-{n}-"), |reply| reply == "OK");
+    }
+    // What each knows of the others is on its nameplate within a second.
+    std::thread::sleep(Duration::from_secs(2));
+    nodes.iter_mut().for_each(Process::kill);
+    for name in ["a", "b", "c"] {
+        damage(&records_file(&folder.path().join(name), "fjall"), &["value-10-"]);
+    }
+    let nodes = [0, 1, 2].map(|at| serve(at, &[]));
+    for node in &nodes {
+        assert!(node.log().contains("the other nodes fill it again"), "{}", node.log());
+        node.client()
+            .until("INFO", |info| info.lines().any(|line| line.starts_with("alive:") && line.split(',').count() == 3));
+    }
+    std::thread::sleep(Duration::from_secs(4));
+    for node in &nodes {
+        assert!(!node.log().contains("is whole again"), "{}", node.log());
+        let mut client = node.client();
+        assert_eq!(client.info("partitions_serving"), "0");
+        let said = client.run("SET new v");
+        assert!(said.starts_with("NOQUORUM") || said.starts_with("TRYAGAIN"), "nothing is taken for empty: {said}");
+    }
 }
 
 fn records_file_in(aside: &Path) -> PathBuf {

@@ -90,7 +90,15 @@ fn a_member_joins_leaves_and_is_removed() {
 
     let shown = said(&run(&["join", "d", "--zone", "attic", "--capacity", "3"], &b));
     assert_eq!(row(&shown, "d")[1..3], ["attic", "3"], "{shown}");
-    assert!(shown.contains(&format!("`dotted layout commit {}` commits this", plan_of(&shown))), "{shown}");
+    assert!(shown.ends_with("nothing has changed: with --yes this is committed\n"), "{shown}");
+    assert!(
+        said(&run(&["layout", "show"], &b)).ends_with("staged here: nothing\n"),
+        "nor is it left for another commit"
+    );
+    said(&run(&["layout", "stage", "c", "--leave"], &b));
+    let why = refused(&run(&["join", "d", "--capacity", "3", "--yes"], &b));
+    assert!(why.contains("something else is staged at this node already (c LEAVE)"), "{why}");
+    said(&run(&["layout", "revert"], &b));
     assert!(said(&run(&["layout", "show"], &a)).starts_with("placement automatic"), "nothing is committed");
     let joined = said(&run(&["join", "d", "--zone", "attic", "--capacity", "3", "--yes"], &b));
     assert!(joined.contains("committed\neverything is where it should be"), "{joined}");
@@ -123,6 +131,7 @@ fn a_member_takes_the_place_of_one_that_leaves_or_is_gone() {
     said(&run(&["layout", "stage", "c", "--zone", "attic", "--capacity", "2"], &a));
     said(&run(&["layout", "commit", "--yes", "--wait"], &a));
     let _d = join(data.path(), "d", &a);
+    a.client().until("DOT.LAYOUT SHOW", |shown| shown.matches("alive\n1").count() == 4);
     let why = refused(&run(&["replace", "c", "c"], &a));
     assert!(why.contains("c cannot take its own place"), "{why}");
     let shown = said(&run(&["replace", "c", "d", "--yes"], &a));

@@ -47,7 +47,7 @@ fn greet(node: &Process, hello: &Hello) -> (TcpStream, Reply) {
 
 fn reason(node: &Process, hello: &Hello) -> String {
     match greet(node, hello).1 {
-        Reply::Refused(why) => why,
+        Reply::Refused(why) | Reply::InUse(why) => why,
         Reply::Welcome(_) => panic!("it was let in"),
     }
 }
@@ -55,7 +55,7 @@ fn reason(node: &Process, hello: &Hello) -> String {
 fn cluster_of(node: &Process) -> ClusterId {
     match greet(node, &hello(ClusterId(None))).1 {
         Reply::Welcome(welcome) => welcome.cluster,
-        Reply::Refused(why) => panic!("{why}"),
+        Reply::Refused(why) | Reply::InUse(why) => panic!("{why}"),
     }
 }
 

@@ -95,9 +95,19 @@ impl Core {
         let coordinator = view.coordinator(partition);
         let stand_in = || view.stand_ins(partition).into_iter().next().filter(|_| follows_writes);
         match coordinator.or_else(stand_in) {
-            Some(to) if to == self.me.node => self.coordinate(step, origin, request),
+            Some(to) if to == self.me.node && (follows_writes || self.can_be_read(partition)) => {
+                self.coordinate(step, origin, request);
+            }
             Some(_) if !follows_writes && serves && self.can_be_read(partition) => {
                 self.coordinate(step, origin, request);
+            }
+            // What looks at a whole partition is not asked of one that has only a part of it.
+            Some(to) if to == self.me.node => {
+                let others = view.replicas(partition).serving.iter().filter(|node| **node != to);
+                match others.copied().find(|node| view.alive.contains(node)) {
+                    Some(other) => self.forward(step, origin, other, request),
+                    None => step.out.push(origin.fail(Failure::NotAnOwner)),
+                }
             }
             Some(to) => self.forward(step, origin, to, request),
             None => {
@@ -118,7 +128,7 @@ impl Core {
 
     fn forward(&mut self, step: &mut Step<'_>, origin: Origin, to: NodeId, request: Request) {
         // A write goes to one coordinator, and is never silently sent to a second one.
-        let is_read = matches!(request.operation, Operation::Read(_));
+        let is_read = !matches!(request.operation, Operation::Write(_));
         let read = is_read.then(|| Box::new(request.clone()));
         // The coordinator gives up first, and says who was silent.
         let timeout_ms = self.timeout_ms(&request);

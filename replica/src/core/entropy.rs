@@ -39,7 +39,7 @@ impl Core {
         }
         self.end_keys(step, &view, partition);
         let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
-        if replicas.all().all(|node| node == me) {
+        if !replicas.serving.is_empty() && replicas.all().all(|node| node == me) {
             return;
         }
         slot.expire_questions(step.now.mono_ms, ANSWER_MS);
@@ -77,7 +77,9 @@ impl Core {
             let peer = slot.peers.get(&node);
             let known = peer.is_some_and(|peer| {
                 let told = peer.told.as_ref().is_some_and(|(in_, told)| *in_ == view.placement && told == slot.clock());
-                told && peer.clock == *slot.clock()
+                // Who is no replica gets no more of what is written.
+                let is_covered = if owner { peer.clock == *slot.clock() } else { peer.clock.covers(slot.clock()) };
+                told && is_covered
                     && peer.placement == view.placement
                     && (peer.serves || !replicas.serving.contains(&node))
                     && (peer.counts_me || !owner)
@@ -349,21 +351,22 @@ impl Core {
             slot.peers.get(node).is_some_and(|peer| relies_on(peer) && slot.clock().covers(&peer.clock))
         };
         if replicas.filling.contains(&me) && replicas.serving.is_empty() {
-            // Nobody serves it: all who own it own it again, and had said so when those before them let go. Whoever has all that
-            // there is begins, once nobody can be missing who may have more.
-            let mut answering = view.alive.iter().filter(|node| **node != me);
-            if replicas.filling.iter().all(|node| view.alive.contains(node))
-                && answering.all(|node| slot.knows_all_of(node))
-                && slot.inbound().is_none()
-            {
-                self.release(step, Until::OnDisk(self.batch_of(partition)), Action::Filled(partition));
+            // Nobody serves it: those who would have had lost it before, or perhaps, and have said so. Whoever has all that there is
+            // begins, once everybody has told what they have: nobody can say who may have more. (One that has set its records aside
+            // cannot tell what it had.)
+            let mut others = view.members.current().map(|(node, _)| node).filter(|node| **node != me);
+            let is_known = view.members.current().all(|(_, member)| !member.lost.contains(partition))
+                && others.all(|node| view.alive.contains(node) && slot.knows_all_of(node));
+            if is_known && slot.inbound().is_none() {
+                let filled = Action::Filled(partition, view.placement);
+                self.release(step, Until::OnDisk(self.batch_of(partition)), filled);
             }
         } else if replicas.filling.contains(&me) && slot.inbound().is_none() {
             // Every owner that answers, and so many that no acknowledged write is missed.
             let caught_up: Vec<NodeId> = replicas.serving.iter().filter(covered).copied().collect();
             let mut answering = replicas.serving.iter().filter(|node| view.alive.contains(node));
             if replicas.reached(&caught_up, replicas.majority()) && answering.all(|node| caught_up.contains(node)) {
-                let filled = Action::Filled(partition);
+                let filled = Action::Filled(partition, view.placement);
                 self.release(step, Until::OnDisk(self.batch_of(partition)), filled);
             }
         } else if !replicas.contains(me) && slot.holds_anything() {

@@ -29,8 +29,10 @@ const HAND_ON: Duration = Duration::from_millis(250);
 const ASK_AGAIN: Duration = Duration::from_millis(2_000);
 /// The greatest word.
 const WORD_BYTES: usize = 1_400;
-/// With more timers than this somebody is making up nodes: further ones are dropped.
+/// With more doubts than this under way somebody is making up nodes: further ones are dropped.
 const TIMERS: usize = 16_384;
+/// Of so many processes more than there are members may be heard; then words are passed over until this node starts again.
+const STRANGERS: usize = 1_024;
 
 /// A process: one run of a node, and how often it had to say that it is not dead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,7 +132,9 @@ impl Swim {
         // What it cannot read, or is out of date, changes nothing.
         let _ = work(&mut self.foca, &mut wishes);
         for (after, timer) in wishes.timers {
-            if self.timers.len() < TIMERS {
+            // Those that foca goes on by come again and again, and are few.
+            let may_be_dropped = matches!(timer, Timer::ChangeSuspectToDown { .. } | Timer::RemoveDown(_));
+            if !may_be_dropped || self.timers.len() < TIMERS {
                 self.next_timer += 1;
                 self.timers.insert((now_ms + after.as_millis() as u64, self.next_timer), timer);
             }
@@ -146,8 +150,9 @@ impl Detector for Swim {
         let before = std::mem::replace(&mut self.watched, watched);
         let news = self.watched.iter().filter(|(node, run)| before.get(node) != Some(run));
         let news: Vec<_> = news.map(|(node, run)| Process { node: *node, run: *run, returned: 0 }).collect();
-        let gone = before.into_iter().filter(|(node, _)| !self.watched.contains_key(node));
-        let gone = gone.map(|(node, run)| Member::down(Process { node, run, returned: u32::MAX }));
+        let is_gone = |node: &NodeId| before.contains_key(node) && !self.watched.contains_key(node);
+        let known = self.foca.iter_membership_state().map(Member::id);
+        let gone: Vec<_> = known.filter(|it| is_gone(&it.node)).cloned().map(Member::down).collect();
         let updates: Vec<_> = news.into_iter().map(Member::alive).chain(gone).collect();
         if !updates.is_empty() {
             self.with(now_ms, out, |foca, wishes| foca.apply_many(updates.into_iter(), false, wishes));
@@ -155,7 +160,9 @@ impl Detector for Swim {
     }
 
     fn hear(&mut self, word: &[u8], now_ms: u64, out: &mut Vec<Word>) {
-        self.with(now_ms, out, |foca, wishes| foca.handle_data(word, wishes));
+        if self.foca.iter_membership_state().len() <= self.watched.len() + STRANGERS {
+            self.with(now_ms, out, |foca, wishes| foca.handle_data(word, wishes));
+        }
     }
 
     fn tick(&mut self, now_ms: u64, stretch_percent: u64, out: &mut Vec<Word>) {

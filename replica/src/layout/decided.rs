@@ -181,7 +181,10 @@ pub(crate) fn propose(members: &Members, staged: &[Change]) -> Result<Proposal, 
     let stays = members.current().filter(|(node, _)| !removed.contains(node));
     let holders: Vec<&PartitionSet> = stays.map(|(_, member)| &member.filled).collect();
     let is_held = |partition: &PartitionId| holders.iter().any(|filled| filled.contains(*partition));
-    let lost = PartitionId::all().filter(|partition| !is_held(partition)).count();
+    let gone = members.current().filter(|(node, _)| removed.contains(node));
+    let gone: Vec<&PartitionSet> = gone.map(|(_, member)| &member.filled).collect();
+    let is_lost = |it: &PartitionId| !is_held(it) && gone.iter().any(|filled| filled.contains(*it));
+    let lost = PartitionId::all().filter(is_lost).count();
     if lost > 0 && staged.iter().any(|change| matches!(change, Change::Remove(_))) {
         return Err(Refused::NobodyHolds(lost));
     }

@@ -50,7 +50,9 @@ impl Machine {
                 }
                 Action::Send(_, Message::Forwarded(_, _, Answer::Written(_))) => self.has_answered = true,
                 Action::Send(to, message) => self.sent.push((to, Packet::Core(Box::new(message)))),
-                Action::Filled(it) => self.membership(|c, now, out| c.set_filled(&[it], Presence::In, now, out)),
+                Action::Filled(it, placement) if self.cluster.view().placement == placement => {
+                    self.membership(|c, now, out| c.set_filled(&[it], Presence::In, now, out));
+                }
                 Action::Dropped(it) => self.membership(|c, now, out| c.set_filled(&[it], Presence::Out, now, out)),
                 _ => {}
             }
@@ -289,4 +291,25 @@ fn what_is_acknowledged_during_a_move_is_with_every_quorum_after_it() {
     let serving = machines.iter().filter(|machine| machines[0].serves(machine.id));
     let lacking = serving.filter(|machine| machine.contents().cells.is_empty()).count();
     assert!(lacking < 2, "two of three that serve lack what was acknowledged");
+}
+
+/// The one owner of a partition was away while two layouts followed each other, and said when it was back that it had to be filled.
+/// Nobody else owned or held anything, so nobody told it so, and it asked nobody: what it had was out of reach for ever.
+#[test]
+fn an_only_owner_that_has_missed_a_layout_serves_again_once_all_have_said_what_they_have() {
+    let mut machines = cluster(&[1, 2, 3], &[1], 1);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    machines[0].commit(&[LayoutChange::Leave(node(2)), LayoutChange::Leave(node(3))]);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    write(&mut machines, 0, "v", 1);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    let is_away = |it: &UnderWay<'_>| it.from == 0 || it.to == 0;
+    machines[1].commit(&[LayoutChange::Leave(node(1)), bears(2)]);
+    pass_time(&mut machines, 20, &is_away);
+    machines[1].commit(&[bears(1), LayoutChange::Leave(node(2))]);
+    pass_time(&mut machines, 20, &is_away);
+    pass_time(&mut machines, 4, &|it| it.is_core());
+    assert!(!machines[1].serves(node(1)), "it may have lost the partition meanwhile, and says so");
+    pass_time(&mut machines, 60, &nothing_is_lost);
+    assert!(machines[1].serves(node(1)) && !machines[0].contents().cells.is_empty());
 }

@@ -18,7 +18,7 @@ use crate::command::refusal::Done;
 use crate::command::values::of_kind;
 use crate::command::{
     Arguments, Command, IN_TURN, KeyPlaces, NO_KEYS, ONE_KEY, WRITE, check_name, check_value, everywhere, explain,
-    here, read, refusal, request, run, there,
+    here, modes, read, refusal, request, run, there,
 };
 use crate::fault::Faults;
 use crate::gather::Step;
@@ -122,6 +122,15 @@ pub(super) static COMMANDS: &[Command] = &[
         "dot",
         "[token | OFF]: from now on nothing older is answered than this connection, or whoever gave it the token, has seen.",
         keep_session,
+    ),
+    here(
+        "DOT.MODE",
+        -1,
+        &["fast", IN_TURN],
+        NO_KEYS,
+        "dot",
+        "[OFF | PUSH | ATTR | STRICT]: contexts and siblings told before each reply about a string, or no such reply where there are any.",
+        modes::mode,
     ),
     here(
         "DOT.FAULT",

@@ -105,6 +105,9 @@ fn refusal_of(failure: &Failure, node: &Node) -> Reply {
         Failure::TooMuch { limit_bytes } => Reply::error(format!(
             "ERR this comes to more than {limit_bytes} bytes: have it say less of each key, under fewer names"
         )),
+        Failure::Busy { backlog_bytes } => Reply::error(format!(
+            "BUSY {backlog_bytes} bytes wait for this node's disk, and it takes no more writes for now (CONFIG GET backlog-bytes); nothing was changed"
+        )),
         Failure::Application(why) => Reply::error(String::from_utf8_lossy(&why.0).into_owned()),
     }
 }

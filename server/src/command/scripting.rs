@@ -471,7 +471,9 @@ fn to_lua(lua: &Lua, reply: &Reply) -> mlua::Result<Value> {
         Reply::Verbatim(text) => Ok(Value::String(lua.create_string(text)?)),
         Reply::Null | Reply::NullArray => Ok(Value::Boolean(false)),
         Reply::Array(items) | Reply::Set(items) | Reply::Push(items) => list(&mut items.iter()),
-        Reply::Map(pairs) | Reply::Pairs(pairs) => list(&mut pairs.iter().flat_map(|(key, value)| [key, value])),
+        Reply::Map(pairs) | Reply::Pairs(pairs) | Reply::Attribute(pairs) => {
+            list(&mut pairs.iter().flat_map(|(key, value)| [key, value]))
+        }
         Reply::Keyed(pairs) => {
             let pairs: Vec<Reply> =
                 pairs.iter().map(|(key, value)| Reply::Array(vec![key.clone(), value.clone()])).collect();

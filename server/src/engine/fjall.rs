@@ -10,7 +10,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use super::journal::Journals;
 use super::ledger::Entry;
 use super::manifest::Manifest;
-use super::{Edits, Engine, EngineError, KeyRange, Sync, VisitRecord, gone};
+use super::{Edits, Engine, EngineError, KeyRange, Sync, VisitRecord, gone, is_of_the_system};
 
 pub(super) struct Fjall {
     database: Database,
@@ -28,7 +28,13 @@ impl Fjall {
 
 /// What does not open is damaged, unless it is the system that fails.
 fn opening(error: fjall::Error) -> EngineError {
+    let is_of_the_system = match &error {
+        fjall::Error::Io(why) | fjall::Error::Storage(fjall::LsmError::Io(why)) => is_of_the_system(why),
+        fjall::Error::Locked => true,
+        _ => false,
+    };
     match failed(error) {
+        error if is_of_the_system => error,
         EngineError::Failed(why) => EngineError::Damaged(why),
         other => other,
     }

@@ -186,7 +186,9 @@ impl Ledger {
     /// # Errors
     /// If it cannot be written.
     pub(super) fn begin(&self, last: u64) -> io::Result<()> {
-        self.change(|entry| *entry = Entry { written: last, boot: boot(), ..*entry })?;
+        // Where the batch behind the last one stands is known of the last one written here only.
+        let place = |entry: &Entry| if entry.written == last { entry.place } else { u64::MAX };
+        self.change(|entry| *entry = Entry { written: last, place: place(entry), boot: boot(), ..*entry })?;
         self.file.sync_data()
     }
 }

@@ -51,7 +51,12 @@ impl Manifest {
         let (id, rest) = current.split_first_chunk().ok_or_else(|| damaged("is cut short"))?;
         let (checksum, _) = rest.split_first_chunk().ok_or_else(|| damaged("is cut short"))?;
         let version = self.keyspace.join(format!("v{}", u64::from_le_bytes(*id)));
-        let version = std::fs::read(version).map_err(|_| damaged("names a version that cannot be read"))?;
+        let version = match std::fs::read(version) {
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
+                return Err(damaged("names a version that is gone"));
+            }
+            read => read?,
+        };
         let is_whole = xxhash_rust::xxh3::xxh3_128(&version) == u128::from_le_bytes(*checksum);
         if is_whole { Ok(()) } else { Err(damaged("does not match its checksum")) }
     }

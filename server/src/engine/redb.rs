@@ -12,7 +12,7 @@ use redb::{
     ReadableTableMetadata as _, StorageError, TableDefinition,
 };
 
-use super::{Edits, Engine, EngineError, KeyRange, Sync, VisitRecord};
+use super::{Edits, Engine, EngineError, KeyRange, Sync, VisitRecord, is_of_the_system};
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 /// What of the file may be held in memory.
@@ -42,6 +42,7 @@ fn opening(error: DatabaseError) -> EngineError {
         DatabaseError::Storage(StorageError::Io(why)) if why.kind() == std::io::ErrorKind::InvalidData => {
             EngineError::Damaged(format!("redb says: {why}"))
         }
+        DatabaseError::Storage(StorageError::Io(why)) if is_of_the_system(&why) => EngineError::from(why),
         error => match failed(error) {
             EngineError::Failed(why) => EngineError::Damaged(why),
             other => other,

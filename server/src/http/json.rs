@@ -45,7 +45,7 @@ pub(super) fn of(reply: &Reply) -> Value {
         Reply::Null | Reply::NullArray => Value::Null,
         Reply::Array(items) | Reply::Set(items) | Reply::Push(items) => Value::Array(items.iter().map(of).collect()),
         Reply::Map(pairs) | Reply::Keyed(pairs) => object(pairs).unwrap_or_else(|| list(pairs)),
-        Reply::Pairs(pairs) => list(pairs),
+        Reply::Pairs(pairs) | Reply::Attribute(pairs) => list(pairs),
         Reply::Verbatim(said) => Value::from(said.as_str()),
     }
 }

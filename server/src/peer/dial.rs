@@ -18,6 +18,8 @@ use crate::peer::lane::{Lane, LaneQueue, lane};
 use crate::peer::{GREETING_TIME, Link, REDIAL_TIME, REFUSED_TIME};
 use crate::tls::Duplex;
 
+/// How often it is said that a node refuses to talk.
+const SAY_AGAIN_TIME: Duration = Duration::from_secs(60);
 /// How long `--join` tries.
 const JOIN_TIME: Duration = Duration::from_secs(10);
 
@@ -40,7 +42,7 @@ pub(crate) async fn keep_links(mut wanted: UnboundedReceiver<(NodeId, SocketAddr
 }
 
 async fn keep_lane(to: NodeId, address: SocketAddr, mut queue: LaneQueue, node: Arc<Node>, own: SocketAddr) {
-    let mut refused_since = None;
+    let (mut refused_since, mut said_at) = (None, None::<Instant>);
     let speaks_for_link = queue.lane == Lane::Requests;
     loop {
         match dial(address, &node, own, queue.lane).await {
@@ -64,12 +66,19 @@ async fn keep_lane(to: NodeId, address: SocketAddr, mut queue: LaneQueue, node: 
                 }
             }
             Ok((_, other)) => tracing::warn!("node {other} answers at {address}, where {to} was"),
-            Err(Error::Refused(_, why)) if speaks_for_link => {
+            Err(Error::IdInUse(_, why)) if speaks_for_link => {
                 let since = *refused_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > REFUSED_TIME {
                     tracing::error!("refused by the node at {address}: {why}");
                     std::process::exit(1);
                 }
+            }
+            // Whoever is there now may be gone again, or be set right.
+            Err(Error::Refused(_, why))
+                if speaks_for_link && said_at.is_none_or(|at| at.elapsed() > SAY_AGAIN_TIME) =>
+            {
+                said_at = Some(Instant::now());
+                tracing::error!("the node at {address} refuses to talk to this one, and is dialled on: {why}");
             }
             Err(why) => tracing::debug!("{why}"),
         }
@@ -124,6 +133,7 @@ async fn dial(
     let greeted = timeout(GREETING_TIME, greet).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
     match greeted.map_err(|why| Error::Join(address, why))? {
         (_, Reply::Refused(why)) => Err(Error::Refused(address, why)),
+        (_, Reply::InUse(why)) => Err(Error::IdInUse(address, why)),
         (stream, Reply::Welcome(Welcome { versions, cluster: theirs, node: other, .. })) => {
             match differences(versions, theirs, cluster) {
                 Some(why) => Err(Error::Join(address, invalid(format!("the node there cannot be talked to: {why}")))),
@@ -140,7 +150,7 @@ pub(crate) async fn find(address: SocketAddr, node: &Node, own: SocketAddr) -> R
     loop {
         match dial(address, node, own, Lane::Bulk).await {
             Ok((_, other)) => return Ok(other),
-            Err(error @ Error::Refused(..)) => {
+            Err(error @ (Error::Refused(..) | Error::IdInUse(..))) => {
                 let since = *refused_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > REFUSED_TIME {
                     return Err(error);

@@ -97,6 +97,8 @@ pub enum Reply {
     Welcome(Welcome),
     /// Why not.
     Refused(String),
+    /// The id of the one who dials is in use by another: it must not go on.
+    InUse(String),
 }
 
 /// Why two nodes cannot talk, if they cannot.

@@ -1,5 +1,6 @@
 //! Lanes: two connections each way between two nodes, so that bulk never delays what somebody waits for. The one is for requests,
-//! their answers and gossip, the other for what fills and repairs replicas, and for whatever is large.
+//! their answers and gossip, the other for what fills and repairs replicas, and for large
+//! messages between them.
 //!
 //! A lane's queue is bounded in frames and bytes, and a frame that has waited too long is dropped: whoever asked has given up, and
 //! anti-entropy makes up for what was to be told. How much is under way on the wire is TCP's matter (its windows are the credit):
@@ -43,7 +44,8 @@ impl Lane {
     #[must_use]
     pub fn of(frame: &PeerFrame, bytes: usize) -> Self {
         match frame {
-            PeerFrame::Core(message) if message.is_bulk() || bytes > BULK_BYTES => Self::Bulk,
+            PeerFrame::Core(message) if message.is_bulk() => Self::Bulk,
+            PeerFrame::Core(_) if bytes > BULK_BYTES => Self::Bulk,
             _ => Self::Requests,
         }
     }
@@ -66,10 +68,13 @@ pub(super) struct LaneSender {
 }
 
 impl LaneSender {
-    /// Puts a frame in, to be sent after a while; says whether there was room.
+    /// Puts a frame in, to be sent after a while; says whether there was room. Where there is no connection it is lost at once.
     pub(super) fn send(&self, frame: Vec<u8>, delay: Duration) -> bool {
         let len = frame.len();
-        if !self.is_up.load(Ordering::Relaxed) || self.queued_bytes.load(Ordering::Relaxed) + len > QUEUE_BYTES {
+        if !self.is_up.load(Ordering::Relaxed) {
+            return true;
+        }
+        if self.queued_bytes.load(Ordering::Relaxed) + len > QUEUE_BYTES {
             return false;
         }
         self.queued_bytes.fetch_add(len, Ordering::Relaxed);
@@ -135,8 +140,10 @@ impl LaneQueue {
                     return Err(std::io::ErrorKind::ConnectionReset.into());
                 }
             }
+            // Whatever becomes of them, they are out of the queue.
+            let taken = turn.iter().map(|(_, frame)| frame.len()).sum();
+            self.queued_bytes.fetch_sub(taken, Ordering::Relaxed);
             for (due, frame) in turn.drain(..) {
-                self.queued_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
                 let now = Instant::now();
                 if due > now {
                     stream.write_all(&std::mem::take(&mut out)).await?;

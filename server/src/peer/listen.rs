@@ -68,11 +68,13 @@ async fn meet(stream: TcpStream, node: &Node) -> std::io::Result<(Box<dyn Duplex
             .to_owned()
     });
     let cluster = node.view().members.cluster;
-    let why = stranger.or_else(|| differences(hello.versions, hello.cluster, cluster));
-    let why = why.or_else(|| objection(node, &hello));
-    let reply = match &why {
-        Some(why) => Reply::Refused(why.clone()),
-        None => Reply::Welcome(Welcome {
+    let refused = stranger.or_else(|| differences(hello.versions, hello.cluster, cluster));
+    let in_use = objection(node, &hello).filter(|_| refused.is_none());
+    let why = refused.clone().or_else(|| in_use.clone());
+    let reply = match (refused, in_use) {
+        (Some(why), _) => Reply::Refused(why),
+        (None, Some(why)) => Reply::InUse(why),
+        (None, None) => Reply::Welcome(Welcome {
             versions: Versions::OURS,
             capabilities: Capabilities::OURS,
             cluster,

@@ -33,6 +33,7 @@ impl Encoder<'_> {
             Reply::Keyed(pairs) => self.keyed(pairs),
             Reply::Set(items) => self.items(b'~', items),
             Reply::Push(items) => self.items(b'>', items),
+            Reply::Attribute(pairs) => self.attribute(pairs),
             Reply::Verbatim(text) => self.verbatim(text.as_bytes()),
         }
     }
@@ -86,6 +87,16 @@ impl Encoder<'_> {
         self.header(self.or_array(resp3), items.len());
         for item in items {
             self.reply(item);
+        }
+    }
+
+    fn attribute(&mut self, pairs: &[(Reply, Reply)]) {
+        if self.protocol == Protocol::Resp3 {
+            self.header(b'|', pairs.len());
+            for (name, value) in pairs {
+                self.reply(name);
+                self.reply(value);
+            }
         }
     }
 

@@ -64,6 +64,8 @@ pub enum Reply {
     Set(Vec<Reply>),
     /// A message outside of the order of replies.
     Push(Vec<Reply>),
+    /// What is said beside the reply that follows; nothing in RESP2.
+    Attribute(Vec<(Reply, Reply)>),
     /// A text for people to read, lines and all.
     Verbatim(String),
 }

@@ -126,7 +126,13 @@ pub(super) fn is_of_this_machine(address: &Address) -> bool {
 #[derive(Args, Clone, Debug)]
 pub struct ServerOptions {
     /// Any node of the cluster, by its address for clients.
-    #[arg(long, default_value = "127.0.0.1:6379", value_name = "HOST:PORT", env = "DOTTED_NODE")]
+    #[arg(
+        long,
+        default_value = "127.0.0.1:6379",
+        value_name = "HOST:PORT",
+        env = "DOTTED_NODE",
+        hide_env_values = true
+    )]
     pub node: Address,
     /// Its password.
     #[arg(long, value_name = "PASSWORD", env = "DOTTED_REQUIREPASS", hide_env_values = true)]

@@ -155,8 +155,7 @@ fn stage_one(options: &StageOptions) -> Result<(), Error> {
         _ => change.extend(role),
     }
     stage(&mut client, &change)?;
-    let shown = client.call(&words([&b"DOT.LAYOUT"[..], b"SHOW"]))?;
-    let staged: Vec<String> = named(&shown, "staged").map_or(&[][..], items).iter().map(text).collect();
+    let staged = staged(&mut client)?;
     say(format_args!(
         "staged at {}: {}\nnothing has changed yet: `dotted layout plan` shows what would\n",
         options.server.node,
@@ -176,6 +175,17 @@ pub(super) fn role(zone: Option<&str>, capacity: Option<u32>) -> Vec<String> {
 pub(super) fn stage(client: &mut Client, change: &[String]) -> Result<(), Error> {
     let words = words([&b"DOT.LAYOUT"[..], b"STAGE"].into_iter().chain(change.iter().map(String::as_bytes)));
     client.call(&words).map(drop)
+}
+
+/// What is staged at the node.
+pub(super) fn staged(client: &mut Client) -> Result<Vec<String>, Error> {
+    let shown = client.call(&words([&b"DOT.LAYOUT"[..], b"SHOW"]))?;
+    Ok(named(&shown, "staged").map_or(&[][..], items).iter().map(text).collect())
+}
+
+/// Forgets it.
+pub(super) fn revert(client: &mut Client) -> Result<(), Error> {
+    client.call(&words([&b"DOT.LAYOUT"[..], b"REVERT"])).map(drop)
 }
 
 /// What committing would do.

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::error::Error;
 use crate::tools::client::{Client, ServerOptions, items, named, number, words};
 use crate::tools::cluster::{Member, field, members, nodes};
-use crate::tools::layout::{commit, described, plan, role, stage, wait};
+use crate::tools::layout::{commit, described, plan, revert, role, stage, staged, wait};
 use crate::tools::table::say;
 
 /// What is done with the plan.
@@ -163,16 +163,23 @@ fn find(client: &mut Client, server: &ServerOptions, name: &str) -> Result<Membe
 
 /// Stages changes, shows what they lead to, and commits that if it was agreed to.
 fn decide(client: &mut Client, agreement: &Agreement, changes: &[Vec<String>]) -> Result<(), Error> {
-    for change in changes {
-        stage(client, change)?;
+    let others = staged(client)?;
+    if !others.is_empty() {
+        return Err(Error::NotWell(format!(
+            "something else is staged at this node already ({}): commit it (dotted layout commit --yes) or forget it (dotted layout revert) first",
+            others.join("; ")
+        )));
     }
-    let plan = plan(client)?;
+    let planned = changes.iter().try_for_each(|change| stage(client, change)).and_then(|()| plan(client));
+    if !agreement.yes || planned.is_err() {
+        // What was only looked at is not left for somebody else's commit.
+        revert(client)?;
+    }
+    let plan = planned?;
     say(described(&plan));
     let id = field(&plan, "plan");
     if !agreement.yes {
-        say(format_args!(
-            "nothing has changed yet: `dotted layout commit {id}` commits this (so does --yes), `dotted layout revert` forgets it\n"
-        ));
+        say("nothing has changed: with --yes this is committed\n");
         return Ok(());
     }
     commit(client, &id)?;

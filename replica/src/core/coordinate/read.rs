@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::core::coordinate::session::Bringing;
 use crate::core::coordinate::{Awaited, Pending, Task};
 use crate::core::{Core, Now, Step, Until};
-use crate::id::{Context, NodeId};
+use crate::id::{Actor, Context, Dot, NodeId};
 use crate::message::{KeyState, Ticket};
 use crate::operation::{Answer, Failure, Found, Operation, Read, Request};
 use crate::partition::KeyView;
@@ -22,8 +22,10 @@ pub(super) struct Reading {
     pub(super) read: Read,
     /// What this node alone would answer, as of the arrival of the read.
     found: Found,
-    /// Its clock by then.
+    /// Its clock by then, how many events it had minted, and whether it had cells ahead of the clock.
     clock: Context,
+    minted: u64,
+    is_ahead: bool,
     pub(super) own_digest: u64,
     differing: BTreeMap<NodeId, u64>,
     /// What is known together, once somebody differs.
@@ -75,9 +77,10 @@ impl Core {
         let looked = self.on_partition(step, partition, |p, txn| {
             // One cell or a few are cheap to keep for a merge; of a whole key, the merge takes what is there by then.
             let view = if matches!(read, Read::Cells(_)) { p.view(txn, &key, &read)?.map(Box::new) } else { None };
-            Ok((p.read_digest(txn, &key, &read)?, p.read(txn, &key, &read)?, view, p.clock().clone()))
+            let known = (p.clock().clone(), p.minted(), !p.clock().covers(&p.ahead));
+            Ok((p.read_digest(txn, &key, &read)?, p.read(txn, &key, &read)?, view, known))
         });
-        let (own_digest, found, view, clock) = match looked {
+        let (own_digest, found, view, (clock, minted, is_ahead)) = match looked {
             Ok(looked) => looked,
             Err(error) => return step.out.push(origin.fail(Failure::Store(error))),
         };
@@ -86,7 +89,20 @@ impl Core {
         let found = Found { seen: self.seen(partition, keeps_session), ..found };
         let (differing, asked, started_ms) = (BTreeMap::new(), Vec::new(), step.now.mono_ms);
         let may_ask_more = false;
-        let reading = Reading { key, read, found, clock, own_digest, differing, view, asked, may_ask_more, started_ms };
+        let reading = Reading {
+            key,
+            read,
+            found,
+            clock,
+            minted,
+            is_ahead,
+            own_digest,
+            differing,
+            view,
+            asked,
+            may_ask_more,
+            started_ms,
+        };
         let ticket = self.ticket();
         self.pending.insert(ticket, task.pending(step, Awaited::Read(Box::new(reading))));
         self.ask_enough(step, task, ticket);
@@ -121,16 +137,26 @@ impl Core {
         if pending.receipt.contains(from) || pending.barren.contains(&from) {
             return;
         }
-        let Reading { key, read, own_digest, differing, view, clock: own_clock, .. } = &mut **reading;
+        let Reading { key, read, own_digest, differing, view, clock: own_clock, minted, is_ahead, .. } = &mut **reading;
         let mut theirs_digest = *own_digest;
         // What this node itself has written since is no news: commands that follow a read must not be seen by it.
-        let me = self.me;
+        let (me, then) = (self.me, *minted);
+        let now = self.partitions[usize::from(pending.partition.number())].as_ref().map_or(then, |slot| slot.minted());
+        let is_own_since = |actor: &Actor, first: u64, last: u64| *actor == me && first > then && last <= now;
         let is_news = |state: &KeyState, clock: &Context| {
-            let foreign = |theirs: &Context| theirs.minus(own_clock).iter().any(|(actor, _)| *actor != me);
-            let of_cells = |(_, cell): &(CellId, CellState)| {
-                foreign(&cell.residual) || cell.live.dots().any(|dot| dot.actor != me && !own_clock.contains(dot))
+            let foreign = |theirs: &Context| {
+                let news = theirs.minus(own_clock);
+                news.runs().any(|(actor, run)| !is_own_since(actor, run.first, run.last))
             };
-            !clock.covers(own_clock) || foreign(clock) || foreign(&state.residual) || state.cells.iter().any(of_cells)
+            let of_cells = |(_, cell): &(CellId, CellState)| {
+                let is_since = |dot: &Dot| is_own_since(&dot.actor, dot.counter, dot.counter);
+                foreign(&cell.residual) || cell.live.dots().any(|dot| !own_clock.contains(dot) && !is_since(dot))
+            };
+            *is_ahead
+                || !clock.covers(own_clock)
+                || foreign(clock)
+                || foreign(&state.residual)
+                || state.cells.iter().any(of_cells)
         };
         if let Some((state, clock)) = state.filter(|(state, clock)| is_news(state, clock)) {
             if view.is_none() {
