@@ -125,3 +125,42 @@ fn systemd_is_told_when_the_node_takes_connections_and_when_it_ends() {
     assert_eq!(next(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=6000000");
     assert!(node.wait().success());
 }
+
+/// The story: with `--durability interval` writes are answered before they are on disk; a node that was asked to end while its disk was
+/// behind wrote what it had handed over, said that all was on disk, and lost the rest.
+#[test]
+fn what_was_answered_is_there_after_an_end_under_load() {
+    let data = tempfile::tempdir().unwrap();
+    let mut node = Process::serve(data.path(), &["--durability", "interval"]);
+    let value = vec![b'x'; 4_096];
+    let writers: Vec<_> = (0..6)
+        .map(|writer| {
+            let (mut client, value) = (node.client(), value.clone());
+            std::thread::spawn(move || {
+                let mut answered = Vec::new();
+                loop {
+                    let keys: Vec<String> = (0..32).map(|n| format!("{writer}-{}", answered.len() + n)).collect();
+                    let commands = keys.iter().flat_map(|key| request(&[b"SET", key.as_bytes(), &value]));
+                    if !client.try_send(&commands.collect::<Vec<_>>()) {
+                        return answered;
+                    }
+                    for key in keys {
+                        match client.try_receive_text() {
+                            Some(said) if said == "OK" => answered.push(key),
+                            _ => return answered,
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(700));
+    node.terminate();
+    assert!(node.wait().success());
+    let answered: Vec<String> = writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
+    assert!(answered.len() > 100);
+    let node = Process::serve(data.path(), &[]);
+    let mut client = node.client();
+    let lost = answered.iter().filter(|key| client.run(&format!("EXISTS {key}")) != "1").count();
+    assert_eq!(lost, 0, "of {}", answered.len());
+}

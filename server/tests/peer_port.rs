@@ -232,3 +232,28 @@ fn clients_come_by_tls_and_need_a_certificate_if_that_is_asked_for() {
     assert!(ping(false).is_err());
     assert_eq!(ping(true).expect("it works"), "+PONG\r\n");
 }
+
+/// The story: a stray node of another cluster at the address of a member that was down: every other member was refused there, and ended.
+#[test]
+fn members_outlive_a_stranger_at_the_address_of_one_of_them() {
+    let data = tempfile::tempdir().expect("it works");
+    let port = support::three_free_ports();
+    let at = |n: u16| format!("127.0.0.1:{}", port + n);
+    let serve = |name: &str, n: u16, more: &[&str]| {
+        let listen = at(n);
+        Process::serve(&data.path().join(name), &[&["--name", name, "--listen", &listen], more].concat())
+    };
+    let a = serve("a", 0, &[]);
+    let mut b = serve("b", 1, &["--join", &a.peer_address()]);
+    a.client().until("INFO", |info| info.contains("\r\npartitions_serving:1024\r\n") && info.contains("members:2"));
+    b.client().until("INFO", |info| info.contains("\r\npartitions_filling:0\r\n"));
+    b.kill();
+    let mut stray = serve("stray", 1, &[]);
+    a.until_logged("refuses to talk to this one");
+    // Longer than a node whose own id is in use goes on.
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    assert_eq!(a.client().run("PING"), "PONG");
+    stray.kill();
+    let b = serve("b", 1, &[]);
+    b.client().until("INFO", |info| info.lines().any(|line| line.starts_with("alive:") && line.contains(',')));
+}

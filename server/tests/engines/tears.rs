@@ -113,3 +113,28 @@ fn a_store_that_has_lost_what_it_wrote_last_is_not_opened_as_if_it_had_not() {
         assert!(why.contains("is damaged") && why.contains("was written"), "{kind:?}: {why}");
     }
 }
+
+/// The story: a node was killed between writing a batch and noting so, started, and ended before it wrote anything. The ledger then knew
+/// of the last batch and not where it ended: a healthy store was taken for damaged.
+#[test]
+fn a_start_that_ends_before_it_writes_leaves_a_store_whose_ledger_was_one_behind_as_it_was() {
+    for kind in KINDS {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = opened(kind, folder.path());
+        let mut records = Records::new();
+        let mut behind = Vec::new();
+        let ledger = files(folder.path()).into_iter().find(|file| file.ends_with("ledger")).unwrap();
+        for n in 0..4_u8 {
+            behind = std::fs::read(&ledger).unwrap();
+            let batch: Batch = [(vec![b'k', n], Some(vec![n; 100]))].into_iter().collect();
+            write(engine.as_ref(), &batch, Sync::Disk);
+            apply(&mut records, &batch);
+        }
+        drop(engine);
+        std::fs::write(&ledger, behind).unwrap();
+        for start in 0..3 {
+            let engine = open(kind, folder.path()).unwrap_or_else(|why| panic!("{kind:?}, start {start}: {why}"));
+            assert_eq!(all(engine.as_ref(), EVERYTHING).unwrap(), records);
+        }
+    }
+}

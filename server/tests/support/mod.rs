@@ -145,6 +145,26 @@ impl Client {
         self.stream.write_all(bytes).expect("the node reads");
     }
 
+    /// The same; says whether the node still took them.
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// The next reply as text, if the connection does not end before it.
+    pub fn try_receive_text(&mut self) -> Option<String> {
+        loop {
+            if let Some((frame, used)) = decode(&self.unread).expect("the node speaks RESP") {
+                self.unread.drain(..used);
+                let mut lines = Vec::new();
+                show(&frame, &mut lines);
+                return Some(lines.join("\n"));
+            }
+            let mut chunk = [0; 64 * 1024];
+            let read = self.stream.read(&mut chunk).ok().filter(|read| *read > 0)?;
+            self.unread.extend_from_slice(&chunk[..read]);
+        }
+    }
+
     /// The next reply.
     pub fn receive(&mut self) -> OwnedFrame {
         loop {
