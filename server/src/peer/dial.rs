@@ -15,7 +15,7 @@ use crate::node::Node;
 use crate::peer::frame::{encode, invalid, read};
 use crate::peer::greeting::{Capabilities, FORM, GREETING_BYTES, Hello, MAGIC, Reply, Versions, Welcome, differences};
 use crate::peer::lane::{Lane, LaneQueue, lane};
-use crate::peer::{GREETING_TIME, Link, REDIAL_TIME, REFUSED_TIME};
+use crate::peer::{GREETING_TIME, Link, REDIAL_TIME, REFUSED_TIME, tune};
 use crate::tls::Duplex;
 
 /// How often it is said that a node refuses to talk.
@@ -109,7 +109,7 @@ async fn dial(
     let cluster = node.view().members.cluster;
     let greet = async {
         let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+        tune(&stream)?;
         let mut stream: Box<dyn Duplex> = match &node.peers.tls {
             Some(tls) => tls.connect(stream).await?,
             None => Box::new(stream),

@@ -13,7 +13,7 @@ use crate::node::Node;
 use crate::peer::frame::{FRAME_BYTES, PeerFrame, encode, invalid, read};
 use crate::peer::greeting::{Capabilities, FORM, GREETING_BYTES, Hello, MAGIC, Reply, Versions, Welcome, differences};
 use crate::peer::lane::Lane;
-use crate::peer::{Caller, GREETING_TIME, REDIAL_TIME, apply_faults};
+use crate::peer::{Caller, GREETING_TIME, REDIAL_TIME, apply_faults, tune};
 use crate::tls::Duplex;
 use crate::worker;
 
@@ -56,7 +56,7 @@ pub(crate) async fn accept(listener: TcpListener, node: Arc<Node>) {
 /// Greets whoever has dialled.
 async fn meet(stream: TcpStream, node: &Node) -> std::io::Result<(Box<dyn Duplex>, Hello)> {
     let from = stream.peer_addr()?.ip();
-    stream.set_nodelay(true)?;
+    tune(&stream)?;
     let mut stream: Box<dyn Duplex> = match &node.peers.tls {
         Some(tls) => tls.accept(stream).await?,
         None => Box::new(stream),
