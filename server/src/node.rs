@@ -1,26 +1,24 @@
 //! A node: what its threads share, and how it starts.
 
+mod application;
+mod network;
+
 use std::fs::File;
-use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use replica::{
-    Answer, Application, BEAT_MS, ByteString, Cluster, ClusterAction, Failure, Incarnation, Mapped, Member, Members,
-    MergeReport, NoProcedures, NodeId, Operation, PartitionId, PartitionSet, Presence, Procedures, Quorum, Request,
-    Service, Step, Sweep, View,
+    Cluster, ClusterAction, Incarnation, Member, Members, MergeReport, NoProcedures, NodeId, PartitionId, PartitionSet,
+    Presence, Procedures, View,
 };
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
-use tokio_rustls::TlsAcceptor;
 
 use crate::clients::Clients;
 use crate::config::{Config, ServeOptions};
@@ -31,31 +29,22 @@ use crate::engine::EngineError;
 use crate::error::Error;
 use crate::http;
 use crate::identity::{self, IDENTITY, Identity, MEMBERS};
-use crate::jobs::{Job, What};
 use crate::latency::Latencies;
 use crate::merges;
 use crate::nameplate::{Nameplate, Plate};
-use crate::peer::{self, PeerFrame, Peers};
-use crate::procedures::{self, Call, Commands};
+use crate::peer::{PeerFrame, Peers};
 use crate::pubsub::{PubSub, Topic};
 use crate::recovery;
-use crate::resp::Reply;
 use crate::scripts::Scripts;
 use crate::slow_log::SlowLog;
 use crate::supervisor;
 use crate::tls::{self, PeerTls};
 use crate::waiting::WaitingClients;
 use crate::worker::{self, ToWorker};
+use network::{Network, start_network};
 
 /// The distance of the peer port from the client port.
 const PEER_PORT_OFFSET: u16 = 10_000;
-/// What a client of another machine is told where it may not be.
-const DENIED: &[u8] = b"-DENIED this node asks for no password and so takes connections of its own machine only: \
-    start it with --requirepass, or with --unprotected\r\n";
-/// What a client is told that is one too many.
-const FULL: &[u8] = b"-ERR max number of clients reached\r\n";
-/// How often a node that starts looks whether it hears the others.
-const CONTACT_TIME: Duration = Duration::from_millis(5);
 /// With so many messages in a worker's inbox, nothing more is read from other nodes.
 const INBOX_MESSAGES: usize = 65_536;
 /// The same for bytes that other nodes have sent.
@@ -303,164 +292,6 @@ impl Node {
         }
     }
 
-    /// Asks the replicas, as a client's command does; from any thread and runtime.
-    pub fn ask(&self, request: Request) -> impl Future<Output = Answer> + Send + use<> {
-        let (waits, answer) = oneshot::channel();
-        let worker = worker::worker_of(request.partition, self.workers());
-        self.tell(worker, ToWorker::AskFromOutside { request, waits });
-        // A worker ends only with the process.
-        async move { answer.await.unwrap_or(Answer::Failed(Failure::NotAnOwner)) }
-    }
-
-    /// Carries out a command of one's own application on this node's cluster.
-    ///
-    /// ```
-    /// use clap::Parser as _;
-    /// use replica::{Answer, Application, Ask, CellId, Next, Operation, Quorum, Write};
-    ///
-    /// /// Counts visits.
-    /// struct Visits;
-    ///
-    /// impl Application for Visits {
-    ///     type Command = String;
-    ///     type Reply = Option<i64>;
-    ///
-    ///     fn begin(&self, page: &String) -> Vec<Ask> {
-    ///         vec![Ask::key(page.as_bytes(), Operation::Write(Write::Increment(CellId::value(), 1)))]
-    ///     }
-    ///
-    ///     fn proceed(&self, _: &String, answers: Vec<Answer>) -> Next<Option<i64>> {
-    ///         let written = answers.into_iter().find_map(|answer| match answer {
-    ///             Answer::Written(written) => written.number,
-    ///             _ => None,
-    ///         });
-    ///         Next::Reply(written)
-    ///     }
-    /// }
-    ///
-    /// #[derive(clap::Parser)]
-    /// struct Flags {
-    ///     #[command(flatten)]
-    ///     serve: server::config::ServeOptions,
-    /// }
-    ///
-    /// let flags = Flags::parse_from(["visits", "--in-memory", "--listen", "127.0.0.1:0"]);
-    /// let running = server::node::Node::start(flags.serve)?;
-    /// let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    /// let visit = || runtime.block_on(running.node.run(&Visits, "index".to_owned(), Quorum::default()));
-    /// assert_eq!((visit(), visit()), (Some(1), Some(2)));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub async fn run<A: Application>(&self, application: &A, command: A::Command, quorum: Quorum) -> A::Reply {
-        let partition_of = |key: &[u8]| PartitionId::of_slot(redis_protocol::redis_keyslot(key));
-        let mut service = Service::new(application, partition_of);
-        let mut step = service.command(0, command, quorum);
-        loop {
-            let requests = match step {
-                Step::Done(_, reply) => return reply,
-                Step::Ask(requests) => requests,
-                Step::Wait => unreachable!("every request of the last step was answered"),
-            };
-            // All of them are on their way before the first is waited for.
-            let waiting: Vec<_> = requests.into_iter().map(|(id, request)| (id, self.ask(request))).collect();
-            step = Step::Wait;
-            for (id, answer) in waiting {
-                step = service.answered(id, answer.await);
-            }
-        }
-    }
-
-    /// Has the application's own procedure carried out where a key is coordinated: see [`Procedures::call`].
-    ///
-    /// # Errors
-    /// The [`Failure`].
-    pub async fn call(&self, key: &[u8], call: impl Into<ByteString>) -> Result<Vec<u8>, Failure> {
-        let partition = PartitionId::of_slot(redis_protocol::redis_keyslot(key));
-        let write = Call::Own(call.into()).to_write();
-        match self.ask(Request::new(partition, key, Operation::Write(write))).await {
-            Answer::Written(written) => match procedures::said(&written.said.0) {
-                Reply::Bulk(said) => Ok(said.to_vec()),
-                _ => Err(Failure::NotUnderstood),
-            },
-            Answer::Failed(why) => Err(why),
-            _ => Err(Failure::NotUnderstood),
-        }
-    }
-
-    /// Sweeps over every key of the cluster with the application's own map and reduce: see [`Procedures::map`]. Whoever drops the
-    /// future asks no further.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    ///
-    /// use clap::Parser as _;
-    /// use replica::{ByteString, CellId, CellKind, Failure, Keys, Mapped, Procedures, Read, Write};
-    /// use server::node::Node;
-    ///
-    /// /// Words, each a key that holds how often it was said.
-    /// #[derive(Debug)]
-    /// struct Words;
-    ///
-    /// impl Procedures for Words {
-    ///     fn call(&self, word: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure> {
-    ///         keys.write(word, &Write::Increment(CellId::value(), 1))?;
-    ///         Ok(Vec::new())
-    ///     }
-    ///
-    ///     fn map(&self, _: &[u8], word: &[u8], _: CellKind, keys: &mut Keys<'_, '_>) -> Result<Mapped, Failure> {
-    ///         let found = keys.read(word, &Read::Cells(vec![CellId::value()]))?;
-    ///         let said = found.cell(&CellId::value()).map_or(0, |cell| crdt::reading::tallies(&cell.live).value());
-    ///         Ok(vec![(vec![word.len() as u8].into(), said.to_le_bytes().to_vec().into())])
-    ///     }
-    ///
-    ///     fn reduce(&self, _: &[u8], _: &[u8], one: ByteString, other: ByteString) -> Result<ByteString, Failure> {
-    ///         let number = |bytes: &ByteString| bytes.0.first_chunk().map_or(0, |bytes| i64::from_le_bytes(*bytes));
-    ///         Ok((number(&one) + number(&other)).to_le_bytes().to_vec().into())
-    ///     }
-    /// }
-    ///
-    /// #[derive(clap::Parser)]
-    /// struct Flags {
-    ///     #[command(flatten)]
-    ///     serve: server::config::ServeOptions,
-    /// }
-    ///
-    /// let flags = Flags::parse_from(["words", "--in-memory", "--listen", "127.0.0.1:0"]);
-    /// let node = Node::start_with(flags.serve, Arc::new(Words))?.node;
-    /// let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    /// let by_length = runtime.block_on(async {
-    ///     for word in ["to", "be", "or", "not", "to", "be"] {
-    ///         node.call(word.as_bytes(), word.as_bytes()).await?;
-    ///     }
-    ///     node.sweep("by length", |_| {}).await
-    /// });
-    /// let by_length: Vec<_> = by_length.unwrap().into_iter().map(|(length, said)| (length.0[0], said.0[0])).collect();
-    /// assert_eq!(by_length, [(2, 5), (3, 1)]);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// The [`Failure`] that ended it.
-    pub async fn sweep(
-        self: &Arc<Self>,
-        job: impl Into<ByteString>,
-        mut on_progress: impl FnMut(&Sweep),
-    ) -> Result<Mapped, Failure> {
-        let job = Job { pattern: None, what: What::Own(job.into()) };
-        let (mut sweep, commands) = (Sweep::new(job.encode(), PartitionId::all()), Commands::of(self));
-        let mut under_way = FuturesUnordered::new();
-        loop {
-            while let Some((id, request)) = sweep.next_request() {
-                let answer = self.ask(request);
-                under_way.push(async move { (id, answer.await) });
-            }
-            let Some((id, answer)) = under_way.next().await else { break };
-            sweep.answered(id, answer, &commands)?;
-            on_progress(&sweep);
-        }
-        Ok(sweep.results().map(|(name, value)| (name.clone(), value.clone())).collect())
-    }
-
     /// Returns when the node has been asked to end, by a signal (SIGINT, SIGTERM) or by SHUTDOWN, and has done so: what was under way
     /// is answered, if that took no longer than `--drain-ms` and no second signal came, and what was answered is on disk.
     ///
@@ -584,16 +415,6 @@ impl Node {
     }
 }
 
-/// What the first worker's thread drives beside its core.
-struct Network {
-    clients: TcpListener,
-    /// The listener for clients that come by TLS.
-    secret: Option<(TcpListener, TlsAcceptor)>,
-    peers: TcpListener,
-    wanted: UnboundedReceiver<(NodeId, SocketAddr)>,
-    peer_address: SocketAddr,
-}
-
 fn default_workers() -> u16 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     u16::try_from(cores / 2).unwrap_or(1).max(1)
@@ -673,97 +494,4 @@ fn start_threads(node: &Arc<Node>, outlets: Vec<UnboundedReceiver<ToWorker>>, ne
         starts.recv().unwrap_or(Ok(()))?;
     }
     Ok(())
-}
-
-async fn start_network(node: &Arc<Node>, network: Network) -> Result<(), Error> {
-    let Network { clients, secret, peers, wanted, peer_address } = network;
-    let clients = tokio::net::TcpListener::from_std(clients).map_err(Error::Thread)?;
-    let peers = tokio::net::TcpListener::from_std(peers).map_err(Error::Thread)?;
-    tokio::task::spawn_local(peer::accept(peers, Arc::clone(node)));
-    tokio::task::spawn_local(peer::keep_links(wanted, Arc::clone(node), peer_address));
-    tokio::task::spawn_local(beat(Arc::clone(node)));
-    if let Some(address) = node.options.join {
-        let other = peer::find(address, node, peer_address).await?;
-        node.peers.connect(other, address);
-    }
-    let node = Arc::clone(node);
-    tokio::task::spawn_local(async move {
-        wait_for_contact(&node).await;
-        if let Some((listener, tls)) = secret {
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => {
-                    let accepts = accept_until_drained(listener, Some(tls), Arc::clone(&node));
-                    drop(tokio::task::spawn_local(accepts));
-                }
-                Err(why) => tracing::error!("no client can come by TLS: {why}"),
-            }
-        }
-        accept_until_drained(clients, None, node).await;
-    });
-    Ok(())
-}
-
-/// A node that has just started has heard nobody: what it was asked for would fail though everybody is there. Clients wait
-/// for the others to be heard, if they are, before the first command is taken.
-async fn wait_for_contact(node: &Node) {
-    let is_in_contact = || {
-        let view = node.view();
-        let knows_others = node.options.join.is_none() || view.members.current().count() > 1;
-        knows_others && view.members.current().all(|(other, _)| view.alive.contains(other))
-    };
-    while !is_in_contact() && node.now_ms() < replica::SILENCE_MS {
-        tokio::time::sleep(CONTACT_TIME).await;
-    }
-}
-
-async fn beat(node: Arc<Node>) {
-    let mut beats = tokio::time::interval(Duration::from_millis(BEAT_MS));
-    beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        beats.tick().await;
-        node.with_cluster(|cluster, now, out| {
-            // Nobody is told that it is there once the others have been told that it goes.
-            if !node.drain.is_leaving() {
-                cluster.tick(now, out);
-            }
-        });
-    }
-}
-
-/// Takes clients until the node ends; then the port is closed.
-async fn accept_until_drained(listener: tokio::net::TcpListener, tls: Option<TlsAcceptor>, node: Arc<Node>) {
-    tokio::select! {
-        () = accept(listener, tls, Arc::clone(&node)) => {}
-        () = node.drain.reached(drain::Stage::Draining) => {}
-    }
-}
-
-/// Deals connections out to the workers in turn.
-async fn accept(listener: tokio::net::TcpListener, tls: Option<TlsAcceptor>, node: Arc<Node>) {
-    let mut next = 0;
-    loop {
-        match listener.accept().await {
-            Ok((stream, from)) if node.is_closed_to(from.ip()) => {
-                tracing::warn!(
-                    "a client at {from} was refused: no password is asked for, and --unprotected was not given"
-                );
-                // Whether it gets there or not, the connection ends.
-                let _ = stream.into_std().and_then(|mut stream| stream.write(DENIED));
-            }
-            Ok((stream, from)) if node.clients.count() as u64 >= node.config.max_clients.get() => {
-                tracing::warn!("a client at {from} was refused: as many are connected as may be (maxclients)");
-                let _ = stream.into_std().and_then(|mut stream| stream.write(FULL));
-            }
-            // A connection belongs to the runtime of the worker that serves it, not of the one that accepted it.
-            Ok((stream, _)) => match stream.into_std() {
-                Ok(stream) => node.tell(next, ToWorker::Accept(stream, tls.clone())),
-                Err(why) => tracing::warn!("a connection could not be handed over: {why}"),
-            },
-            Err(why) => {
-                tracing::warn!("a connection could not be accepted: {why}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-        next = (next + 1) % node.workers();
-    }
 }

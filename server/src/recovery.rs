@@ -21,6 +21,8 @@ use crate::identity::{self, IDENTITY, Identity, MEMBERS};
 use crate::nameplate::{Nameplate, Plate};
 use crate::node::Node;
 
+/// How far behind the nameplate may be: what others hold by then is taken from it, if the records are damaged.
+const PLATE_TIME: Duration = Duration::from_millis(100);
 /// How often a node that is filled again says how far it is.
 const PROGRESS_TIME: Duration = Duration::from_secs(2);
 
@@ -260,7 +262,7 @@ pub(crate) fn keep_nameplate(node: &Arc<Node>, is_refilled: bool) -> Result<(), 
     let keep = move || {
         let mut said_at = is_refilled.then(Instant::now);
         loop {
-            std::thread::sleep(Duration::from_secs(1));
+            std::thread::sleep(PLATE_TIME);
             put(&node);
             if said_at.is_some_and(|at| at.elapsed() >= PROGRESS_TIME) {
                 said_at = say_progress(&node).then(Instant::now);

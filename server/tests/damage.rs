@@ -56,6 +56,8 @@ fn a_damaged_node_of_a_cluster_sets_its_records_aside_and_is_filled_again_by_the
         client.until(&format!("SADD set{} m{n}", n % 7), |reply| reply == "1" || reply == "0");
     }
     let before = incarnation(&c);
+    // What it knows of the others is on its nameplate within a moment.
+    std::thread::sleep(Duration::from_secs(1));
     let mut lives = BTreeSet::from([before]);
     let flipped: [&dyn Fn() -> Option<Vec<u8>>; 3] = [
         &|| Some(damage(&records_file(&data, "fjall"), &["value-100-"])),
@@ -119,8 +121,8 @@ fn nodes_that_are_all_damaged_at_once_do_not_begin_with_nothing() {
     for n in 0..50 {
         client.until(&format!("DOT.WITH W 3 SET key{n} value-{n}-"), |reply| reply == "OK");
     }
-    // What each knows of the others is on its nameplate within a second.
-    std::thread::sleep(Duration::from_secs(2));
+    // What each knows of the others is on its nameplate within a moment.
+    std::thread::sleep(Duration::from_secs(1));
     nodes.iter_mut().for_each(Process::kill);
     for name in ["a", "b", "c"] {
         damage(&records_file(&folder.path().join(name), "fjall"), &["value-10-"]);
