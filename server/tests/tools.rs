@@ -98,7 +98,9 @@ fn redis(data: &Path) -> Option<(Redis, String)> {
     let child = command.stdout(Stdio::null()).spawn().ok();
     assert!(child.is_some() || std::env::var_os("DOTTED_WITH_REDIS").is_none(), "redis-server cannot be run");
     let (server, address) = (Redis(child?), format!("127.0.0.1:{port}"));
-    while std::net::TcpStream::connect(&address).is_err() {
+    // A connection to a port on which nobody listens yet may be one with itself.
+    let listens = || std::net::TcpStream::connect(&address).is_ok_and(|it| it.local_addr().ok() != it.peer_addr().ok());
+    while !listens() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     Some((server, address))

@@ -36,7 +36,8 @@ const TEMPLATES: &[&str] = &[
     "TYPE k",
     "EXPIRE k d",
     "EXPIRE k d NX",
-    "EXPIRE k 2500 GT",
+    // An instant: of two deadlines that are equally far away, which is later depends on the millisecond.
+    "EXPIREAT k 4102444800 GT",
     "PERSIST k",
     "TTL k",
     "RENAME k k",
