@@ -98,9 +98,16 @@ fn redis(data: &Path) -> Option<(Redis, String)> {
     let child = command.stdout(Stdio::null()).spawn().ok();
     assert!(child.is_some() || std::env::var_os("DOTTED_WITH_REDIS").is_none(), "redis-server cannot be run");
     let (server, address) = (Redis(child?), format!("127.0.0.1:{port}"));
-    // A connection to a port on which nobody listens yet may be one with itself.
-    let listens = || std::net::TcpStream::connect(&address).is_ok_and(|it| it.local_addr().ok() != it.peer_addr().ok());
-    while !listens() {
+    // Whoever else may be at that port for a moment does not answer so.
+    let is_there = || -> std::io::Result<bool> {
+        let mut stream = std::net::TcpStream::connect(&address)?;
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(1)))?;
+        std::io::Write::write_all(&mut stream, b"PING\r\n")?;
+        let mut answer = [0; 7];
+        std::io::Read::read_exact(&mut stream, &mut answer)?;
+        Ok(&answer == b"-NOAUTH")
+    };
+    while !is_there().unwrap_or(false) {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     Some((server, address))
