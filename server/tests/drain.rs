@@ -81,7 +81,8 @@ fn nobody_is_waited_for_beyond_the_limit_or_a_second_signal() {
             a.terminate();
         }
         assert!(a.wait().success());
-        assert!(client.is_closed());
+        // That the other is not heard any more may have been noticed first: then it was answered.
+        while !client.is_closed() {}
         let gave_up = a.log().contains("not everybody was answered within --drain-ms");
         assert_eq!(gave_up, signals == 1, "{}", a.log());
     }
