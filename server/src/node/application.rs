@@ -83,7 +83,7 @@ impl Node {
         }
     }
 
-    /// Has the application's own procedure carried out where a key is coordinated: see [`Procedures::call`].
+    /// Has the application's own procedure carried out where a key is coordinated: see [`Procedures::call`](replica::Procedures::call).
     ///
     /// # Errors
     /// The [`Failure`].
@@ -100,7 +100,7 @@ impl Node {
         }
     }
 
-    /// Sweeps over every key of the cluster with the application's own map and reduce: see [`Procedures::map`]. Whoever drops the
+    /// Sweeps over every key of the cluster with the application's own map and reduce: see [`Procedures::map`](replica::Procedures::map). Whoever drops the
     /// future asks no further.
     ///
     /// ```
