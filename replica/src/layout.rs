@@ -227,8 +227,6 @@ pub struct Replicas {
     pub former: Vec<NodeId>,
     /// Those of `serving` of which a quorum is needed: all of them, or, as long as several layouts hold, those of each.
     quorums: Vec<Vec<NodeId>>,
-    /// Those that are to own it.
-    targets: BTreeSet<NodeId>,
     /// Those that will serve, by each layout by which somebody is still being filled: what is written meanwhile must be with a
     /// quorum of those of them that answer as well, or whoever is asked afterwards may miss it.
     to_come: Vec<Vec<NodeId>>,
@@ -256,7 +254,7 @@ impl Replicas {
         let former = filled.iter().filter(|node| !seen.contains(node)).copied().collect();
         let is_under_way = |targets: &&Vec<NodeId>| targets.iter().any(|node| filling.contains(node));
         let to_come = layouts.iter().map(|(targets, _)| targets).filter(is_under_way).cloned().collect();
-        Self { serving, filling, former, quorums, targets: targets.copied().collect(), to_come }
+        Self { serving, filling, former, quorums, to_come }
     }
 
     /// All that get every write.
@@ -268,12 +266,6 @@ impl Replicas {
     #[must_use]
     pub fn contains(&self, node: NodeId) -> bool {
         self.all().any(|replica| replica == node)
-    }
-
-    /// Is it to own the partition, now or once it is filled?
-    #[must_use]
-    pub fn is_target(&self, node: NodeId) -> bool {
-        self.targets.contains(&node)
     }
 
     /// How many serving replicas there are by one layout.

@@ -169,8 +169,8 @@ impl Worker {
         let id = RequestId(self.next_id);
         let owner = worker_of(request.partition, self.node.workers());
         if owner == self.index
-            && let Some(backlog_bytes) = self.is_busy()
             && matches!(request.operation, Operation::Write(_))
+            && let Some(backlog_bytes) = self.is_busy()
         {
             return self.answered.push((waiter, Answer::Failed(Failure::Busy { backlog_bytes })));
         }
