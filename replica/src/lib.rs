@@ -53,6 +53,7 @@ mod position;
 mod procedure;
 mod quorum;
 mod record;
+mod residual;
 mod store;
 mod sweep;
 #[cfg(feature = "world")]
@@ -81,5 +82,6 @@ pub use position::Position;
 pub use procedure::{Mapped, NoProcedures, Procedures};
 pub use quorum::{Holder, Medium, Part, Quorum, QuorumKind, Receipt};
 pub use record::{CellState, KeyHash, NEVER};
+pub use residual::Residual;
 pub use store::{Batch, BatchSeq, MemoryStore, Store, StoreError, Visit, merge_scan, prefix_end};
 pub use sweep::Sweep;

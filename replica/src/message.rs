@@ -8,6 +8,7 @@ use crate::operation::{Answer, ByteString, OwnerReport, Read, Request};
 use crate::place::{CellId, Place};
 use crate::quorum::Medium;
 use crate::record::CellState;
+use crate::residual::Residual;
 
 /// A number by which a node finds what an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,7 +48,7 @@ pub struct KeyState {
     /// The key.
     pub key: ByteString,
     /// What it has seen of the key as a whole, beyond its clock.
-    pub residual: Context,
+    pub residual: Residual,
     /// The cells.
     pub cells: Vec<StatedCell>,
     /// Are these all the cells it has, so that any other is known to be empty?

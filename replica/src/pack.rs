@@ -22,6 +22,7 @@ use crdt::{Content, Hlc, Mark, Tally};
 
 use crate::id::{Actor, Cell, Context, Dot, Entry, Seen};
 use crate::record::CellState;
+use crate::residual::Residual;
 use crate::store::StoreError;
 
 /// The first moment of 2025, as a hybrid clock reading.
@@ -331,7 +332,7 @@ impl<'b> Unpacker<'b> {
             3 => self.count()?,
             _ => return Err(damaged("a cell begins with nothing known")),
         };
-        let residual = if head & 1 == 1 { self.context()? } else { Context::new() };
+        let residual = if head & 1 == 1 { self.context()?.into() } else { Residual::default() };
         let (mut live, mut before) = (Cell::new(), None);
         for _ in 0..dots {
             let dot = self.dot()?;

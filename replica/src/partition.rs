@@ -169,6 +169,13 @@ pub(crate) struct OpenCell {
     deadline_ms: Option<u64>,
 }
 
+impl OpenCell {
+    /// One that is not there.
+    fn absent(id: CellId) -> Self {
+        Self { id, state: CellState::default(), stored: false, was_present: false, digest: 0, deadline_ms: None }
+    }
+}
+
 impl Partition {
     pub(crate) fn load(id: PartitionId, me: Actor, store: &dyn Store) -> Result<Self, StoreError> {
         let (names, meta) = Self::load_meta(id, &Txn::new(store, BTreeMap::new()))?;
@@ -385,7 +392,7 @@ impl Partition {
     }
 
     pub(crate) fn close(&mut self, txn: &mut Txn<'_>, mut open: OpenKey) {
-        open.record.residual = open.record.residual.minus(&self.meta.clock);
+        open.record.residual = open.record.residual.beyond(&self.meta.clock);
         if !open.record.residual.is_empty() {
             self.note_residual(txn, &open.key, None);
         }
@@ -405,25 +412,28 @@ impl Partition {
         self.dirty = true;
     }
 
+    /// A cell that has a record of its own, if it is there.
+    fn stored_cell(&self, txn: &Txn<'_>, open: &OpenKey, id: &CellId) -> Result<Option<CellState>, StoreError> {
+        if id.kind == CellKind::Deadline && !open.record.has_deadline {
+            return Ok(None);
+        }
+        let bytes = txn.get(&record::cell(self.id, &open.key, id))?;
+        bytes.map(|bytes| pack::unpack_cell(&bytes, &self.names)).transpose()
+    }
+
     pub(crate) fn load_cell(&self, txn: &Txn<'_>, open: &OpenKey, id: CellId) -> Result<OpenCell, StoreError> {
-        let (state, stored) = if id.kind == CellKind::Value {
-            (open.record.value.clone(), true)
-        } else if id.kind == CellKind::Deadline && !open.record.has_deadline {
-            (CellState::default(), false)
-        } else {
-            let bytes = txn.get(&record::cell(self.id, &open.key, &id))?;
-            let state = bytes.as_deref().map(|bytes| pack::unpack_cell(bytes, &self.names)).transpose()?;
-            (state.unwrap_or_default(), bytes.is_some())
+        let stored = match id.kind {
+            CellKind::Value => Some(open.record.value.clone()),
+            _ => self.stored_cell(txn, open, &id)?,
         };
+        let (stored, state) = (stored.is_some(), stored.unwrap_or_default());
         let (was_present, digest) = (crdt::reading::is_present(&state.live), digest::of_cell(&id, &state.live));
         let deadline_ms = if id.kind == CellKind::Deadline { state.deadline_ms() } else { None };
         Ok(OpenCell { id, state, stored, was_present, digest, deadline_ms })
     }
 
     pub(crate) fn store_cell(&mut self, txn: &mut Txn<'_>, open: &mut OpenKey, mut cell: OpenCell) {
-        if !cell.state.residual.is_empty() {
-            cell.state.residual = cell.state.residual.minus(&self.meta.clock);
-        }
+        cell.state.residual = cell.state.residual.beyond(&self.meta.clock);
         if !cell.state.residual.is_empty() {
             self.note_residual(txn, &open.key, Some(&cell.id));
         }

@@ -21,6 +21,7 @@ use serde::{Deserialize as De, Serialize as Ser};
 use crate::digest::hash_of;
 use crate::id::{Cell, Context, Dot, PartitionId};
 use crate::place::{CellId, CellKind, Counts};
+use crate::residual::Residual;
 use crate::store::StoreError;
 
 pub(crate) const VERSION: u8 = 4;
@@ -46,7 +47,7 @@ pub struct CellState {
     /// The live dots with what they say.
     pub live: Cell,
     /// Dots seen here that are not in the partition's clock.
-    pub residual: Context,
+    pub residual: Residual,
 }
 
 impl CellState {
@@ -72,7 +73,7 @@ pub const NEVER: &[u8] = b"never";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KeyRecord {
     /// Removed everywhere in the key without being incorporated.
-    pub(crate) residual: Context,
+    pub(crate) residual: Residual,
     /// The one cell of a string.
     pub(crate) value: CellState,
     /// How many cells are present.

@@ -49,10 +49,10 @@ impl Client {
         work(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// It has begun a command.
-    pub fn begin(&self, command: &'static str) {
+    /// It has begun a command at this moment.
+    pub fn begin(&self, command: &'static str, at: Instant) {
         self.with(|now| {
-            (now.command, now.at) = (command, Instant::now());
+            (now.command, now.at) = (command, at);
             now.sub.clear();
         });
     }

@@ -49,7 +49,7 @@ pub(crate) use requests::{check_cells_of, check_name, check_value};
 pub(crate) use scripting::carry_out_script;
 
 use crate::gather::Step;
-use crate::latency::Family;
+use crate::latency::{Family, is_same};
 use crate::node::Node;
 use crate::resp::Reply;
 use crate::session::Session;
@@ -144,6 +144,7 @@ pub struct Command {
     pub(crate) family: Family,
     /// What it does, in a line.
     pub summary: &'static str,
+    is_in_turn: bool,
     here: Option<RunHere>,
     there: Option<RunThere>,
 }
@@ -157,7 +158,8 @@ const fn here(
     summary: &'static str,
     run: RunHere,
 ) -> Command {
-    Command { name, arity, flags, keys, group, family: Family::of(group), summary, here: Some(run), there: None }
+    let (family, is_in_turn) = (Family::of(group), is_among(flags, IN_TURN));
+    Command { name, arity, flags, keys, group, family, summary, is_in_turn, here: Some(run), there: None }
 }
 
 const fn there(
@@ -169,7 +171,20 @@ const fn there(
     summary: &'static str,
     run: RunThere,
 ) -> Command {
-    Command { name, arity, flags, keys, group, family: Family::of(group), summary, here: None, there: Some(run) }
+    let (family, is_in_turn) = (Family::of(group), is_among(flags, IN_TURN));
+    Command { name, arity, flags, keys, group, family, summary, is_in_turn, here: None, there: Some(run) }
+}
+
+/// Found out when the program is built: each command is asked for it.
+const fn is_among(flags: &[&str], wanted: &str) -> bool {
+    let mut at = 0;
+    while at < flags.len() {
+        if is_same(flags[at].as_bytes(), wanted.as_bytes()) {
+            return true;
+        }
+        at += 1;
+    }
+    false
 }
 
 /// It asks in several rounds, or everywhere: what the connection sent before is answered first, and what follows waits for it.
@@ -259,7 +274,7 @@ impl Command {
 /// Must what came before be answered first?
 #[must_use]
 pub fn is_in_turn(arguments: &Arguments<'_>) -> bool {
-    let is_so = |arguments: &Arguments<'_>| find(arguments.get(0)).is_some_and(|command| command.has(IN_TURN));
+    let is_so = |arguments: &Arguments<'_>| find(arguments.get(0)).is_some_and(|command| command.is_in_turn);
     is_so(arguments) || causal::inner(arguments).is_some_and(|inner| is_so(&inner))
 }
 
@@ -284,7 +299,7 @@ pub fn run(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -
             return refused.into();
         }
     };
-    session.client.begin(command.name);
+    session.client.begin(command.name, session.now);
     session.family = command.family;
     if session.transaction.is_some() && !command.has("no-queue") {
         return transactions::queue(command, arguments, session).into();
@@ -298,18 +313,24 @@ fn is_http(name: &[u8]) -> bool {
     name.len() <= 5 && (name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:"))
 }
 
-fn check(arguments: &Arguments<'_>, session: &Session) -> Result<&'static Command, Reply> {
+/// The command, if there is one that takes so many arguments.
+fn known(arguments: &Arguments<'_>) -> Result<&'static Command, Reply> {
     let command = find(arguments.get(0)).ok_or_else(|| unknown(arguments))?;
-    let name = command.name.to_ascii_lowercase();
     if !command.takes(arguments.len()) {
-        return Err(Reply::wrong_number_of_arguments(&name));
+        return Err(Reply::wrong_number_of_arguments(&command.name.to_ascii_lowercase()));
     }
+    Ok(command)
+}
+
+fn check(arguments: &Arguments<'_>, session: &Session) -> Result<&'static Command, Reply> {
+    let command = known(arguments)?;
     if !session.is_authenticated && !command.has("no-auth") {
         return Err(Reply::error("NOAUTH Authentication required."));
     }
     if session.only_subscribes() && !command.has("pubsub-mode") {
         return Err(Reply::error(format!(
-            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            command.name.to_ascii_lowercase()
         )));
     }
     Ok(command)
@@ -343,8 +364,7 @@ pub(crate) fn carry_out(
     keys: &mut Keys<'_, '_>,
     node: &Arc<Node>,
 ) -> Result<Reply, Failure> {
-    let mut session = Session::without_connection();
-    let command = match check(arguments, &session) {
+    let command = match known(arguments) {
         // Whoever it came from: what has no key is not done at somebody else's.
         Ok(command) if command.keys == NO_KEYS && !command.has(ANYWHERE) => return Ok(keyless(command)),
         Ok(command) => command,
@@ -363,7 +383,7 @@ pub(crate) fn carry_out(
     match (command.there, command.here) {
         (Some(run), _) => run(arguments, keys, node).or_else(|refused| refused.into_reply(node)),
         (None, Some(run)) => {
-            let step = run(arguments, &mut session, node);
+            let step = run(arguments, &mut Session::without_connection(), node);
             take_steps(step, keys, node)
         }
         (None, None) => Err(Failure::NotUnderstood),

@@ -278,11 +278,13 @@ impl Connection {
         if arguments.is_empty() {
             return;
         }
+        let at = Instant::now();
+        self.session.now = at;
         let mut begun = Begun {
             outbox: Rc::clone(&self.outbox),
             slot: self.outbox.open_slot(),
             protocol: self.session.protocol,
-            at: Instant::now(),
+            at,
             family: Family::NONE,
             what: shown(&arguments),
             client: Arc::clone(&self.session.client),

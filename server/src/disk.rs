@@ -29,6 +29,9 @@ const BATCH_BYTES: usize = 32 * 1024 * 1024;
 /// the disk busy; with more, every read would have to look through as many layers.
 const PIECES_UNDER_WAY: usize = 2;
 
+/// How often a batch is written at most where nobody waits for the disk: what comes meanwhile goes together.
+const PACE: Duration = Duration::from_millis(2);
+
 /// How the process ends when the disk fails: EX_IOERR of sysexits.h.
 const EXIT_DISK: i32 = 74;
 
@@ -353,7 +356,11 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             if let Some(job) = job {
+                let began = Instant::now();
                 self.write(job, queue);
+                if self.durability != Durability::Always {
+                    std::thread::sleep(PACE.saturating_sub(began.elapsed()));
+                }
             }
             if last_sync.elapsed() >= INTERVAL {
                 last_sync = Instant::now();

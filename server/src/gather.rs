@@ -147,7 +147,7 @@ impl Gather {
                 }
                 // Most reads of a node that is alone: nothing is kept for an answer that is there already.
                 if let [request] = requests.as_slice()
-                    && let Some(answer) = worker.read_alone(request)
+                    && let Some(answer) = worker.read_alone(request, begun.at)
                 {
                     return Self::start(finish(vec![answer], node), begun, node, worker);
                 }

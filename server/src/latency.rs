@@ -96,7 +96,8 @@ impl Family {
     }
 }
 
-const fn is_same(one: &[u8], other: &[u8]) -> bool {
+/// Are two texts the same? Also when the program is built.
+pub(crate) const fn is_same(one: &[u8], other: &[u8]) -> bool {
     let (mut at, mut is_same) = (0, one.len() == other.len());
     while is_same && at < one.len() {
         is_same = one[at] == other[at];

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use replica::{
     Cluster, ClusterAction, Incarnation, Member, Members, MergeReport, NoProcedures, NodeId, PartitionId, PartitionSet,
@@ -53,7 +53,13 @@ const INBOX_BYTES: usize = 64 * 1024 * 1024;
 /// Milliseconds since 1970, as this machine believes.
 #[must_use]
 pub fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+    wall().as_millis() as u64
+}
+
+/// The same, exactly.
+#[must_use]
+pub fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Says nothing by the time it takes of how much was right.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use replica::{ByteString, Context, QuorumKind};
 use tokio::sync::Notify;
@@ -61,6 +62,8 @@ pub struct Session {
     pub id: u64,
     /// What others may know of it.
     pub client: Arc<Client>,
+    /// When its command has begun.
+    pub now: Instant,
     /// Has it said who it is, where that is asked for?
     pub is_authenticated: bool,
     /// RESP2 until HELLO says otherwise.
@@ -180,6 +183,7 @@ impl Session {
     fn with(client: Arc<Client>, subscriber: Subscriber) -> Self {
         Self {
             id: client.id,
+            now: client.since,
             client,
             is_authenticated: true,
             protocol: Protocol::Resp2,

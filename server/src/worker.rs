@@ -85,6 +85,8 @@ pub struct Worker {
     waiters: HashMap<RequestId, Waiter, foldhash::fast::FixedState>,
     next_id: u64,
     started: Instant,
+    /// What the clock on the wall said at some moment of late.
+    wall: (Instant, Duration),
     actions: Vec<Action>,
     answered: Vec<(Waiter, Answer)>,
     settling: bool,
@@ -118,6 +120,7 @@ impl Worker {
             waiters: HashMap::default(),
             next_id: 0,
             started: Instant::now(),
+            wall: (Instant::now(), node::wall()),
             actions: Vec::new(),
             answered: Vec::new(),
             settling: false,
@@ -125,13 +128,17 @@ impl Worker {
         })
     }
 
-    fn now(&self) -> Now {
-        Now { mono_ms: self.started.elapsed().as_millis() as u64, wall_ms: node::wall_ms() }
+    /// Both clocks by one look at one of them: how far they are apart is seen anew with each tick.
+    fn now_at(&self, at: Instant) -> Now {
+        let (noted, wall) = self.wall;
+        let wall = wall + at.saturating_duration_since(noted);
+        let mono = at.saturating_duration_since(self.started);
+        Now { mono_ms: mono.as_millis() as u64, wall_ms: wall.as_millis() as u64 }
     }
 
     fn handle(&mut self, event: Event) {
         let mut actions = std::mem::take(&mut self.actions);
-        self.core.handle(self.now(), event, &self.disk, &mut actions);
+        self.core.handle(self.now_at(Instant::now()), event, &self.disk, &mut actions);
         let mut flushed = None;
         for action in actions.drain(..) {
             match action {
@@ -193,11 +200,11 @@ fn settings(node: &Node) -> Settings {
 }
 
 impl WorkerRef {
-    /// The answer to a read that needs nobody else, and that this worker has the partition for.
-    pub fn read_alone(&self, request: &Request) -> Option<Answer> {
+    /// The answer to a read of this moment that needs nobody else, and that this worker has the partition for.
+    pub fn read_alone(&self, request: &Request, at: Instant) -> Option<Answer> {
         let worker = self.0.borrow();
         let is_here = worker_of(request.partition, worker.node.workers()) == worker.index;
-        is_here.then(|| worker.core.read_alone(worker.now(), request, &worker.disk)).flatten()
+        is_here.then(|| worker.core.read_alone(worker.now_at(at), request, &worker.disk)).flatten()
     }
 
     /// Asks the replicas; the answer comes to the gathering of a command, at this place of it.
@@ -292,6 +299,7 @@ impl WorkerRef {
 
     fn tick(&self) {
         let worker = &mut *self.0.borrow_mut();
+        worker.wall = (Instant::now(), node::wall());
         worker.core.set(settings(&worker.node));
         worker.handle(Event::Tick);
     }

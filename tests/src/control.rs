@@ -56,7 +56,7 @@ fn exchange(nodes: &mut [BTreeMap<u8, (Dot, Entry)>; 3]) {
 fn cells(node: &BTreeMap<u8, (Dot, Entry)>) -> BTreeMap<(Vec<u8>, CellId), CellState> {
     let state = |(dot, entry): &(Dot, Entry)| CellState {
         live: [(*dot, entry.clone())].into_iter().collect(),
-        residual: Context::new(),
+        residual: Residual::default(),
     };
     node.iter().map(|(key, write)| ((vec![*key], CellId::value()), state(write))).collect()
 }

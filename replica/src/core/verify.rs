@@ -208,7 +208,7 @@ impl Core {
         } else if !absent.is_empty() {
             let nothing = |key: Vec<u8>| KeyState {
                 key: ByteString(key),
-                residual: crate::Context::new(),
+                residual: crate::Residual::default(),
                 cells: Vec::new(),
                 whole: true,
                 events: Vec::new(),

@@ -8,11 +8,11 @@
 //! partition = version:1 clock context, residual context, minted, keys, standing bytes number
 //! ```
 
-use crate::Context;
 use crate::digest;
 use crate::pack::{Names, Packer, Unpacker, damaged};
 use crate::place::{CellId, Counts};
 use crate::record::{CellState, KeyRecord, Meta, VERSION};
+use crate::residual::Residual;
 use crate::store::StoreError;
 
 fn begin(names: &mut Names) -> Packer<'_> {
@@ -51,7 +51,7 @@ pub(crate) fn unpack(bytes: &[u8], names: &Names) -> Result<KeyRecord, StoreErro
     if head > 7 {
         return Err(damaged("a key begins with nothing known"));
     }
-    let residual = if head & 1 == 1 { unpacker.context()? } else { Context::new() };
+    let residual = if head & 1 == 1 { unpacker.context()?.into() } else { Residual::default() };
     let mut key = KeyRecord { residual, has_deadline: head & 4 == 4, ..KeyRecord::default() };
     if head & 2 == 2 {
         let kinds = unpacker.byte()?;

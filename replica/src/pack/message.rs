@@ -15,11 +15,12 @@
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 
-use crate::id::{Actor, Context, Dot, Incarnation, NodeId};
+use crate::id::{Actor, Dot, Incarnation, NodeId};
 use crate::message::{Cursor, KeyState, MissingKeys, StatedCell, StreamedRange};
 use crate::operation::ByteString;
 use crate::pack::{Names, Packer, Unpacker, damaged};
 use crate::place::{CellId, CellKind, Place};
+use crate::residual::Residual;
 use crate::store::StoreError;
 
 /// How many keys, cells and events one answer has at most; honest ones, of some 256 KiB, have a hundredth of that - but for a key
@@ -144,7 +145,7 @@ fn read_key(unpacker: &mut Unpacker<'_>) -> Result<KeyState, StoreError> {
         return Err(damaged("a key begins with nothing known"));
     }
     let key = ByteString(unpacker.bytes()?);
-    let residual = if head & 2 == 2 { unpacker.context()? } else { Context::new() };
+    let residual = if head & 2 == 2 { unpacker.context()?.into() } else { Residual::default() };
     let mut cells = Vec::new();
     if head & 4 == 4 {
         cells.push((CellId::value(), unpacker.cell()?));
@@ -270,7 +271,7 @@ impl Serialize for StreamedRange {
 /// In whose cells no place can be told by its position.
 static NO_KEY: std::sync::LazyLock<KeyState> = std::sync::LazyLock::new(|| KeyState {
     key: ByteString(Vec::new()),
-    residual: Context::new(),
+    residual: Residual::default(),
     cells: Vec::new(),
     whole: false,
     events: Vec::new(),

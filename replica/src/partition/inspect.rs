@@ -76,9 +76,11 @@ fn found(counts: Counts, value: bool, deadline_ms: Option<u64>, cells: Vec<(Cell
 }
 
 /// These, and the deadline: of a key that has ended nothing is shown.
-fn with_deadline(ids: &[CellId], open: &OpenKey) -> Vec<CellId> {
-    let is_missing = open.record.has_deadline && !ids.iter().any(|id| id.kind == CellKind::Deadline);
-    ids.iter().cloned().chain(is_missing.then(CellId::deadline)).collect()
+fn with_deadline(mut ids: Vec<CellId>, open: &OpenKey) -> Vec<CellId> {
+    if open.record.has_deadline && !ids.iter().any(|id| id.kind == CellKind::Deadline) {
+        ids.push(CellId::deadline());
+    }
+    ids
 }
 
 impl Partition {
@@ -89,7 +91,7 @@ impl Partition {
             Read::All | Read::Summary | Read::Slice { .. } | Read::After { .. } | Read::Before { .. } => {
                 Ok(open.record.digest)
             }
-            Read::Cells(ids) => with_deadline(ids, &open)
+            Read::Cells(ids) => with_deadline(ids.clone(), &open)
                 .into_iter()
                 .try_fold(0, |digest, id| Ok(digest ^ self.load_cell(txn, &open, id)?.digest)),
         }
@@ -97,7 +99,7 @@ impl Partition {
 
     /// What this replica alone answers to a read.
     pub(crate) fn read(&self, txn: &Txn<'_>, key: &[u8], read: &Read) -> Result<Found, StoreError> {
-        let open = self.open(txn, key)?;
+        let mut open = self.open(txn, key)?;
         let value = reading::is_present(&open.record.value.live);
         let ids = match read {
             Read::Summary => Vec::new(),
@@ -120,10 +122,16 @@ impl Partition {
                 ids
             }
         };
-        let ids = with_deadline(&ids, &open);
-        let load = |id: CellId| Ok((id.clone(), self.load_cell(txn, &open, id)?.state));
-        let cells = ids.into_iter().map(load).collect::<Result<Vec<_>, StoreError>>()?;
-        let cells: Vec<_> = cells.into_iter().filter(|(_, state)| !state.is_nothing()).collect();
+        let mut cells = Vec::with_capacity(ids.len());
+        for id in with_deadline(ids, &open) {
+            let state = match id.kind {
+                CellKind::Value => std::mem::take(&mut open.record.value),
+                _ => self.stored_cell(txn, &open, &id)?.unwrap_or_default(),
+            };
+            if !state.is_nothing() {
+                cells.push((id, state));
+            }
+        }
         let deadline = cells.iter().find(|(id, _)| id.kind == CellKind::Deadline);
         let deadline_ms = deadline.and_then(|(_, cell)| cell.deadline_ms());
         Ok(found(open.record.counts, value, deadline_ms, cells))
@@ -175,7 +183,7 @@ impl Partition {
     pub(crate) fn view(&self, txn: &Txn<'_>, key: &[u8], read: &Read) -> Result<Option<KeyView>, StoreError> {
         let open = self.open(txn, key)?;
         let (ids, whole) = match read {
-            Read::Cells(ids) => (with_deadline(ids, &open), false),
+            Read::Cells(ids) => (with_deadline(ids.clone(), &open), false),
             _ => (self.cell_ids(txn, &open)?, true),
         };
         let (mut cells, mut bytes) = (Vec::with_capacity(ids.len()), 0);

@@ -104,6 +104,43 @@ impl<'a, 's> Keys<'a, 's> {
         Ok(written)
     }
 
+    /// Puts a cell of which there can be none yet, as its name was made of [`next_dot`](Self::next_dot), as
+    /// [`Position`](crate::Position)s are: it is not looked for.
+    ///
+    /// # Errors
+    /// As [`Keys::write`].
+    pub fn put_new(&mut self, key: &[u8], kind: CellKind, name: Vec<u8>, value: &[u8]) -> Result<(), Failure> {
+        if self.access == Access::Looking {
+            return Err(Failure::LooksOnly);
+        }
+        let mut own = Writing::new(self.writing.at());
+        self.partition.put_new(self.txn, key, CellId { kind, name }, value, &mut own)?;
+        self.writing.add(own);
+        Ok(())
+    }
+
+    /// A name that no present cell of the kind comes before ([`Start::First`]) or behind ([`Start::Last`]): a new one goes on from
+    /// there. Once known it costs nothing to find, and may be that of a cell which has gone meanwhile. Nothing if there is no cell.
+    ///
+    /// # Errors
+    /// As [`Keys::read`].
+    pub fn outermost(&self, key: &[u8], kind: CellKind, start: Start<'_>) -> Result<Option<Vec<u8>>, StoreError> {
+        let known = match start {
+            Start::First => self.partition.ends.borrow().first(key, kind).map(<[u8]>::to_vec),
+            Start::Last => self.partition.ends.borrow().last(key, kind).map(<[u8]>::to_vec),
+            Start::After(_) | Start::Before(_) => None,
+        };
+        if known.is_some() {
+            return Ok(known);
+        }
+        let mut found = None;
+        self.walk(key, kind, start, &mut |name, _| {
+            found = Some(name.to_vec());
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+
     /// Visits the present cells of one kind in the order of their names, or backwards. O(log cells) and what is visited.
     ///
     /// # Errors

@@ -116,8 +116,10 @@ impl Partition {
             let place = place?;
             let residual = match &place {
                 Place::Partition => continue,
-                Place::Key(key) => self.open(txn, key)?.record.residual,
-                Place::Cell(key, id) => self.load_cell(txn, &self.open(txn, key)?, id.clone())?.state.residual,
+                Place::Key(key) => self.open(txn, key)?.record.residual.into_context(),
+                Place::Cell(key, id) => {
+                    self.load_cell(txn, &self.open(txn, key)?, id.clone())?.state.residual.into_context()
+                }
             };
             noted.push((place, residual));
         }

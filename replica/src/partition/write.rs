@@ -55,13 +55,45 @@ impl Partition {
         Ok((writing.written, writing.changes))
     }
 
-    /// A write to one key. What has ended is removed first, and what is left without a key loses its deadline.
+    /// A write to one key.
     pub(super) fn write_key(
         &mut self,
         txn: &mut Txn<'_>,
         key: &[u8],
         write: &Write,
         writing: &mut Writing,
+    ) -> Result<(), Failure> {
+        let change = |this: &mut Self, txn: &mut Txn<'_>, open: &mut OpenKey, writing: &mut Writing| {
+            this.write_open(txn, open, write, writing)
+        };
+        self.change_key(txn, key, kind_wanted(write), writing, change)
+    }
+
+    /// Puts a cell whose name has the dot of this very event in it, so that there can be none of this name: it is not looked for.
+    pub(super) fn put_new(
+        &mut self,
+        txn: &mut Txn<'_>,
+        key: &[u8],
+        cell: CellId,
+        value: &[u8],
+        writing: &mut Writing,
+    ) -> Result<(), Failure> {
+        self.change_key(txn, key, Some(cell.kind), writing, |this, txn, open, writing| {
+            writing.written.changed += 1;
+            this.put(txn, open, OpenCell::absent(cell), &Put::Value(value), writing);
+            Ok(())
+        })
+    }
+
+    /// Changes one key, if it is of this kind or there is none. What has ended is removed first, and what is left without a key
+    /// loses its deadline.
+    fn change_key(
+        &mut self,
+        txn: &mut Txn<'_>,
+        key: &[u8],
+        wanted: Option<CellKind>,
+        writing: &mut Writing,
+        change: impl FnOnce(&mut Self, &mut Txn<'_>, &mut OpenKey, &mut Writing) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut open = self.open(txn, key)?;
         let has_ended = self.deadline_ms(txn, &open)?.is_some_and(|deadline_ms| deadline_ms <= writing.at.millis());
@@ -71,9 +103,7 @@ impl Partition {
             self.remove_key(txn, &mut open, writing)?;
             writing.written.changed = 0;
         }
-        if let Err(refused) =
-            self.check_type(&open, write).and_then(|()| self.write_open(txn, &mut open, write, writing))
-        {
+        if let Err(refused) = check_kind(&open, wanted).and_then(|()| change(self, txn, &mut open, writing)) {
             if let Some((edits, meta, dirty)) = before {
                 txn.set_edits(edits);
                 (self.meta, self.dirty) = (meta, dirty);
@@ -141,25 +171,6 @@ impl Partition {
             Write::Clear | Write::Call(_) => return Err(Failure::NotOfOneKey),
         }
         Ok(())
-    }
-
-    fn check_type(&self, open: &OpenKey, write: &Write) -> Result<(), Failure> {
-        let wanted = match write {
-            Write::Put(kind, _) | Write::Remove(kind, _) => *kind,
-            Write::Add(_) => CellKind::Member,
-            Write::Increment(id, _) | Write::PutObserved(id, ..) | Write::PutIfCurrent(id, ..) => id.kind,
-            // A removal of exactly what was read must work on every side of a type conflict.
-            Write::Set(_) | Write::RemoveObserved(..) | Write::RemoveKey | Write::Clear | Write::Call(_) => {
-                return Ok(());
-            }
-        };
-        if wanted == CellKind::Deadline {
-            return Ok(());
-        }
-        match open.record.kind() {
-            Some(kind) if kind != wanted => Err(Failure::WrongType),
-            _ => Ok(()),
-        }
     }
 
     /// SET replaces the key whatever it was.
@@ -384,6 +395,25 @@ fn value_bytes(entry: &Entry) -> usize {
     match &entry.content {
         Content::Value { bytes, .. } => bytes.len(),
         _ => 0,
+    }
+}
+
+/// What a key must be for a write, if there is one.
+fn kind_wanted(write: &Write) -> Option<CellKind> {
+    match write {
+        Write::Put(kind, _) | Write::Remove(kind, _) => Some(*kind),
+        Write::Add(_) => Some(CellKind::Member),
+        Write::Increment(id, _) | Write::PutObserved(id, ..) | Write::PutIfCurrent(id, ..) => Some(id.kind),
+        // A removal of exactly what was read must work on every side of a type conflict.
+        Write::Set(_) | Write::RemoveObserved(..) | Write::RemoveKey | Write::Clear | Write::Call(_) => None,
+    }
+}
+
+fn check_kind(open: &OpenKey, wanted: Option<CellKind>) -> Result<(), Failure> {
+    match (wanted, open.record.kind()) {
+        (None | Some(CellKind::Deadline), _) | (_, None) => Ok(()),
+        (Some(wanted), Some(kind)) if kind != wanted => Err(Failure::WrongType),
+        _ => Ok(()),
     }
 }
 

@@ -114,7 +114,7 @@ fn len(keys: &Keys<'_, '_>, key: &[u8]) -> Result<u64, Refused> {
 
 fn put_at(keys: &mut Keys<'_, '_>, key: &[u8], position: Position, element: &[u8]) -> Result<Vec<u8>, Refused> {
     let name = position.into_name();
-    keys.write(key, &Write::Put(CellKind::Item, vec![(ByteString(name.clone()), ByteString::from(element))]))?;
+    keys.put_new(key, CellKind::Item, name.clone(), element)?;
     Ok(name)
 }
 
@@ -126,7 +126,7 @@ fn push<'e>(
 ) -> Result<u64, Refused> {
     // Also what was seen to have ended: its elements are removed by the first write.
     let mut count = len(keys, key)?;
-    let mut last = if count == 0 { None } else { elements(keys, key, end, 1)?.pop().map(|(name, _)| name) };
+    let mut last = if count == 0 { None } else { keys.outermost(key, CellKind::Item, end.start())? };
     for element in elements_in {
         let dot = keys.next_dot();
         let position = match (&last, end) {
