@@ -379,7 +379,7 @@ mod tests {
             };
             live.insert(dot(*n, *counter), Entry { at: Hlc(counter << 8), content });
         }
-        CellState { live, residual: context(residual) }
+        CellState { live, residual: context(residual).into() }
     }
 
     quickcheck! {
@@ -439,7 +439,7 @@ mod tests {
         );
         let record = crate::record::KeyRecord {
             digest: crate::digest::of_cell(&crate::place::CellId::value(), &live),
-            value: CellState { live, residual: Context::new() },
+            value: CellState { live, residual: crate::Residual::default() },
             ..crate::record::KeyRecord::default()
         };
         let bytes = super::key::pack(&record, &mut names);

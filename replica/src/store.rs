@@ -136,12 +136,12 @@ impl<'s> Txn<'s> {
 ///
 /// # Errors
 /// Those of `below`.
-pub fn merge_scan<'o>(
+pub fn merge_scan<'o, E>(
     above: impl Iterator<Item = (&'o [u8], Option<&'o [u8]>)>,
     order: Ordering,
     visit: &mut Visit<'_>,
-    below: impl FnOnce(&mut Visit<'_>) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
+    below: impl FnOnce(&mut Visit<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     let mut above = above.peekable();
     let mut stopped = false;
     below(&mut |key, value| {

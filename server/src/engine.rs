@@ -19,6 +19,7 @@ mod ledger;
 mod manifest;
 mod mend;
 mod note;
+mod recent;
 mod redb;
 mod rescue;
 mod salvage;

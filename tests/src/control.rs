@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crdt::{Content, Hlc};
-use replica::{Actor, CellId, CellState, Change, Contents, Context, Dot, Entry, Incarnation, NodeId, Place};
+use replica::{Actor, CellId, CellState, Change, Contents, Context, Dot, Entry, Incarnation, NodeId, Place, Residual};
 
 use replica::world::{Dice, Oracle};
 

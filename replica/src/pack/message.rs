@@ -318,7 +318,7 @@ mod tests {
             let content = Content::Value { bytes: vec![*actor; usize::from(*actor % 9)], seen: Vec::new() };
             live.insert(dot, Entry { at: Hlc(*counter), content });
             let residual = if counter % 3 == 0 { [dot].into_iter().collect() } else { Context::new() };
-            cells.push((ids[at].clone(), CellState { live, residual }));
+            cells.push((ids[at].clone(), CellState { live, residual: residual.into() }));
             let place = match counter % 7 {
                 0 => Place::Key(name.clone()),
                 1 => Place::Partition,
@@ -328,7 +328,7 @@ mod tests {
             events.push((dot, place));
         }
         let residual = if n.is_multiple_of(2) { Context::new() } else { [dot(n, 5)].into_iter().collect() };
-        KeyState { key: name.into(), residual, cells, whole: n.is_multiple_of(3), events }
+        KeyState { key: name.into(), residual: residual.into(), cells, whole: n.is_multiple_of(3), events }
     }
 
     fn back<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 
 const MAGIC: &[u8; 4] = b"dtlg";
-const VERSION: u8 = 1;
+/// 1 was before there were groups of recent records, and is read as well.
+const VERSION: u8 = 2;
 const SLOT_BYTES: u64 = 4096;
 const ENTRY_BYTES: usize = 4 + 2 + 5 * 8 + 16 + 4;
 /// How often it is synced.
@@ -64,7 +65,7 @@ impl Entry {
             return Err(Unreadable::Damaged);
         }
         let (head, rest) = entry.split_first_chunk::<6>().ok_or(Unreadable::Damaged)?;
-        if !head.starts_with(MAGIC) || head[4] != VERSION {
+        if !head.starts_with(MAGIC) || !(1..=VERSION).contains(&head[4]) {
             return Err(Unreadable::OtherVersion);
         }
         let (numbers, boot) = rest.split_last_chunk::<16>().ok_or(Unreadable::Damaged)?;

@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::fjall::Fjall;
+use super::fjall::{Fjall, OnDamage};
 use super::journal::Journals;
 use super::ledger::Entry;
 use super::manifest::Manifest;
@@ -35,7 +35,7 @@ pub(super) fn open_readable(path: &Path, into: &Path, entry: &Entry, loss: &mut 
     let (mut whole, probe) = (Vec::new(), beside(into, ".probe"));
     let tables = damaged.tables()?;
     for table in &tables {
-        match open_tables(&damaged, &[*table], None, &probe) {
+        match open_tables(&damaged, &[*table], None, &probe, &mut Err) {
             Ok(alone) if is_readable(&alone) => whole.push(*table),
             _ => loss.other.push(format!("table {table} of {}, which cannot be read", tables.len())),
         }
@@ -44,7 +44,10 @@ pub(super) fn open_readable(path: &Path, into: &Path, entry: &Entry, loss: &mut 
     if !is_trusted {
         loss.other.push("the manifest (what was removed shortly before may be back)".to_owned());
     }
-    open_tables(&damaged, &whole, Some(&journals), into)
+    open_tables(&damaged, &whole, Some(&journals), into, &mut |why| {
+        loss.other.push(why.to_string());
+        Ok(())
+    })
 }
 
 /// Can it be read from one end at least? A table whose index is damaged stops every walk, also of what others hold.
@@ -67,6 +70,7 @@ fn open_tables(
     tables: &[u64],
     journals: Option<&Journals>,
     into: &Path,
+    on_damage: &mut OnDamage<'_>,
 ) -> Result<Fjall, EngineError> {
     new_database(into)?;
     let new = Manifest::of(&into.join(KEYSPACE));
@@ -76,7 +80,7 @@ fn open_tables(
     }
     new.write(tables)?;
     journals.map_or(Ok(()), |journals| journals.write_whole(into))?;
-    Fjall::open(into)
+    Fjall::open_despite(into, on_damage)
 }
 
 /// An empty database with no journal.
