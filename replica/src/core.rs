@@ -350,7 +350,10 @@ impl Core {
     fn on_peer(&mut self, step: &mut Step<'_>, from: NodeId, message: Message) {
         self.hedges.heard(from);
         match message {
-            Message::Forward(ticket, request) => self.on_forward(step, from, ticket, request),
+            Message::Forward(ticket, request) => self.on_forward(step, from, ticket, request, None),
+            Message::ForwardRead(ticket, request, digest) => {
+                self.on_forward(step, from, ticket, request, Some(digest));
+            }
             Message::Forwarded(ticket, _, answer) => self.on_forwarded(step, ticket, answer),
             Message::Delta(ticket, partition, medium, changes) => {
                 self.on_delta(step, from, ticket, partition, medium, &changes);

@@ -109,6 +109,9 @@ pub enum Message {
     Stream(PartitionId, Option<Cursor>),
     /// Everything between two cursors.
     Streamed(PartitionId, Box<StreamedRange>),
+    /// As [`Message::Forward`], of a read, by an owner: what it would answer itself has this digest. If the coordinator's has
+    /// the same, two owners have been asked already.
+    ForwardRead(Ticket, Request, u64),
 }
 
 /// Keys with all the events of theirs that the receiver lacks.
@@ -198,7 +201,7 @@ impl Message {
     #[must_use]
     pub fn partition(&self) -> PartitionId {
         match self {
-            Message::Forward(_, request) => request.partition,
+            Message::Forward(_, request) | Message::ForwardRead(_, request, _) => request.partition,
             Message::Forwarded(_, partition, _)
             | Message::Delta(_, partition, ..)
             | Message::DeltaHeld(_, partition, _)

@@ -23,6 +23,13 @@ static NOTHING: LazyLock<Context> = LazyLock::new(Context::new);
 pub struct Residual(Option<Box<Context>>);
 
 impl Residual {
+    /// Adds what is in a context.
+    pub fn union(&mut self, other: &Context) {
+        if !other.is_empty() {
+            self.0.get_or_insert_default().union(other);
+        }
+    }
+
     /// What is not in a clock.
     #[must_use]
     pub fn beyond(&self, clock: &Context) -> Self {

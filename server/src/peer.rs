@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use replica::{NodeId, SILENCE_MS};
+use replica::{Message, NodeId, SILENCE_MS};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
@@ -64,6 +64,17 @@ impl Link {
             Lane::Requests => &self.requests,
             Lane::Bulk => &self.bulk,
         }
+    }
+}
+
+/// The frame as a node understands it that cannot do everything this one can, if it is another for that.
+fn plainer(frame: &PeerFrame, theirs: Capabilities) -> Option<PeerFrame> {
+    let PeerFrame::Core(message) = frame else { return None };
+    match &**message {
+        Message::ForwardRead(ticket, request, _) if !theirs.has(Capabilities::READS_WITH_DIGEST) => {
+            Some(PeerFrame::Core(Box::new(Message::Forward(*ticket, request.clone()))))
+        }
+        _ => None,
     }
 }
 
@@ -134,7 +145,8 @@ impl Peers {
     fn enqueue(&self, to: NodeId, frame: &PeerFrame, delay: Duration) {
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
         let Some(link) = links.get(&to) else { return };
-        let bytes = encode(frame);
+        let plainer = plainer(frame, link.requests.capabilities());
+        let bytes = encode(plainer.as_ref().unwrap_or(frame));
         let len = bytes.len();
         if len > FRAME_BYTES {
             // It would cost the link, again and again.
@@ -210,4 +222,24 @@ fn apply_faults(node: &Arc<Node>, faults: Faults) {
     *node.peers.faults.write().unwrap_or_else(PoisonError::into_inner) = faults;
     // A cut link is noticed at once, as a closed connection would be.
     node.with_cluster(|cluster, now, out| cut.iter().for_each(|other| cluster.lost(*other, now, out)));
+}
+
+#[cfg(test)]
+mod tests {
+    use replica::{CellId, Message, Operation, PartitionId, Read, Request, Ticket};
+
+    use super::{Capabilities, PeerFrame, plainer};
+
+    /// A node of an earlier release takes reads only as it knows them.
+    #[test]
+    fn what_a_node_cannot_do_is_not_asked_of_it() {
+        let partition = PartitionId::new(3).unwrap();
+        let request = Request::new(partition, b"key", Operation::Read(Read::Cells(vec![CellId::value()])));
+        let read = PeerFrame::Core(Box::new(Message::ForwardRead(Ticket(1), request.clone(), 7)));
+        assert!(plainer(&read, Capabilities::OURS).is_none());
+        match plainer(&read, Capabilities::default()) {
+            Some(PeerFrame::Core(message)) => assert_eq!(*message, Message::Forward(Ticket(1), request)),
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -10,8 +10,8 @@ use crdt::Content;
 use replica::{
     Actor, Answer, CellId, CellKind, Change, ClockNote, ClusterId, Compared, Comparison, Context, Cursor, Dot, Entry,
     Failure, Found, Gossip, Holder, Incarnation, KeyState, Medium, Member, Members, Message, MissingKeys, NodeId,
-    Operation, OwnerReport, Part, PartitionId, PartitionSet, Place, Quorum, Read, Receipt, Request, StreamedRange,
-    Ticket, Write, Written,
+    Operation, OwnerReport, Part, PartitionId, PartitionSet, Place, Quorum, Read, Receipt, Request, Residual,
+    StreamedRange, Ticket, Write, Written,
 };
 use server::fault::Faults;
 use server::peer::{Capabilities, Hello, Lane, PeerFrame, Reply, Versions, Welcome};
@@ -41,11 +41,11 @@ fn change() -> Change {
 fn key() -> KeyState {
     let cell = replica::CellState {
         live: [(dot(5), change().entry.expect("it has one"))].into_iter().collect(),
-        residual: context(),
+        residual: context().into(),
     };
     KeyState {
         key: b"cart".to_vec().into(),
-        residual: Context::new(),
+        residual: Residual::default(),
         cells: vec![(CellId::value(), cell)],
         whole: true,
         events: vec![(dot(5), change().place)],
@@ -86,6 +86,7 @@ fn frames() -> Vec<(&'static str, PeerFrame)> {
         residual: Context::new(),
         noted: vec![(Place::Key(bytes()), context())],
     };
+    let read = Request::new(partition, b"cart", Operation::Read(cells.clone()));
     let core = |message| PeerFrame::Core(Box::new(message));
     vec![
         ("forward", core(Message::Forward(ticket, write))),
@@ -99,6 +100,7 @@ fn frames() -> Vec<(&'static str, PeerFrame)> {
             )),
         ),
         ("forwarded-failed", core(Message::Forwarded(ticket, partition, Answer::Failed(failed)))),
+        ("forward-read", core(Message::ForwardRead(ticket, read, 9))),
         ("delta", core(Message::Delta(ticket, partition, Medium::Memory, vec![change()]))),
         ("delta-held", core(Message::DeltaHeld(ticket, partition, Medium::Disk))),
         ("delta-refused", core(Message::DeltaRefused(ticket, partition))),

@@ -60,6 +60,8 @@ struct Task {
     need: Need,
     timeout_ms: u64,
     keeps_session: bool,
+    /// Of a read that another node has passed on: the digest of what that one has, if it owns the partition.
+    told: Option<(NodeId, u64)>,
 }
 
 impl Task {
@@ -96,10 +98,10 @@ impl Core {
         let stand_in = || view.stand_ins(partition).into_iter().next().filter(|_| follows_writes);
         match coordinator.or_else(stand_in) {
             Some(to) if to == self.me.node && (follows_writes || self.can_be_read(partition)) => {
-                self.coordinate(step, origin, request);
+                self.coordinate(step, origin, request, None);
             }
             Some(_) if !follows_writes && serves && self.can_be_read(partition) => {
-                self.coordinate(step, origin, request);
+                self.coordinate(step, origin, request, None);
             }
             // What looks at a whole partition is not asked of one that has only a part of it.
             Some(to) if to == self.me.node => {
@@ -134,10 +136,26 @@ impl Core {
         let timeout_ms = self.timeout_ms(&request);
         let timeout_ms = timeout_ms.saturating_add((timeout_ms / 4).max(2 * TICK_MS));
         let partition = request.partition;
-        let task = Task { origin, partition, need: Need::ANYBODY, timeout_ms, keeps_session: false };
+        let task = Task { origin, partition, need: Need::ANYBODY, timeout_ms, keeps_session: false, told: None };
         let ticket = self.ticket();
         self.pending.insert(ticket, task.pending(step, Awaited::Forwarded { to, read }));
-        step.out.push(Action::Send(to, Message::Forward(ticket, request)));
+        let message = match self.own_digest(step, &request) {
+            Some(digest) => Message::ForwardRead(ticket, request, digest),
+            None => Message::Forward(ticket, request),
+        };
+        step.out.push(Action::Send(to, message));
+    }
+
+    /// The digest of what this node would answer to a read by itself, if that counts.
+    fn own_digest(&mut self, step: &mut Step<'_>, request: &Request) -> Option<u64> {
+        let Operation::Read(read) = &request.operation else { return None };
+        let partition = request.partition;
+        let owns = self.part_of(self.me.node, partition) == Part::Owner;
+        let counts = owns && self.can_be_read(partition) && self.waits_for_promise(partition).is_none();
+        if !counts {
+            return None;
+        }
+        self.quietly(step, partition, |p, txn| p.read_digest(txn, &request.key, read))
     }
 
     fn timeout_ms(&self, request: &Request) -> u64 {
@@ -146,7 +164,14 @@ impl Core {
 
     /// Whoever is asked to coordinate does, or says that it cannot; it never asks a third node. One that is no owner does
     /// if it sees none either: then it stands in.
-    pub(super) fn on_forward(&mut self, step: &mut Step<'_>, from: NodeId, ticket: Ticket, request: Request) {
+    pub(super) fn on_forward(
+        &mut self,
+        step: &mut Step<'_>,
+        from: NodeId,
+        ticket: Ticket,
+        request: Request,
+        digest: Option<u64>,
+    ) {
         let origin = Origin::Node(from, ticket, request.partition);
         let partition = request.partition;
         let coordinates = self.view.as_ref().is_some_and(|view| {
@@ -154,7 +179,7 @@ impl Core {
                 || (view.coordinator(partition).is_none() && view.stand_ins(partition).contains(&self.me.node))
         });
         if coordinates {
-            self.coordinate(step, origin, request);
+            self.coordinate(step, origin, request, digest.map(|digest| (from, digest)));
         } else {
             step.out.push(origin.fail(Failure::NotAnOwner));
         }
@@ -166,7 +191,7 @@ impl Core {
         }
     }
 
-    fn coordinate(&mut self, step: &mut Step<'_>, origin: Origin, request: Request) {
+    fn coordinate(&mut self, step: &mut Step<'_>, origin: Origin, request: Request, told: Option<(NodeId, u64)>) {
         let Some(view) = self.view.clone() else { return };
         let partition = request.partition;
         let replicas = view.replicas(partition);
@@ -185,7 +210,7 @@ impl Core {
         if self.is_behind(&request) {
             return self.park(step, origin, request);
         }
-        let task = Task { origin, partition, need, timeout_ms, keeps_session: request.session.is_some() };
+        let task = Task { origin, partition, need, timeout_ms, keeps_session: request.session.is_some(), told };
         let candidates = self.candidates(partition);
         let verdict = match request.operation {
             Operation::Write(_) => replicas.verdict_of_write(need, &Receipt::default(), &[], &candidates, &view.alive),

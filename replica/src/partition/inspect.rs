@@ -75,6 +75,13 @@ fn found(counts: Counts, value: bool, deadline_ms: Option<u64>, cells: Vec<(Cell
     Found { kind, kinds_present, counts, deadline_ms, cells, ..Found::default() }
 }
 
+/// These cells of a key, and what its record says of the whole.
+fn found_in(counts: Counts, value: bool, cells: Vec<(CellId, CellState)>) -> Found {
+    let deadline = cells.iter().find(|(id, _)| id.kind == CellKind::Deadline);
+    let deadline_ms = deadline.and_then(|(_, cell)| cell.deadline_ms());
+    found(counts, value, deadline_ms, cells)
+}
+
 /// These, and the deadline: of a key that has ended nothing is shown.
 fn with_deadline(mut ids: Vec<CellId>, open: &OpenKey) -> Vec<CellId> {
     if open.record.has_deadline && !ids.iter().any(|id| id.kind == CellKind::Deadline) {
@@ -97,10 +104,28 @@ impl Partition {
         }
     }
 
+    /// What this replica alone answers to a read, and the digest of that. One cell or a few are cheap to keep for a merge, and come
+    /// as a view as well.
+    pub(crate) fn look(
+        &self,
+        txn: &Txn<'_>,
+        key: &[u8],
+        read: &Read,
+    ) -> Result<(Found, u64, Option<Box<KeyView>>), StoreError> {
+        if matches!(read, Read::Cells(_)) {
+            let open = self.open(txn, key)?;
+            if let Some(view) = self.view_of(txn, &open, read)? {
+                let cells = view.state.cells.iter().filter(|(_, state)| !state.is_nothing()).cloned().collect();
+                let value = reading::is_present(&open.record.value.live);
+                return Ok((found_in(open.record.counts, value, cells), view.digest(), Some(Box::new(view))));
+            }
+        }
+        Ok((self.read(txn, key, read)?, self.read_digest(txn, key, read)?, None))
+    }
+
     /// What this replica alone answers to a read.
     pub(crate) fn read(&self, txn: &Txn<'_>, key: &[u8], read: &Read) -> Result<Found, StoreError> {
         let mut open = self.open(txn, key)?;
-        let value = reading::is_present(&open.record.value.live);
         let ids = match read {
             Read::Summary => Vec::new(),
             Read::Cells(ids) => ids.clone(),
@@ -123,6 +148,7 @@ impl Partition {
             }
         };
         let mut cells = Vec::with_capacity(ids.len());
+        let value = reading::is_present(&open.record.value.live);
         for id in with_deadline(ids, &open) {
             let state = match id.kind {
                 CellKind::Value => std::mem::take(&mut open.record.value),
@@ -132,9 +158,7 @@ impl Partition {
                 cells.push((id, state));
             }
         }
-        let deadline = cells.iter().find(|(id, _)| id.kind == CellKind::Deadline);
-        let deadline_ms = deadline.and_then(|(_, cell)| cell.deadline_ms());
-        Ok(found(open.record.counts, value, deadline_ms, cells))
+        Ok(found_in(open.record.counts, value, cells))
     }
 
     /// The cells at these places of the order, walked to from the nearer end.
@@ -181,14 +205,17 @@ impl Partition {
 
     /// Everything a merge with another replica's view needs. `None` if it is too large to send at once.
     pub(crate) fn view(&self, txn: &Txn<'_>, key: &[u8], read: &Read) -> Result<Option<KeyView>, StoreError> {
-        let open = self.open(txn, key)?;
+        self.view_of(txn, &self.open(txn, key)?, read)
+    }
+
+    fn view_of(&self, txn: &Txn<'_>, open: &OpenKey, read: &Read) -> Result<Option<KeyView>, StoreError> {
         let (ids, whole) = match read {
-            Read::Cells(ids) => (with_deadline(ids.clone(), &open), false),
-            _ => (self.cell_ids(txn, &open)?, true),
+            Read::Cells(ids) => (with_deadline(ids.clone(), open), false),
+            _ => (self.cell_ids(txn, open)?, true),
         };
         let (mut cells, mut bytes) = (Vec::with_capacity(ids.len()), 0);
         for id in ids {
-            let state = self.load_cell(txn, &open, id.clone())?.state;
+            let state = self.load_cell(txn, open, id.clone())?.state;
             bytes += 64 + id.name.len() + state.live.iter().map(|(_, entry)| 64 + payload_bytes(entry)).sum::<usize>();
             if bytes > STATE_BYTES && !cells.is_empty() {
                 return Ok(None);
@@ -197,7 +224,7 @@ impl Partition {
         }
         let mut residual = open.record.residual.clone();
         residual.union(&self.meta.residual);
-        let state = KeyState { key: key.into(), residual, cells, whole, events: Vec::new() };
+        let state = KeyState { key: open.key.as_slice().into(), residual, cells, whole, events: Vec::new() };
         Ok(Some(KeyView { state, clock: self.meta.clock.clone() }))
     }
 

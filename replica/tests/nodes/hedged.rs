@@ -110,3 +110,36 @@ fn a_read_does_not_see_what_its_own_coordinator_wrote_after_it() {
     let answers = three.answers_of(|three| three.deliver(0, asked));
     assert_eq!(shown(&answers).as_deref(), Some(b"by another".as_slice()));
 }
+
+/// Two owners are asked by being passed through: the one that passes a read on says what it has itself.
+#[test]
+fn a_read_that_an_owner_passes_on_asks_nobody_else_if_both_have_the_same() {
+    let mut three = written();
+    let before = three.sent();
+    let answers = three.ask(2, read());
+    assert!(found(&answers), "{answers:?}");
+    assert_eq!(three.sent() - before, 2, "passed on, and answered");
+    match &answers[..] {
+        [(_, Answer::Found(found))] => {
+            let holders: Vec<_> = found.receipt.holders.iter().map(|holder| holder.node).collect();
+            assert_eq!(holders, [three.id(0), three.id(2)]);
+        }
+        other => panic!("one answer: {other:?}"),
+    }
+    let mut from_all = read();
+    from_all.quorum.nodes = Some(3);
+    let before = three.sent();
+    assert!(found(&three.ask(2, from_all)));
+    assert_eq!(three.sent() - before, 6, "two do not make three");
+}
+
+#[test]
+fn what_an_owner_says_that_has_something_else_counts_for_nothing() {
+    let mut three = written();
+    let from = three.id(2);
+    for (read, digest, asks) in [(read(), 4711, 1), (Request { quorum: Quorum::of(1), ..read() }, 4711, 0)] {
+        let sent = three.handle(0, Event::Peer(from, Message::ForwardRead(Ticket(9), read, digest)));
+        let fetches = sent.iter().filter(|(_, message)| matches!(message, Message::Fetch(..))).count();
+        assert_eq!(fetches, asks, "{sent:?}");
+    }
+}

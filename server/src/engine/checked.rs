@@ -8,6 +8,9 @@ use super::ledger::{Entry, Ledger};
 use super::note::{NOTE, Note};
 use super::{EVERYTHING, Edits, Engine, EngineError, KeyRange, Sync, VisitRecord, envelope, is_full};
 
+/// How much room is made for the records of a batch to begin with.
+const BATCH_BYTES: usize = 64 * 1024;
+
 /// The number of the last batch, under a lock for as long as the next one is written.
 struct Last(u64);
 
@@ -121,6 +124,7 @@ impl Engine for Checked {
         let place = self.raw.next_place();
         let note = Note { store: self.store, number: last.0 + 1, place, synced: self.ledger.entry().synced };
         let mut batch = Batch::default();
+        batch.records.reserve(BATCH_BYTES);
         edits.for_each(|(key, edit)| batch.push(key, edit));
         let note_value = note.encode();
         batch.push(NOTE, Some(&note_value));

@@ -19,6 +19,9 @@ use super::manifest::Manifest;
 use super::recent::{GROUPS, Recent, Word, is_group, is_recent};
 use super::{Edits, Engine, EngineError, KeyRange, Sync, VisitRecord, gone, is_of_the_system};
 
+/// What the tree has in memory before it goes into a table; while that is written there is as much again.
+const MEMORY_BYTES: u64 = 24 * 1024 * 1024;
+
 pub(super) struct Fjall {
     database: Database,
     records: Keyspace,
@@ -40,7 +43,8 @@ impl Fjall {
     pub(super) fn open_despite(path: &Path, on_damage: &mut OnDamage<'_>) -> Result<Self, EngineError> {
         let database =
             Database::builder(path).manual_journal_persist(true).worker_threads(1).open().map_err(opening)?;
-        let records = database.keyspace("records", KeyspaceCreateOptions::default).map_err(opening)?;
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMORY_BYTES);
+        let records = database.keyspace("records", options).map_err(opening)?;
         let recent = RwLock::new(read_recent(&records, on_damage)?);
         Ok(Self { database, records, recent })
     }

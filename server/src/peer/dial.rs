@@ -46,14 +46,14 @@ async fn keep_lane(to: NodeId, address: SocketAddr, mut queue: LaneQueue, node: 
     let speaks_for_link = queue.lane == Lane::Requests;
     loop {
         match dial(address, &node, own, queue.lane).await {
-            Ok((stream, other)) if other == to => {
+            Ok((stream, Met { node: other, capabilities })) if other == to => {
                 refused_since = None;
-                queue.set_up(true);
+                queue.set_up(Some(capabilities));
                 if speaks_for_link {
                     node.with_cluster(|cluster, now, out| cluster.linked(to, now, out));
                 }
                 let ended = queue.pump(stream, &node.peers.counters).await;
-                queue.set_up(false);
+                queue.set_up(None);
                 if speaks_for_link {
                     node.with_cluster(|cluster, now, out| cluster.lost(to, now, out));
                 }
@@ -65,7 +65,7 @@ async fn keep_lane(to: NodeId, address: SocketAddr, mut queue: LaneQueue, node: 
                     Err(_) => {}
                 }
             }
-            Ok((_, other)) => tracing::warn!("node {other} answers at {address}, where {to} was"),
+            Ok((_, Met { node: other, .. })) => tracing::warn!("node {other} answers at {address}, where {to} was"),
             Err(Error::IdInUse(_, why)) if speaks_for_link => {
                 let since = *refused_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > REFUSED_TIME {
@@ -100,12 +100,13 @@ fn has_gone(node: NodeId, seen_by: &Node) -> bool {
     members.nodes.contains_key(&node) && members.current().all(|(current, _)| *current != node)
 }
 
-async fn dial(
-    address: SocketAddr,
-    node: &Node,
-    own: SocketAddr,
-    lane: Lane,
-) -> Result<(Box<dyn Duplex>, NodeId), Error> {
+/// Who was dialled.
+struct Met {
+    node: NodeId,
+    capabilities: Capabilities,
+}
+
+async fn dial(address: SocketAddr, node: &Node, own: SocketAddr, lane: Lane) -> Result<(Box<dyn Duplex>, Met), Error> {
     let cluster = node.view().members.cluster;
     let greet = async {
         let stream = TcpStream::connect(address).await?;
@@ -134,10 +135,10 @@ async fn dial(
     match greeted.map_err(|why| Error::Join(address, why))? {
         (_, Reply::Refused(why)) => Err(Error::Refused(address, why)),
         (_, Reply::InUse(why)) => Err(Error::IdInUse(address, why)),
-        (stream, Reply::Welcome(Welcome { versions, cluster: theirs, node: other, .. })) => {
+        (stream, Reply::Welcome(Welcome { versions, capabilities, cluster: theirs, node: other })) => {
             match differences(versions, theirs, cluster) {
                 Some(why) => Err(Error::Join(address, invalid(format!("the node there cannot be talked to: {why}")))),
-                None => Ok((stream, other)),
+                None => Ok((stream, Met { node: other, capabilities })),
             }
         }
     }
@@ -149,7 +150,7 @@ pub(crate) async fn find(address: SocketAddr, node: &Node, own: SocketAddr) -> R
     let mut refused_since = None;
     loop {
         match dial(address, node, own, Lane::Bulk).await {
-            Ok((_, other)) => return Ok(other),
+            Ok((_, other)) => return Ok(other.node),
             Err(error @ (Error::Refused(..) | Error::IdInUse(..))) => {
                 let since = *refused_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > REFUSED_TIME {

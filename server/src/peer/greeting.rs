@@ -43,13 +43,21 @@ impl Versions {
     }
 }
 
-/// What a node can do beyond its version: bits, of which none has a meaning yet.
+/// What a node can do beyond its version: bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities(pub u64);
 
 impl Capabilities {
+    /// It takes reads with the digest of what the node has that passes them on.
+    pub const READS_WITH_DIGEST: Self = Self(1);
     /// Those of this program.
-    pub const OURS: Self = Self(0);
+    pub const OURS: Self = Self::READS_WITH_DIGEST;
+
+    /// Does it have all of these?
+    #[must_use]
+    pub fn has(self, wanted: Self) -> bool {
+        self.0 & wanted.0 == wanted.0
+    }
 
     /// What both have.
     #[must_use]

@@ -7,7 +7,7 @@
 //! a node that is behind stops reading, lane by lane.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::peer::counters::Counters;
 use crate::peer::frame::PeerFrame;
+use crate::peer::greeting::Capabilities;
 
 /// How many frames of a lane wait for a slow peer.
 const QUEUE_FRAMES: usize = 65_536;
@@ -65,9 +66,16 @@ pub(super) struct LaneSender {
     queued_bytes: Arc<AtomicUsize>,
     /// Is there a connection? Without one, what is sent is lost at once rather than later.
     is_up: Arc<AtomicBool>,
+    /// What both ends can do, while there is one.
+    capabilities: Arc<AtomicU64>,
 }
 
 impl LaneSender {
+    /// What both ends of the connection can do.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        Capabilities(self.capabilities.load(Ordering::Relaxed))
+    }
+
     /// Puts a frame in, to be sent after a while; says whether there was room. Where there is no connection it is lost at once.
     pub(super) fn send(&self, frame: Vec<u8>, delay: Duration) -> bool {
         let len = frame.len();
@@ -97,23 +105,32 @@ pub(super) struct LaneQueue {
     queue: Receiver<(Instant, Vec<u8>)>,
     queued_bytes: Arc<AtomicUsize>,
     is_up: Arc<AtomicBool>,
+    capabilities: Arc<AtomicU64>,
 }
 
 /// A lane that is not connected yet.
 pub(super) fn lane(lane: Lane) -> (LaneSender, LaneQueue) {
     let (sender, queue) = channel(QUEUE_FRAMES);
     let (queued_bytes, is_up) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    let sender = LaneSender { queue: sender, queued_bytes: Arc::clone(&queued_bytes), is_up: Arc::clone(&is_up) };
-    (sender, LaneQueue { lane, queue, queued_bytes, is_up })
+    let capabilities = Arc::new(AtomicU64::new(0));
+    let sender = LaneSender {
+        queue: sender,
+        queued_bytes: Arc::clone(&queued_bytes),
+        is_up: Arc::clone(&is_up),
+        capabilities: Arc::clone(&capabilities),
+    };
+    (sender, LaneQueue { lane, queue, queued_bytes, is_up, capabilities })
 }
 
 impl LaneQueue {
-    /// There is a connection now, or none any more. What waited for one is out of date.
-    pub(super) fn set_up(&mut self, is_up: bool) {
+    /// There is a connection now to a node that can do this, or none any more. What waited for one is out of date.
+    pub(super) fn set_up(&mut self, other: Option<Capabilities>) {
+        let capabilities = other.map_or(Capabilities::default(), |other| Capabilities::OURS.common(other));
+        self.capabilities.store(capabilities.0, Ordering::Relaxed);
         while let Ok((_, frame)) = self.queue.try_recv() {
             self.queued_bytes.fetch_sub(frame.len(), Ordering::Relaxed);
         }
-        self.is_up.store(is_up, Ordering::Relaxed);
+        self.is_up.store(other.is_some(), Ordering::Relaxed);
     }
 
     /// Does nobody put anything in any more?

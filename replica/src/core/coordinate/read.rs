@@ -65,9 +65,12 @@ impl Core {
         let me = self.me.node;
         let owns = self.part_of(me, partition) == Part::Owner;
         let own = Holder { node: me, part: self.part_of(me, partition), medium: Medium::Memory };
-        if owns && self.can_be_read(partition) && self.is_enough_alone(task, own) {
+        let can_answer = owns && self.can_be_read(partition);
+        let alone = can_answer.then(|| Receipt { holders: vec![own] }).filter(|own| self.is_enough(task, own));
+        let at_once = alone.or_else(|| self.agreed(step, task, own, (&key, &read)).filter(|_| can_answer));
+        if let Some(receipt) = at_once {
             let found = self.on_partition(step, partition, |p, txn| p.read(txn, &key, &read));
-            let (receipt, seen) = (Receipt { holders: vec![own] }, self.seen(partition, keeps_session));
+            let seen = self.seen(partition, keeps_session);
             let answer = match found {
                 Ok(found) => Answer::Found(Found { receipt, seen, ..found }.at(step.now.wall_ms)),
                 Err(error) => Answer::Failed(Failure::Store(error)),
@@ -75,10 +78,9 @@ impl Core {
             return self.release(step, Until::Promised(self.batch_of(partition)), origin.answer(answer));
         }
         let looked = self.on_partition(step, partition, |p, txn| {
-            // One cell or a few are cheap to keep for a merge; of a whole key, the merge takes what is there by then.
-            let view = if matches!(read, Read::Cells(_)) { p.view(txn, &key, &read)?.map(Box::new) } else { None };
-            let known = (p.clock().clone(), p.minted(), !p.clock().covers(&p.ahead));
-            Ok((p.read_digest(txn, &key, &read)?, p.read(txn, &key, &read)?, view, known))
+            // Of a whole key, a merge takes what is there by then.
+            let (found, digest, view) = p.look(txn, &key, &read)?;
+            Ok((digest, found, view, (p.clock().clone(), p.minted(), !p.clock().covers(&p.ahead))))
         });
         let (own_digest, found, view, (clock, minted, is_ahead)) = match looked {
             Ok(looked) => looked,
@@ -114,14 +116,27 @@ impl Core {
         }
     }
 
-    fn is_enough_alone(&self, task: Task, own: Holder) -> bool {
+    /// This node and the one that has passed the read on, if both have the same and need ask nobody else.
+    fn agreed(&mut self, step: &mut Step<'_>, task: Task, own: Holder, (key, read): (&[u8], &Read)) -> Option<Receipt> {
+        let (other, digest) = task.told.filter(|_| !task.need.write_back)?;
+        let part = self.part_of(other, task.partition);
+        let receipt = Receipt { holders: vec![own, Holder { node: other, part, medium: Medium::Memory }] };
+        if part != Part::Owner || !self.is_enough(task, &receipt) {
+            return None;
+        }
+        let own_digest = self.quietly(step, task.partition, |p, txn| p.read_digest(txn, key, read));
+        (own_digest == Some(digest)).then_some(receipt)
+    }
+
+    /// Need nobody be asked but these?
+    fn is_enough(&self, task: Task, receipt: &Receipt) -> bool {
         let Task { need: Need { nodes, owners, strict, .. }, partition, .. } = task;
-        let receipt = Receipt { holders: vec![own] };
-        nodes == 1
-            && owners <= 1
+        let held = receipt.holders.len();
+        usize::from(nodes) <= held
+            && usize::from(owners) <= held
             && self.view.as_ref().is_some_and(|view| {
                 let need = Need { nodes, owners, strict, ..Need::ANYBODY };
-                view.replicas(partition).verdict(need, &receipt, &self.candidates(partition)) == Verdict::Reached
+                view.replicas(partition).verdict(need, receipt, &self.candidates(partition)) == Verdict::Reached
             })
     }
 

@@ -136,7 +136,7 @@ impl Core {
         let request = Request { timeout_ms, ..request };
         match origin {
             Origin::Client(id) => self.on_client(step, id, request),
-            Origin::Node(from, ticket, _) => self.on_forward(step, from, ticket, request),
+            Origin::Node(from, ticket, _) => self.on_forward(step, from, ticket, request, None),
         }
     }
 
