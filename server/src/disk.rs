@@ -15,6 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+use quick_cache::unsync::DefaultLifecycle;
 use replica::{Batch, BatchSeq, MemoryStore, Store, StoreError, Visit, merge_scan, prefix_end};
 
 use crate::engine::{Engine, EngineError, KeyRange, Sync};
@@ -40,7 +41,11 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Larger records are not cached.
 const CACHED_RECORD_BYTES: usize = 4 * 1024;
 
-type Cache = quick_cache::unsync::Cache<Vec<u8>, Option<Vec<u8>>, Weigh>;
+type Cache = quick_cache::unsync::Cache<Vec<u8>, Option<Vec<u8>>, Weigh, foldhash::quality::RandomState>;
+
+fn cache() -> Cache {
+    Cache::with(100_000, CACHE_BYTES, Weigh, foldhash::quality::RandomState::default(), DefaultLifecycle::default())
+}
 
 #[derive(Clone)]
 struct Weigh;
@@ -150,7 +155,7 @@ impl Disk {
             staged_seq: BatchSeq::default(),
             staged_bytes: 0,
             layers: VecDeque::new(),
-            cache: RefCell::new(Cache::with_weighter(100_000, CACHE_BYTES, Weigh)),
+            cache: RefCell::new(cache()),
         }
     }
 }
@@ -193,10 +198,11 @@ impl DiskView {
         self.staged_seq = batch.seq;
         let cache = self.cache.get_mut();
         for (key, edit) in batch.edits.iter().filter(|(key, _)| is_cached(key)) {
-            if edit.as_ref().is_none_or(|record| record.len() <= CACHED_RECORD_BYTES) {
-                cache.insert(key.clone(), edit.clone());
-            } else {
+            // What nobody has looked at is not there, and need not be.
+            if edit.as_ref().is_some_and(|record| record.len() > CACHED_RECORD_BYTES) {
                 cache.remove(key);
+            } else if let Some(mut known) = cache.get_mut(key) {
+                known.clone_from(edit);
             }
         }
         if self.staged.is_empty() {
