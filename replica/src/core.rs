@@ -3,6 +3,7 @@
 mod coordinate;
 mod entropy;
 mod replicate;
+mod streams;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use crate::quorum::Medium;
 use crate::record::CellState;
 use crate::store::{Batch, BatchSeq, Edits, Store, StoreError, Txn};
 use coordinate::{Bringing, Hedges, Parked, Pending};
+use streams::Streams;
 use verify::Scrubbing;
 
 /// How often [`Event::Tick`] must come.
@@ -63,6 +65,8 @@ pub struct Settings {
     pub answer_bytes: usize,
     /// About how much this core keeps for owners that do not answer; beyond that it does not stand in.
     pub stand_in_bytes: u64,
+    /// How much is streamed per second to those that are being filled.
+    pub stream_bytes_per_s: u64,
     /// How much a scrub reads per second.
     pub scrub_bytes_per_s: u64,
     /// How long it rests when it has read everything.
@@ -78,6 +82,7 @@ impl Default for Settings {
             timeout_ms: 2_000,
             answer_bytes: 256 * 1024,
             stand_in_bytes: 256 * 1024 * 1024,
+            stream_bytes_per_s: 128 * 1024 * 1024,
             scrub_bytes_per_s: 4 * 1024 * 1024,
             scrub_every_ms: 24 * 60 * 60 * 1_000,
             verify_every_ms: 10_000,
@@ -191,6 +196,7 @@ pub struct Core {
     /// filled.
     returning: BTreeSet<PartitionId>,
     scrubbing: Scrubbing,
+    streams: Streams,
     procedures: Arc<dyn Procedures>,
 }
 
@@ -230,6 +236,7 @@ impl Core {
             round_due: true,
             returning: BTreeSet::new(),
             scrubbing: Scrubbing::default(),
+            streams: Streams::default(),
             amnesia: false,
             procedures: Arc::new(NoProcedures),
         })
@@ -271,6 +278,7 @@ impl Core {
         }
         if self.due_ms().is_some_and(|due_ms| due_ms <= now.mono_ms) {
             self.hedge(&mut step);
+            self.send_streams(&mut step);
         }
         if !step.edits.is_empty() {
             let batch = Batch { seq: self.last_batch, edits: step.edits };
@@ -282,7 +290,7 @@ impl Core {
     /// [`Event::Tick`].
     #[must_use]
     pub fn due_ms(&self) -> Option<u64> {
-        self.hedges.next_ms()
+        self.hedges.next_ms().into_iter().chain(self.streams.next_ms()).min()
     }
 
     /// What this node has of a partition: for comparing replicas in tests.

@@ -12,6 +12,8 @@ mod procedures;
 mod sessions;
 #[path = "nodes/stand_ins.rs"]
 mod stand_ins;
+#[path = "nodes/streams.rs"]
+mod streams;
 #[path = "nodes/support.rs"]
 mod support;
 #[path = "nodes/sweeps.rs"]

@@ -30,6 +30,8 @@ const KEY_BYTES: RangeInclusive<u64> = 1..=MAX_NAME_BYTES;
 const SCRIPT_MS: RangeInclusive<u64> = 1..=60_000;
 const CLIENTS: RangeInclusive<u64> = 1..=1_000_000;
 const BACKLOG_BYTES: RangeInclusive<u64> = 1024 * 1024..=1 << 40;
+const STREAM_BYTES_PER_S: RangeInclusive<u64> = 64 * 1024..=1 << 40;
+const STREAM_LATENCY_MS: RangeInclusive<u64> = 1..=60_000;
 
 /// The flags of `dotted serve`. Each is a setting of the configuration file and of the environment as well, by its own name: see
 /// [`configuration`](crate::configuration).
@@ -114,6 +116,12 @@ pub struct ServeOptions {
     /// How many bytes may wait for the disk; beyond that writes are refused with BUSY until it has caught up.
     #[arg(long, default_value_t = 256 * 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(BACKLOG_BYTES))]
     pub backlog_bytes: u64,
+    /// How fast this node copies partitions to others that are being filled, at most, in bytes per second.
+    #[arg(long, default_value_t = 128 * 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(STREAM_BYTES_PER_S))]
+    pub stream_bytes_per_s: u64,
+    /// While the slowest hundredth of its commands takes longer than this, it copies more and more slowly.
+    #[arg(long, default_value_t = 25, value_name = "MS", value_parser = clap::value_parser!(u64).range(STREAM_LATENCY_MS))]
+    pub stream_latency_ms: u64,
     /// How long commands under way may take to be answered when the node is asked to end.
     #[arg(long, default_value_t = 5_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=600_000))]
     pub drain_ms: u64,
@@ -193,6 +201,10 @@ pub struct Config {
     pub max_clients: Setting,
     /// How many bytes may wait for the disk.
     pub backlog_bytes: Setting,
+    /// How fast partitions are copied, at most.
+    pub stream_bytes_per_s: Setting,
+    /// Above which time of the slowest hundredth of commands they are copied more slowly.
+    pub stream_latency_ms: Setting,
 }
 
 impl Config {
@@ -215,11 +227,13 @@ impl Config {
             slow_micros: setting("slowlog-log-slower-than", options.slowlog_log_slower_than, 0..=u64::MAX),
             max_clients: setting("maxclients", options.maxclients, CLIENTS),
             backlog_bytes: setting("backlog-bytes", options.backlog_bytes, BACKLOG_BYTES),
+            stream_bytes_per_s: setting("stream-bytes-per-s", options.stream_bytes_per_s, STREAM_BYTES_PER_S),
+            stream_latency_ms: setting("stream-latency-ms", options.stream_latency_ms, STREAM_LATENCY_MS),
         }
     }
 
     /// Everything that can be changed.
-    pub fn settings(&self) -> [&Setting; 11] {
+    pub fn settings(&self) -> [&Setting; 13] {
         [
             &self.read_quorum,
             &self.write_quorum,
@@ -232,6 +246,8 @@ impl Config {
             &self.slow_micros,
             &self.max_clients,
             &self.backlog_bytes,
+            &self.stream_bytes_per_s,
+            &self.stream_latency_ms,
         ]
     }
 }

@@ -119,6 +119,32 @@ impl Latencies {
     }
 }
 
+impl Latencies {
+    /// How often commands of any family took how long, so far.
+    pub(crate) fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for histogram in &self.0 {
+            for (count, bucket) in counts.0.iter_mut().zip(&histogram.buckets) {
+                *count += bucket.load(Ordering::Relaxed);
+            }
+        }
+        counts
+    }
+}
+
+/// How often something took how long, at some moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts([u64; BOUNDS_MICROS.len() + 1]);
+
+impl Counts {
+    /// How often since then, and how often longer than a limit (by the next bound there is).
+    pub(crate) fn since(&self, earlier: &Self, limit: Duration) -> (u64, u64) {
+        let within = BOUNDS_MICROS.partition_point(|bound| u128::from(*bound) < limit.as_micros()) + 1;
+        let news: Vec<u64> = self.0.iter().zip(&earlier.0).map(|(now, then)| now.saturating_sub(*then)).collect();
+        (news.iter().sum(), news.iter().skip(within).sum())
+    }
+}
+
 /// A view of a node's times for Prometheus.
 #[derive(Debug)]
 pub(crate) struct Shown {

@@ -23,11 +23,14 @@ use crate::disk::{DiskView, Durability, Progress};
 use crate::error::Error;
 use crate::gather::Gather;
 use crate::node::{self, Node};
+use crate::pace::Pace;
 use crate::peer::PeerFrame;
 use crate::procedures::Commands;
 
 /// How many messages one turn takes from the inbox.
 const TURN_MESSAGES: usize = 512;
+
+const TICKS_PER_SECOND: u64 = 1_000 / TICK_MS;
 
 /// What reaches a worker from other threads. Bounded by what sends it: each connection has a limited number of
 /// requests under way, each peer link a limited queue.
@@ -92,6 +95,8 @@ pub struct Worker {
     settling: bool,
     /// Is there a timer for what the core has to do next?
     is_timed: bool,
+    pace: Pace,
+    ticks: u64,
 }
 
 /// A worker as its connections hold it.
@@ -112,6 +117,7 @@ impl Worker {
         let core = Core::new(actor, settings(&node), share, &disk);
         let core = core.map(|core| core.with_procedures(Arc::new(Commands::of(&node))));
         let core = core.map_err(|why| Error::DamagedData { path: node.options.data.clone(), why: why.to_string() })?;
+        let pace = Pace::new(&node.latencies);
         Ok(Self {
             index,
             core,
@@ -125,6 +131,8 @@ impl Worker {
             answered: Vec::new(),
             settling: false,
             is_timed: false,
+            pace,
+            ticks: 0,
         })
     }
 
@@ -300,7 +308,14 @@ impl WorkerRef {
     fn tick(&self) {
         let worker = &mut *self.0.borrow_mut();
         worker.wall = (Instant::now(), node::wall());
-        worker.core.set(settings(&worker.node));
+        worker.ticks += 1;
+        if worker.ticks.is_multiple_of(TICKS_PER_SECOND) {
+            let config = &worker.node.config;
+            let limit = Duration::from_millis(config.stream_latency_ms.get());
+            worker.pace.follow(&worker.node.latencies, limit, config.stream_bytes_per_s.get());
+        }
+        let stream_bytes_per_s = worker.pace.bytes_per_s() / worker.node.workers() as u64;
+        worker.core.set(Settings { stream_bytes_per_s, ..settings(&worker.node) });
         worker.handle(Event::Tick);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::core::{Action, Core, Step, Until};
 use crate::id::{Actor, Context, NodeId, PARTITIONS, PartitionId};
 use crate::layout::View;
-use crate::message::{ClockNote, Cursor, Message, MissingKeys, StreamedRange};
+use crate::message::{ClockNote, Message, MissingKeys, StreamedRange};
 use crate::operation::{Failure, Write};
 use crate::partition::{Backlog, Order, Peer};
 use crate::quorum::Medium;
@@ -288,19 +288,6 @@ impl Core {
         if slot.inbound().is_none() {
             slot.begin_stream(from, step.now.mono_ms);
             step.out.push(Action::Send(from, Message::Stream(partition, None)));
-        }
-    }
-
-    pub(super) fn on_stream(
-        &mut self,
-        step: &mut Step<'_>,
-        from: NodeId,
-        partition: PartitionId,
-        after: Option<Cursor>,
-    ) {
-        if let Some(range) = self.quietly(step, partition, |p, txn| p.stream_range(txn, after)) {
-            let until = Until::OnDisk(self.batch_of(partition));
-            self.release(step, until, Action::Send(from, Message::Streamed(partition, Box::new(range))));
         }
     }
 

@@ -70,7 +70,11 @@ impl Partition {
     }
 
     /// The range after `after`, for another replica.
-    pub(crate) fn stream_range(&self, txn: &Txn<'_>, after: Option<Cursor>) -> Result<StreamedRange, StoreError> {
+    pub(crate) fn stream_range(
+        &self,
+        txn: &Txn<'_>,
+        after: Option<Cursor>,
+    ) -> Result<(StreamedRange, usize), StoreError> {
         let (mut keys, mut bytes, mut upto) = (Vec::new(), 0, None);
         let start = after.as_ref().map_or(record::keys(self.id), |cursor| record::key_record(self.id, &cursor.key.0));
         let mut paths = Vec::new();
@@ -101,7 +105,7 @@ impl Partition {
         let upto = upto.or_else(|| after.clone()).filter(|_| more);
         let noted = if after.is_none() { self.noted_residuals(txn)? } else { Vec::new() };
         let (clock, residual) = (self.meta.clock.clone(), self.meta.residual.clone());
-        Ok(StreamedRange { after, upto, keys, clock, residual, noted })
+        Ok((StreamedRange { after, upto, keys, clock, residual, noted }, bytes))
     }
 
     /// What was removed here beyond the clock, place by place.

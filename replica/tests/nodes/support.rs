@@ -156,6 +156,11 @@ impl Nodes {
         }
     }
 
+    /// Time passes in which nobody does anything.
+    pub(crate) fn sleep(&mut self, ms: u64) {
+        self.now_ms += ms;
+    }
+
     /// What operators were told of.
     pub(crate) fn alarms(&self) -> Vec<String> {
         self.alarms.clone()
