@@ -74,7 +74,7 @@ pub use message::{
 pub use operation::{
     Answer, ByteString, Failure, Found, Observed, Operation, OwnerReport, PeerEntropy, Read, Request, Write, Written,
 };
-pub use partition::{Keys, MergeNote, Start, VisitCell};
+pub use partition::{Keys, MergeNote, Noted, Start, VisitCell, WriteNote};
 pub use place::{CellId, CellKind, Counts, Place};
 pub use placement::{MAX_CAPACITY, MAX_ZONE_BYTES, Move, Owners, Plan, Role, plan};
 pub use position::Position;

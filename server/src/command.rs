@@ -11,6 +11,7 @@ mod cluster;
 mod connection;
 mod copies;
 mod decimal;
+mod events;
 mod expiry;
 mod explain;
 mod hashes;
@@ -42,6 +43,7 @@ use std::sync::{Arc, OnceLock};
 use replica::{Failure, Keys};
 
 pub use arguments::Arguments;
+pub(crate) use events::{around_call, around_write};
 pub use modes::Mode;
 use refusal::{Done, Refused, first_refusal, refusal};
 use requests::{call, check_cells, everywhere, names, partition_of, read, read_kind, request, shown, write};
@@ -360,14 +362,14 @@ pub(crate) fn carry_out(
             String::from_utf8_lossy(&key[..key.len().min(64)])
         )));
     }
-    match (command.there, command.here) {
+    events::around(command, arguments, keys, |keys| match (command.there, command.here) {
         (Some(run), _) => run(arguments, keys, node).or_else(|refused| refused.into_reply(node)),
         (None, Some(run)) => {
             let step = run(arguments, &mut session, node);
             take_steps(step, keys, node)
         }
         (None, None) => Err(Failure::NotUnderstood),
-    }
+    })
 }
 
 /// Those that explain themselves when asked for HELP.

@@ -33,6 +33,7 @@ pub mod merges;
 pub mod metrics;
 pub mod nameplate;
 pub mod node;
+pub mod notifications;
 pub mod peer;
 pub mod procedures;
 pub mod pubsub;

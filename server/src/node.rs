@@ -32,6 +32,7 @@ use crate::identity::{self, IDENTITY, Identity, MEMBERS};
 use crate::latency::Latencies;
 use crate::merges;
 use crate::nameplate::{Nameplate, Plate};
+use crate::notifications::Notifications;
 use crate::peer::{PeerFrame, Peers};
 use crate::pubsub::{PubSub, Topic};
 use crate::recovery;
@@ -78,6 +79,8 @@ pub struct Node {
     pub application: Arc<dyn Procedures>,
     /// Who follows which channel.
     pub pubsub: PubSub,
+    /// What is told of keys to whoever follows them.
+    pub notifications: Arc<Notifications>,
     /// Who is connected.
     pub clients: Clients,
     /// Commands that took long.
@@ -284,6 +287,7 @@ impl Node {
 
     pub(crate) fn publish_merge(&self, report: &MergeReport) {
         self.merges.fetch_add(1, Ordering::Relaxed);
+        self.notifications.tell_merge(report, &self.pubsub);
         if !self.pubsub.is_idle() {
             let payload = merges::describe(report, &self.view());
             self.pubsub.publish(Topic::Channel, merges::CHANNEL, payload.as_bytes());
@@ -381,6 +385,7 @@ impl Node {
             peers: Peers::new(identity.node, peer_tls, links),
             application,
             pubsub: PubSub::default(),
+            notifications: Arc::new(Notifications::new(options.notify_keyspace_events)),
             clients: Clients::default(),
             slow_log: SlowLog::default(),
             scripts: Scripts::default(),

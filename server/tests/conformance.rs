@@ -120,6 +120,62 @@ macro_rules! scripts {
 
 scripts! { scripting strings keys hashes sets sorted_sets lists streams bits transactions connection }
 
+/// What a subscriber hears until this marker comes by.
+fn heard(subscriber: &mut Speaker, marker: &str) -> Vec<Value> {
+    let mut heard = Vec::new();
+    loop {
+        let message = subscriber.read();
+        if message.to_string().contains(marker) {
+            return heard;
+        }
+        heard.push(message);
+    }
+}
+
+/// Each command of the script makes the same events, in the same order, here and in Redis. `~`: in some order; `!`: not compared.
+#[test]
+fn keyspace_notifications_are_those_of_redis() {
+    let Some((dotted, _data, redis)) = both() else { return };
+    for protocol in [2, 3] {
+        let mut sides = [&dotted.address, &redis.address].map(|address| {
+            let (mut speaker, mut subscriber) = (Speaker::new(address, protocol), Speaker::new(address, protocol));
+            speaker.call(&words("FLUSHALL"));
+            speaker.call(&words("CONFIG SET notify-keyspace-events KEAnm"));
+            subscriber.call(&words("PSUBSCRIBE __key*__:* marker"));
+            subscriber.read();
+            (speaker, Speaker::new(address, protocol), subscriber)
+        });
+        let script = include_str!("conformance/notifications.txt");
+        let lines = script.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let differences = lines.enumerate().filter_map(|(number, line)| {
+            let (command, is_compared, in_order) = match line.split_at(2) {
+                ("! ", rest) => (rest, false, true),
+                ("~ ", rest) => (rest, true, false),
+                _ => (line, true, true),
+            };
+            let [ours, theirs] = sides.each_mut().map(|(speaker, marking, subscriber)| {
+                let marker = format!("marker{number}.");
+                let reply = speaker.call(&words(command));
+                // Perhaps within a transaction: the marker comes by another connection.
+                marking.call(&words(&format!("PUBLISH marker {marker}")));
+                let mut events = heard(subscriber, &marker);
+                if !in_order {
+                    events.sort();
+                }
+                (if is_compared { events } else { Vec::new() }, reply)
+            });
+            let shown = |(events, reply): &(Vec<Value>, Value)| {
+                let events: Vec<_> = events.iter().map(ToString::to_string).collect();
+                format!("{reply}  {}", events.join(" "))
+            };
+            (ours.0 != theirs.0)
+                .then(|| format!("{command}\n    here:  {}\n    redis: {}", shown(&ours), shown(&theirs)))
+        });
+        let differences: Vec<_> = differences.collect();
+        assert!(differences.is_empty(), "RESP{protocol}, {} differ:\n{}", differences.len(), differences.join("\n"));
+    }
+}
+
 #[test]
 fn random_commands_have_the_same_replies() {
     let Some((dotted, _data, redis)) = both() else { return };

@@ -139,10 +139,25 @@ pub(super) fn read(
     if let Err(refused) = check_name(node, key) {
         return refused.into();
     }
+    let missed = node.notifications.if_missed(key);
     Step::ask_one(request(session, node, key, Operation::Read(read)), move |answer, node| match answer {
-        Answer::Found(found) => reply(found).into(),
+        Answer::Found(found) => {
+            if let Some(key) = missed.filter(|_| found.kind.is_none()) {
+                node.notifications.tell("keymiss", &key, &node.pubsub);
+            }
+            reply(found).into()
+        }
         other => refusal(&other, node).into(),
     })
+}
+
+/// Tells of the keys that reads have not found, should somebody want to know.
+pub(super) fn tell_missed(keys: &[Vec<u8>], answers: &[Answer], node: &Node) {
+    for (key, answer) in keys.iter().zip(answers) {
+        if matches!(answer, Answer::Found(Found { kind: None, .. })) {
+            node.notifications.tell("keymiss", key, &node.pubsub);
+        }
+    }
 }
 
 /// A read that makes sense for one type of key only.
