@@ -108,6 +108,8 @@ pub enum Message {
     Stream(PartitionId, Option<Cursor>),
     /// Everything between two cursors.
     Streamed(PartitionId, Box<StreamedRange>),
+    /// Where do you stand on this key, once all you have of the partition by now is on disk?
+    InspectStored(Ticket, PartitionId, ByteString),
 }
 
 /// Keys with all the events of theirs that the receiver lacks.
@@ -207,6 +209,7 @@ impl Message {
             | Message::FetchedState(_, partition, ..)
             | Message::FetchedNothing(_, partition)
             | Message::Inspect(_, partition, _)
+            | Message::InspectStored(_, partition, _)
             | Message::Inspected(_, partition, _)
             | Message::Clock(partition, ..)
             | Message::Close(partition, _)

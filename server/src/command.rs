@@ -20,6 +20,7 @@ mod keys;
 mod layout;
 mod lists;
 mod modes;
+mod monitor;
 mod pubsub;
 mod refusal;
 mod requests;
@@ -221,6 +222,7 @@ fn all() -> impl Iterator<Item = &'static Command> {
         scripting::COMMANDS,
         sweeps::COMMANDS,
         wait::COMMANDS,
+        monitor::COMMANDS,
     ]
     .into_iter()
     .flatten()
@@ -271,8 +273,16 @@ pub fn may_block(name: &str) -> bool {
     find(name.as_bytes()).is_some_and(|command| command.has("blocking"))
 }
 
-/// Carries a command out, or keeps it for its transaction.
+/// Carries out a command that a client has sent, or keeps it for its transaction.
 pub fn run(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    if node.monitors.are_there() {
+        monitor::show(arguments, session, node);
+    }
+    run_unseen(arguments, session, node)
+}
+
+/// The same, of a command that is part of one.
+fn run_unseen(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     node.commands.fetch_add(1, Ordering::Relaxed);
     session.family = Family::NONE;
     if is_http(arguments.get(0)) {
@@ -308,6 +318,9 @@ fn check(arguments: &Arguments<'_>, session: &Session) -> Result<&'static Comman
     }
     if !session.is_authenticated && !command.has("no-auth") {
         return Err(Reply::error("NOAUTH Authentication required."));
+    }
+    if session.monitors && (command.has("readonly") || command.has("write")) {
+        return Err(Reply::error("ERR Replica can't interact with the keyspace"));
     }
     if session.only_subscribes() && !command.has("pubsub-mode") {
         return Err(Reply::error(format!(

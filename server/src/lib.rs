@@ -31,6 +31,7 @@ pub mod latency;
 pub mod logs;
 pub mod merges;
 pub mod metrics;
+pub mod monitors;
 pub mod nameplate;
 pub mod node;
 pub mod notifications;

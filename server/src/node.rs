@@ -31,6 +31,7 @@ use crate::http;
 use crate::identity::{self, IDENTITY, Identity, MEMBERS};
 use crate::latency::Latencies;
 use crate::merges;
+use crate::monitors::Monitors;
 use crate::nameplate::{Nameplate, Plate};
 use crate::notifications::Notifications;
 use crate::peer::{PeerFrame, Peers};
@@ -81,6 +82,8 @@ pub struct Node {
     pub pubsub: PubSub,
     /// What is told of keys to whoever follows them.
     pub notifications: Arc<Notifications>,
+    /// Who sees every command.
+    pub monitors: Monitors,
     /// Who is connected.
     pub clients: Clients,
     /// Commands that took long.
@@ -386,6 +389,7 @@ impl Node {
             application,
             pubsub: PubSub::default(),
             notifications: Arc::new(Notifications::new(options.notify_keyspace_events)),
+            monitors: Monitors::default(),
             clients: Clients::default(),
             slow_log: SlowLog::default(),
             scripts: Scripts::default(),

@@ -81,6 +81,8 @@ pub struct Session {
     pub watched: Rc<Watched>,
     /// What it is shown of concurrency beside plain replies.
     pub mode: Mode,
+    /// Is it shown every command?
+    pub monitors: bool,
     /// It has said goodbye.
     pub closing: bool,
     /// What kind of command was its last.
@@ -191,6 +193,7 @@ impl Session {
             transaction: None,
             watched: Rc::default(),
             mode: Mode::Off,
+            monitors: false,
             closing: false,
             family: Family::NONE,
         }
@@ -219,7 +222,7 @@ impl Session {
     /// Lets others know what it speaks and follows.
     pub(crate) fn describe(&self) {
         let following = [Topic::Channel, Topic::Pattern, Topic::Shard].map(|topic| self.following(topic));
-        self.client.describe(self.protocol.version(), following);
+        self.client.describe(self.protocol.version(), following, if self.monitors { "O" } else { "" });
     }
 
     /// In RESP2 a subscriber's connection takes hardly any other command.

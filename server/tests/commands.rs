@@ -54,7 +54,7 @@ fn what_is_sent_behind_a_command_of_several_rounds_sees_what_it_did_from_any_nod
     let three = Three::start();
     for at in 0..3 {
         let mut client = three.client(at);
-        for turn in 0..4 {
+        for turn in 0..2 {
             let key = |name: &str| format!("{name}{at}.{turn}");
             let (a, d, w, ww) = (key("a"), key("d"), key("w"), key("ww"));
             let said = pipeline(
@@ -101,6 +101,63 @@ fn wait_counts_the_owners_that_hold_whatever_was_written_last() {
     assert_eq!(said, ["OK", "QUEUED", "OK", "0"]);
     client.run("DOT.FAULT HEAL");
     assert_eq!(client.run("WAIT 2 10000"), "2");
+}
+
+#[test]
+fn waitaof_counts_the_owners_that_have_the_last_write_on_disk() {
+    let data = tempfile::tempdir().unwrap();
+    // They sync once a second.
+    let a = Process::serve(&data.path().join("a"), &["--name", "a", "--durability", "interval"]);
+    let join = a.peer_address();
+    let [b, c] = ["b", "c"].map(|name| {
+        Process::serve(&data.path().join(name), &["--name", name, "--join", &join, "--durability", "interval"])
+    });
+    for node in [&a, &b, &c] {
+        node.client().until("DOT.LAYOUT SHOW", |shown| shown.matches("serving\n1024").count() == 3);
+    }
+    let mut client = a.client();
+    assert_eq!(client.run("WAITAOF 1 2 0"), "1\n2");
+    let mut was_in_memory_only = false;
+    for turn in 0..2 {
+        for write in [format!("SET k{turn} v"), format!("MSET k{turn} w l{turn} v"), format!("RPUSH q v{turn}")] {
+            client.run(&write);
+            assert_eq!(client.run("WAIT 2 10000"), "2", "{write}");
+            was_in_memory_only |= client.run("WAITAOF 0 0 1") == "0\n0";
+            assert_eq!(client.run("WAITAOF 1 2 10000"), "1\n2", "{write}");
+        }
+    }
+    assert!(was_in_memory_only, "nobody ever waited for a disk");
+    client.run("DOT.FAULT CUT a");
+    client.run("DOT.WITH W 1 R 1");
+    client.run("SET cut v");
+    assert_eq!(client.run("WAITAOF 1 0 10000"), "1\n0");
+    assert_eq!(client.run("WAITAOF 1 1 1500"), "1\n0");
+    client.run("DOT.FAULT HEAL");
+    assert_eq!(client.run("WAITAOF 1 2 10000"), "1\n2");
+    assert!(client.run("WAITAOF 2 0 0").contains("value must between 0 and 1"));
+    assert!(client.run("WAITAOF 0 -1 0").contains("must be positive"));
+    assert!(client.run("WAITAOF 0 0 -1").contains("timeout is negative"));
+    let (alone, _data) = alone();
+    assert!(alone.client().run("WAITAOF 1 0 0").contains("appendonly is disabled"));
+}
+
+#[test]
+fn a_monitor_that_does_not_read_is_let_go_and_costs_others_nothing() {
+    let (node, _data) = alone();
+    let mut monitor = node.client();
+    assert_eq!(monitor.run("MONITOR"), "OK");
+    let mut client = node.client();
+    let list = client.run("CLIENT LIST");
+    assert!(list.lines().any(|line| line.contains("flags=O ")), "{list}");
+    // More than waits for anybody, of commands and of bytes.
+    let big = vec![b'x'; 1024 * 1024];
+    for _ in 0..64 {
+        assert_eq!(client.call(&[&b"SET"[..], b"k", &big]), "OK");
+    }
+    client.until("CLIENT LIST", |list| !list.contains("flags=O "));
+    while monitor.try_receive_text().is_some() {}
+    assert!(monitor.is_closed());
+    assert_eq!(client.run("PING"), "PONG");
 }
 
 #[test]

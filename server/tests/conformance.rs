@@ -176,6 +176,41 @@ fn keyspace_notifications_are_those_of_redis() {
     }
 }
 
+/// What a monitor sees of each command, without time and address; and what it is told of its own.
+#[test]
+fn a_monitor_sees_what_redis_shows_it() {
+    let Some((dotted, _data, redis)) = both() else { return };
+    for protocol in [2, 3] {
+        let [ours, theirs] = [&dotted.address, &redis.address].map(|address| {
+            let (mut speaker, mut monitor) = (Speaker::new(address, protocol), Speaker::new(address, protocol));
+            let mut seen = vec![monitor.call(&words("MONITOR")).to_string()];
+            let script = include_str!("conformance/monitored.txt");
+            for line in script.lines() {
+                speaker.call(&words(line));
+            }
+            loop {
+                let line = monitor.read().to_string();
+                let (before, words) = line.split_once("] ").expect("a line of MONITOR");
+                let (_, from) = before.split_once(" [").expect("where it comes from");
+                let from = if from.contains("lua") { from } else { "0 client" };
+                seen.push(format!("{from} {words}"));
+                if words == r#""PING" "over""# {
+                    break;
+                }
+            }
+            // Once more is nothing more; what has to do with keys it may not send; PING is answered, and seen.
+            monitor.send(&words("MONITOR"));
+            seen.push(monitor.call(&words("GET k")).to_string());
+            seen.push(monitor.call(&words("SET k v")).to_string());
+            seen.push(monitor.call(&words("RESET")).to_string().replace("+", ""));
+            seen
+        });
+        // Its RESET is shown to it before it is carried out here, and not at all there.
+        let ours: Vec<_> = ours.into_iter().filter(|line| !line.ends_with(r#"] "RESET""#)).collect();
+        assert_eq!(ours, theirs, "RESP{protocol}");
+    }
+}
+
 #[test]
 fn random_commands_have_the_same_replies() {
     let Some((dotted, _data, redis)) = both() else { return };

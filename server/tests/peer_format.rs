@@ -129,6 +129,7 @@ fn frames() -> Vec<(&'static str, PeerFrame)> {
         ("must-stream", core(Message::MustStream(partition))),
         ("stream", core(Message::Stream(partition, Some(cursor)))),
         ("streamed", core(Message::Streamed(partition, Box::new(range)))),
+        ("inspect-stored", core(Message::InspectStored(ticket, partition, bytes().into()))),
         ("beat", PeerFrame::Gossip(Gossip::Beat { digest: 7, hears_you: true })),
         ("members", PeerFrame::Gossip(Gossip::List(Box::new(members())))),
         ("detector", PeerFrame::Gossip(Gossip::Detector(vec![1, 2, 3]))),

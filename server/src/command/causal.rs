@@ -18,7 +18,7 @@ use crate::command::refusal::Done;
 use crate::command::values::of_kind;
 use crate::command::{
     Arguments, Command, IN_TURN, KeyPlaces, NO_KEYS, ONE_KEY, WRITE, check_name, check_value, everywhere, explain,
-    here, modes, read, refusal, request, run, there,
+    here, modes, read, refusal, request, run_unseen, there,
 };
 use crate::fault::Faults;
 use crate::gather::Step;
@@ -475,7 +475,7 @@ fn with(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
     }
     let before = session.quorums;
     session.quorums = quorums.or(before);
-    let step = run(&arguments.after(inner), session, node);
+    let step = run_unseen(&arguments.after(inner), session, node);
     session.quorums = before;
     if receipt { with_receipt(step, Vec::new()) } else { step }
 }

@@ -10,7 +10,7 @@ use replica::{ByteString, Failure, Keys};
 
 use crate::command::refusal::{Done, Refused};
 use crate::command::requests::call;
-use crate::command::{ANYWHERE, Arguments, Command, KeyPlaces, NO_KEYS, carry_out, here};
+use crate::command::{ANYWHERE, Arguments, Command, KeyPlaces, NO_KEYS, carry_out, here, monitor};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::{DoubleText, Reply};
@@ -313,6 +313,7 @@ fn run(
         if super::find(arguments.get(0)).is_some_and(|command| command.has("noscript")) {
             return Ok(Reply::error("ERR This Redis command is not allowed from script"));
         }
+        monitor::show_scripts(&arguments, node);
         let mut keys = keys.borrow_mut();
         let Some(keys) = keys.as_deref_mut() else {
             return Err(mlua::Error::runtime("there are no keys here: this script only makes one value of two"));
