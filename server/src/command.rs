@@ -30,6 +30,7 @@ mod server;
 mod sets;
 mod sorted;
 mod sorting;
+mod status;
 mod streams;
 mod strings;
 mod sweeps;
@@ -221,6 +222,7 @@ fn all() -> impl Iterator<Item = &'static Command> {
         transactions::COMMANDS,
         scripting::COMMANDS,
         sweeps::COMMANDS,
+        status::COMMANDS,
         wait::COMMANDS,
         monitor::COMMANDS,
     ]

@@ -182,6 +182,12 @@ impl Node {
         }
     }
 
+    /// Does too much wait for some worker's disk?
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.busy.iter().any(|busy| busy.load(Ordering::Relaxed))
+    }
+
     /// A message of another node is on its way to a worker, or has been taken by it.
     pub(crate) fn count_peer_bytes(&self, worker: usize, bytes: isize) {
         if let Some(waiting) = self.waiting_bytes.get(worker) {

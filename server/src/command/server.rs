@@ -233,7 +233,7 @@ fn memory() -> (u64, u64) {
     (kibibytes("VmRSS:") * 1024, kibibytes("VmHWM:") * 1024)
 }
 
-fn durability(node: &Node) -> &'static str {
+pub(super) fn durability(node: &Node) -> &'static str {
     match (node.options.in_memory, node.options.durability) {
         (true, _) => "in-memory",
         (false, Durability::Always) => "always",
@@ -302,7 +302,7 @@ fn config_get(arguments: &Arguments<'_>, node: &Node) -> Reply {
 }
 
 /// Where the data is, whatever directory the process was started in.
-fn directory(node: &Node) -> String {
+pub(super) fn directory(node: &Node) -> String {
     let path = std::path::absolute(&node.options.data).unwrap_or_else(|_| node.options.data.clone());
     if node.options.in_memory { String::new() } else { path.display().to_string() }
 }
