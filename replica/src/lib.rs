@@ -38,6 +38,7 @@
 mod application;
 mod cluster;
 mod core;
+mod decisions;
 mod detector;
 mod digest;
 mod hash_tree;
@@ -61,6 +62,7 @@ pub mod world;
 pub use application::{Application, Ask, Next, Service, Step};
 pub use cluster::{BEAT_MS, Cluster, ClusterAction, Gossip, SILENCE_MS};
 pub use core::{Action, Contents, Core, Durability, Event, MergeReport, Now, RequestId, Settings, TICK_MS};
+pub use decisions::{Decisions, MAX_DECISION_BYTES, MAX_DECISION_NAME_BYTES, MAX_DECISIONS, Undecided};
 pub use detector::{Detector, MAX_STRETCH_PERCENT, Opinion, Swim, Word};
 pub use hash_tree::{FANOUT, HashTree, LEAVES};
 pub use id::{Actor, Cell, ClusterId, Context, Dot, Entry, Incarnation, NodeId, PARTITIONS, PartitionId, SLOTS, Seen};

@@ -6,6 +6,7 @@
 mod arguments;
 mod bits;
 mod blocking;
+mod buckets;
 mod causal;
 mod cluster;
 mod connection;
@@ -223,6 +224,7 @@ fn all() -> impl Iterator<Item = &'static Command> {
         scripting::COMMANDS,
         sweeps::COMMANDS,
         status::COMMANDS,
+        buckets::COMMANDS,
         wait::COMMANDS,
         monitor::COMMANDS,
     ]
@@ -401,6 +403,7 @@ const WITH_SUBCOMMANDS: &[&str] = &[
     "SLOWLOG",
     "DOT.LAYOUT",
     "DOT.FAULT",
+    "DOT.BUCKET",
 ];
 
 /// Why a command cannot be part of a transaction.

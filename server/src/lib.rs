@@ -9,6 +9,7 @@
 //! [`http`] makes commands of HTTP's requests.
 #![forbid(unsafe_code)]
 
+pub mod buckets;
 pub mod clients;
 pub mod command;
 pub mod config;

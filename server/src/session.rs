@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use replica::{ByteString, Context, QuorumKind};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::clients::Client;
@@ -18,7 +19,7 @@ use crate::resp::Protocol;
 use crate::seen::Seen;
 
 /// What a connection, or one command, has chosen of quorums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quorums {
     /// How many nodes must answer a read.
     pub r: Option<u8>,

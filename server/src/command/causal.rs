@@ -474,13 +474,13 @@ fn scrub(_: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
 }
 
 /// What DOT.WITH was told, and where the inner command begins.
-struct With {
-    quorums: Quorums,
-    receipt: bool,
-    inner: usize,
+pub(super) struct With {
+    pub(super) quorums: Quorums,
+    pub(super) receipt: bool,
+    pub(super) inner: usize,
 }
 
-fn with_options(arguments: &Arguments<'_>) -> Result<With, Reply> {
+pub(super) fn with_options(arguments: &Arguments<'_>) -> Result<With, Reply> {
     let (mut quorums, mut receipt, mut at) = (Quorums::default(), false, 1);
     while at < arguments.len() {
         let number = parse_integer(arguments.get(at + 1));

@@ -26,7 +26,7 @@ pub(super) fn request(session: &Session, node: &Node, key: &[u8], operation: Ope
 
 /// A request with these quorums, once the session is out of reach.
 pub(super) fn request_with(chosen: Quorums, node: &Node, key: &[u8], operation: Operation) -> Request {
-    let config = &node.config;
+    let (config, chosen) = (&node.config, node.buckets.fill_in(chosen, key));
     let or = |own: Option<u8>, setting: &Setting| own.or(u8::try_from(setting.get()).ok().filter(|n| *n > 0));
     let strict = if config.strict_quorum.get() > 0 { QuorumKind::Strict } else { QuorumKind::Sloppy };
     let kind = chosen.kind.unwrap_or(strict);
