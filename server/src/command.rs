@@ -15,6 +15,7 @@ mod decimal;
 mod events;
 mod expiry;
 mod explain;
+mod geo;
 mod hashes;
 mod hyperloglog;
 mod keys;
@@ -213,6 +214,7 @@ fn all() -> impl Iterator<Item = &'static Command> {
         lists::COMMANDS,
         streams::COMMANDS,
         sorted::COMMANDS,
+        geo::COMMANDS,
         sorting::COMMANDS,
         sets::COMMANDS,
         hashes::COMMANDS,

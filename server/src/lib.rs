@@ -24,6 +24,7 @@ pub mod engine;
 pub mod error;
 pub mod fault;
 pub mod gather;
+pub mod geo;
 pub mod glob;
 pub mod http;
 pub mod identity;

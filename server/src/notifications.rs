@@ -60,6 +60,8 @@ const EVENTS: &[(Flag, &[&str])] = &[
             "zinterstore",
             "zdiffstore",
             "zrangestore",
+            "geosearchstore",
+            "georadiusstore",
         ],
     ),
     (STREAM, &["xadd", "xdel", "xtrim"]),

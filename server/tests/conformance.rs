@@ -118,7 +118,7 @@ macro_rules! scripts {
     };
 }
 
-scripts! { scripting strings keys hashes sets sorted_sets lists streams bits transactions connection }
+scripts! { scripting strings keys hashes sets geo sorted_sets lists streams bits transactions connection }
 
 /// What a subscriber hears until this marker comes by.
 fn heard(subscriber: &mut Speaker, marker: &str) -> Vec<Value> {

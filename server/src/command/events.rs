@@ -279,7 +279,7 @@ impl Outcome<'_, '_> {
             "HDEL" => if_so(counted, "hdel"),
             "HINCRBY" => if_so(true, "hincrby"),
             "HINCRBYFLOAT" => if_so(true, "hincrbyfloat"),
-            "ZADD" => if_so(self.wrote, if self.has_word(2, &["INCR"]) { "zincr" } else { "zadd" }),
+            "ZADD" | "GEOADD" => if_so(self.wrote, if self.has_word(2, &["INCR"]) { "zincr" } else { "zadd" }),
             "ZINCRBY" => if_so(true, "zincr"),
             "ZREM" => if_so(counted, "zrem"),
             "ZREMRANGEBYSCORE" => if_so(counted, "zremrangebyscore"),

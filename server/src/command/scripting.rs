@@ -469,7 +469,7 @@ fn to_lua(lua: &Lua, reply: &Reply) -> mlua::Result<Value> {
         Reply::Double(number) => Ok(Value::String(lua.create_string(DoubleText::new(*number).as_bytes())?)),
         Reply::Boolean(value) => Ok(Value::Number(f64::from(u8::from(*value)))),
         Reply::Bulk(bytes) => Ok(Value::String(lua.create_string(bytes)?)),
-        Reply::Verbatim(text) => Ok(Value::String(lua.create_string(text)?)),
+        Reply::Verbatim(text) | Reply::Decimal(text) => Ok(Value::String(lua.create_string(text)?)),
         Reply::Null | Reply::NullArray => Ok(Value::Boolean(false)),
         Reply::Array(items) | Reply::Set(items) | Reply::Push(items) => list(&mut items.iter()),
         Reply::Map(pairs) | Reply::Pairs(pairs) | Reply::Attribute(pairs) => {

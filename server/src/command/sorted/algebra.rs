@@ -199,7 +199,7 @@ pub(super) fn zintercard(arguments: &Arguments<'_>, session: &mut Session, node:
 }
 
 /// Puts the members in the place of whatever is there, and tells how many there are.
-fn put(to: &[u8], all: Vec<Scored>, event: &str, asker: &Asker, node: &Arc<Node>) -> Step {
+pub(in crate::command) fn put(to: &[u8], all: Vec<Scored>, event: &str, asker: &Asker, node: &Arc<Node>) -> Step {
     let count = all.len();
     let contents = Contents::Sorted(all.into_iter().map(|(member, score)| (ByteString(member), score)).collect());
     call_at(to, &Call::store(event, to, contents), asker, node).map_reply(move |reply| match reply {
