@@ -87,7 +87,7 @@ pub struct ServeOptions {
     /// The greatest key, member or field, in bytes.
     #[arg(long, default_value_t = MAX_NAME_BYTES, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(KEY_BYTES))]
     pub max_key_bytes: u64,
-    /// Nodes that must answer a read; 0: the majority of the owners. This and the next eight can be changed while the node runs
+    /// Nodes that must answer a read; 0: the majority of the owners. This and the next nine can be changed while the node runs
     /// (CONFIG SET).
     #[arg(long, default_value_t = 0, value_name = "NODES", value_parser = clap::value_parser!(u64).range(QUORUM))]
     pub read_quorum: u64,

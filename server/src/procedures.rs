@@ -32,14 +32,12 @@ pub enum Call {
     },
     /// What a key is, to be compared later.
     Watch(ByteString),
-    /// A key is put in the place of whatever is there.
-    Store(ByteString, Box<Dump>, Conditions),
-    /// What was observed of a key is removed, and nothing else.
-    Forget(ByteString, Vec<(CellId, Observed)>),
+    /// A key is put in the place of whatever is there: the work of the command that this event is called after.
+    Store(String, ByteString, Box<Dump>, Conditions),
+    /// What was observed of a key is removed, and nothing else; told of as this event.
+    Forget(String, ByteString, Vec<(CellId, Observed)>),
     /// The application that the node was started with knows.
     Own(ByteString),
-    /// Another call about a key, which is told of as this event.
-    Told(String, ByteString, Box<Call>),
 }
 
 /// Under which conditions a key is put somewhere.
@@ -54,13 +52,7 @@ impl Call {
     #[must_use]
     pub fn store(event: &str, key: &[u8], contents: Contents) -> Self {
         let dump = Dump { contents, deadline_ms: None };
-        Self::Store(key.into(), Box::new(dump), Conditions::default()).told_as(event, key)
-    }
-
-    /// The same, told of as an event.
-    #[must_use]
-    pub fn told_as(self, event: &str, key: &[u8]) -> Self {
-        Self::Told(event.to_owned(), key.into(), Box::new(self))
+        Self::Store(event.to_owned(), key.into(), Box::new(dump), Conditions::default())
     }
 
     /// As a write.
@@ -144,9 +136,8 @@ fn carry_out(call: &Call, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Result<R
             let replies = commands.iter().map(|command| command::carry_out(&Arguments::kept(command), keys, node));
             replies.collect::<Result<_, _>>().map(Reply::Array)
         }
-        Call::Told(event, key, call) => command::around_call(event, &key.0, keys, |keys| carry_out(call, keys, node)),
         Call::Watch(key) => Ok(Reply::Integer(keys.digest(&key.0)? as i64)),
-        Call::Store(key, dump, conditions) => {
+        Call::Store(event, key, dump, conditions) => command::around_call(event, &key.0, keys, |keys| {
             if conditions.absent_only && keys.read(&key.0, &replica::Read::Summary)?.kind.is_some() {
                 return Ok(Reply::Integer(0));
             }
@@ -155,13 +146,13 @@ fn carry_out(call: &Call, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Result<R
             }
             dump.restore(&key.0, keys)?;
             Ok(Reply::Integer(1))
-        }
-        Call::Forget(key, cells) => {
+        }),
+        Call::Forget(event, key, cells) => command::around_call(event, &key.0, keys, |keys| {
             for (cell, observed) in cells {
                 keys.write(&key.0, &Write::RemoveObserved(cell.clone(), Box::new(observed.clone())))?;
             }
             Ok(Reply::Integer(1))
-        }
+        }),
     }
 }
 
