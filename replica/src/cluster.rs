@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decisions::{Decisions, Undecided};
 use crate::detector::{Detector, Health, Opinion, Swim, Word};
 use crate::id::{Actor, ClusterId, Incarnation, NodeId, PartitionId};
 use crate::layout::{LayoutChange, Member, Members, PartitionSet, Presence, Proposal, Refused, View, check, propose};
@@ -35,6 +36,8 @@ pub enum Gossip {
     List(Box<Members>),
     /// For the detector.
     Detector(Vec<u8>),
+    /// What this cluster's nodes have decided, as far as I know.
+    Decided(ClusterId, Box<Decisions>),
 }
 
 /// What the membership machine wants done.
@@ -49,6 +52,8 @@ pub enum ClusterAction {
     /// Somebody knows a later run of this node than this one: it was restored from a copy. Restart the cores
     /// under this incarnation, once it is on disk.
     Reincarnate(Incarnation),
+    /// Something was decided, here or elsewhere: keep it, and live by it.
+    Decided(Arc<Decisions>),
 }
 
 /// What is known of the way to another node and back.
@@ -70,6 +75,7 @@ pub struct Cluster {
     changed: bool,
     /// What an operator wants of the layout, and has not committed.
     staged: Vec<LayoutChange>,
+    decisions: Decisions,
 }
 
 impl Cluster {
@@ -85,13 +91,66 @@ impl Cluster {
         members.nodes.insert(me, own);
         let view = Arc::new(View::new(me, members.clone(), BTreeSet::from([me])));
         let (contacts, health) = (BTreeMap::new(), Health::new());
-        Self { me, members, contacts, detector, health, view, changed: false, staged: Vec::new() }
+        Self {
+            me,
+            members,
+            contacts,
+            detector,
+            health,
+            view,
+            changed: false,
+            staged: Vec::new(),
+            decisions: Decisions::default(),
+        }
     }
 
     /// The same with another detector of failures than [`Swim`].
     #[must_use]
     pub fn with_detector(self, detector: Box<dyn Detector>) -> Self {
         Self { detector, ..self }
+    }
+
+    /// The same with what it has kept of decisions.
+    #[must_use]
+    pub fn with_decisions(self, decisions: Decisions) -> Self {
+        Self { decisions, ..self }
+    }
+
+    /// What is decided.
+    #[must_use]
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// Decides something, or that nothing is decided any more, for the whole cluster.
+    ///
+    /// # Errors
+    /// [`Undecided`] if it cannot be.
+    pub fn decide(&mut self, name: &[u8], value: Option<&[u8]>, out: &mut Vec<ClusterAction>) -> Result<(), Undecided> {
+        let incarnation = self.members.nodes.get(&self.me).map_or(Incarnation(0), |own| own.incarnation);
+        self.decisions.decide(Actor { node: self.me, incarnation }, name, value)?;
+        self.have_decided(out);
+        Ok(())
+    }
+
+    fn have_decided(&self, out: &mut Vec<ClusterAction>) {
+        out.push(ClusterAction::Decided(Arc::new(self.decisions.clone())));
+        for node in self.view.alive.iter().filter(|node| **node != self.me) {
+            self.tell_decisions(*node, out);
+        }
+    }
+
+    fn tell_decisions(&self, to: NodeId, out: &mut Vec<ClusterAction>) {
+        if !self.decisions.is_empty() {
+            let decided = Gossip::Decided(self.members.cluster, Box::new(self.decisions.clone()));
+            out.push(ClusterAction::Send(to, decided));
+        }
+    }
+
+    /// Tells apart what nodes know of the cluster.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.members.digest() ^ self.decisions.digest()
     }
 
     /// The current picture.
@@ -105,6 +164,9 @@ impl Cluster {
         self.connect(out);
         self.changed = true;
         self.publish(0, out);
+        if !self.decisions.is_empty() {
+            out.push(ClusterAction::Decided(Arc::new(self.decisions.clone())));
+        }
     }
 
     /// There is a connection to a node now, which perhaps has never heard of this one.
@@ -148,12 +210,18 @@ impl Cluster {
                     contact.hears_me = hears_you;
                     self.publish(now_ms, out);
                 }
-                if digest != self.members.digest() {
+                if digest != self.digest() {
                     out.push(ClusterAction::Send(from, Gossip::List(Box::new(self.members.clone()))));
+                    self.tell_decisions(from, out);
                 }
             }
             Gossip::List(list) => self.merge(*list, now_ms, out),
             Gossip::Detector(word) => self.detect(out, |detector, out| detector.hear(&word, now_ms, out)),
+            Gossip::Decided(cluster, decisions) => {
+                if self.members.cluster.may_meet(cluster) && self.decisions.merge(&decisions) {
+                    self.have_decided(out);
+                }
+            }
         }
     }
 
@@ -294,7 +362,7 @@ impl Cluster {
 
     fn beat(&self, to: NodeId, now_ms: u64) -> Gossip {
         let hears_you = self.contacts.get(&to).is_some_and(|contact| self.is_heard(to, *contact, now_ms));
-        Gossip::Beat { digest: self.members.digest(), hears_you }
+        Gossip::Beat { digest: self.digest(), hears_you }
     }
 
     fn connect(&self, out: &mut Vec<ClusterAction>) {

@@ -14,7 +14,7 @@ use causal::{Hlc, HybridClock};
 use crate::id::{Actor, Context, Incarnation, NodeId, PARTITIONS, PartitionId};
 use crate::layout::View;
 use crate::message::{Message, Ticket};
-use crate::operation::{Answer, Failure, Request};
+use crate::operation::{Answer, Failure, OwnerReport, Request};
 use crate::partition::{Joined, MergeNote, Partition, Picture, Roster};
 use crate::place::CellId;
 use crate::procedure::{NoProcedures, Procedures};
@@ -162,6 +162,8 @@ enum Held {
     Action(Action),
     /// This node holds the write, too.
     OwnWrite(Ticket, Medium),
+    /// Where this node stands itself.
+    OwnReport(Ticket, Box<OwnerReport>),
 }
 
 /// What something has to wait for.
@@ -317,6 +319,7 @@ impl Core {
             match held {
                 Held::Action(action) => step.out.push(action),
                 Held::OwnWrite(ticket, medium) => self.on_held(step, self.me.node, ticket, medium),
+                Held::OwnReport(ticket, report) => self.on_inspected(step, self.me.node, ticket, *report),
             }
         }
     }
@@ -376,7 +379,12 @@ impl Core {
                 self.on_fetched(step, from, ticket, Some((*state, clock)))
             }
             Message::FetchedNothing(ticket, _) => self.on_nothing(step, from, ticket),
-            Message::Inspect(ticket, partition, key) => self.on_inspect(step, from, ticket, partition, &key.0),
+            Message::Inspect(ticket, partition, key) => {
+                self.on_inspect(step, (from, ticket), partition, &key.0, Medium::Memory);
+            }
+            Message::InspectStored(ticket, partition, key) => {
+                self.on_inspect(step, (from, ticket), partition, &key.0, Medium::Disk);
+            }
             Message::Inspected(ticket, _, report) => self.on_inspected(step, from, ticket, *report),
             Message::Clock(partition, note, clock) => self.on_clock(step, from, partition, note, clock),
             Message::Verify(partition, comparison) => self.on_verify(step, from, partition, *comparison),

@@ -38,6 +38,7 @@
 mod application;
 mod cluster;
 mod core;
+mod decisions;
 mod detector;
 mod digest;
 mod hash_tree;
@@ -62,6 +63,7 @@ pub mod world;
 pub use application::{Application, Ask, Next, Service, Step};
 pub use cluster::{BEAT_MS, Cluster, ClusterAction, Gossip, SILENCE_MS};
 pub use core::{Action, Contents, Core, Durability, Event, MergeReport, Now, RequestId, Settings, TICK_MS};
+pub use decisions::{Decisions, MAX_DECISION_BYTES, MAX_DECISION_NAME_BYTES, MAX_DECISIONS, Undecided};
 pub use detector::{Detector, MAX_STRETCH_PERCENT, Opinion, Swim, Word};
 pub use hash_tree::{FANOUT, HashTree, LEAVES};
 pub use id::{Actor, Cell, ClusterId, Context, Dot, Entry, Incarnation, NodeId, PARTITIONS, PartitionId, SLOTS, Seen};
@@ -75,7 +77,7 @@ pub use message::{
 pub use operation::{
     Answer, ByteString, Failure, Found, Observed, Operation, OwnerReport, PeerEntropy, Read, Request, Write, Written,
 };
-pub use partition::{Keys, MergeNote, Start, VisitCell};
+pub use partition::{Keys, MergeNote, Noted, Start, VisitCell, WriteNote};
 pub use place::{CellId, CellKind, Counts, Place};
 pub use placement::{MAX_CAPACITY, MAX_ZONE_BYTES, Move, Owners, Plan, Role, plan};
 pub use position::Position;

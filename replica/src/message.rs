@@ -112,6 +112,8 @@ pub enum Message {
     /// As [`Message::Forward`], of a read, by an owner: what it would answer itself has this digest. If the coordinator's has
     /// the same, two owners have been asked already.
     ForwardRead(Ticket, Request, u64),
+    /// Where do you stand on this key, once all you have of the partition by now is on disk?
+    InspectStored(Ticket, PartitionId, ByteString),
 }
 
 /// Keys with all the events of theirs that the receiver lacks.
@@ -211,6 +213,7 @@ impl Message {
             | Message::FetchedState(_, partition, ..)
             | Message::FetchedNothing(_, partition)
             | Message::Inspect(_, partition, _)
+            | Message::InspectStored(_, partition, _)
             | Message::Inspected(_, partition, _)
             | Message::Clock(partition, ..)
             | Message::Close(partition, _)

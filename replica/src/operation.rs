@@ -72,6 +72,8 @@ pub enum Operation {
         /// How many keys to look at, about.
         count_keys: u32,
     },
+    /// Where each owner stands on the key, by what it has on disk: each says so once all it knew when it was asked is there.
+    ExplainStored,
 }
 
 /// What a client has seen of one cell: the dots of its values, and the counter runs among them.
@@ -212,7 +214,7 @@ pub enum Answer {
     Written(Written),
     /// To a read.
     Found(Found),
-    /// To [`Operation::Explain`]: a report per owner, in the order of the preference list, and then of those that stand in
+    /// To [`Operation::Explain`] and [`Operation::ExplainStored`]: a report per owner, in the order of the preference list, and then of those that stand in
     /// for owners.
     Explained(Vec<(NodeId, Part, Option<OwnerReport>)>),
     /// To [`Operation::Scan`]: keys with their types, and where to go on, if anywhere.

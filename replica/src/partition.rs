@@ -15,6 +15,7 @@ mod incorporate;
 mod inspect;
 mod keys;
 mod map;
+mod noted;
 mod stability;
 mod stream;
 mod sync;
@@ -25,6 +26,7 @@ pub(crate) use incorporate::Joined;
 pub use incorporate::MergeNote;
 pub(crate) use inspect::KeyView;
 pub use keys::{Keys, Start, VisitCell};
+pub use noted::{Noted, WriteNote};
 pub(crate) use sync::Backlog;
 pub(crate) use write::Order;
 

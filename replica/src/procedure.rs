@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::operation::{ByteString, Failure};
+use crate::operation::{ByteString, Failure, Write, Written};
 use crate::partition::Keys;
 use crate::place::CellKind;
 
@@ -41,6 +41,20 @@ pub trait Procedures: fmt::Debug + Send + Sync {
     /// # Errors
     /// A [`Failure`]; nothing is changed then.
     fn call(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure>;
+
+    /// Does somebody want to know of writes? Asked before each. If so, notes are taken ([`Keys::take_notes`]), and every write but calls and
+    /// removals of everything goes through [`Procedures::write`].
+    fn is_watched(&self) -> bool {
+        false
+    }
+
+    /// Carries out a write of one key while writes are watched, be it a client's or the removal of a key whose time is over.
+    ///
+    /// # Errors
+    /// As [`Keys::write`], which is to carry it out.
+    fn write(&self, key: &[u8], write: &Write, keys: &mut Keys<'_, '_>) -> Result<Written, Failure> {
+        keys.write(key, write)
+    }
 
     /// Says what a key contributes to a [`Sweep`](crate::Sweep); runs where the key is, on the thread that serves its partition, and
     /// holds that up meanwhile. It may look at the key (and others of its partition), and changes nothing.

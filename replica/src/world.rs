@@ -434,7 +434,7 @@ impl<'c> World<'c> {
         for action in actions {
             match action {
                 ClusterAction::Send(to, gossip) => self.send(n, to, Packet::Gossip(gossip)),
-                ClusterAction::Connect(..) => {}
+                ClusterAction::Connect(..) | ClusterAction::Decided(_) => {}
                 ClusterAction::View(view) => {
                     self.nodes[n].kept = view.members.clone();
                     self.core(n, Event::View(view));

@@ -32,6 +32,8 @@ struct Now {
     protocol: i64,
     /// Channels, patterns, channels of slots.
     following: [usize; 3],
+    /// What CLIENT LIST says of it beside what it follows.
+    role: &'static str,
     made_with: [String; 2],
 }
 
@@ -41,7 +43,7 @@ impl Client {
     pub fn new(id: u64, address: String, local_address: String) -> Self {
         let since = Instant::now();
         let (name, sub, made_with) = (String::new(), String::new(), <[String; 2]>::default());
-        let now = Now { name, command: "NULL", at: since, sub, protocol: 2, following: [0; 3], made_with };
+        let now = Now { name, command: "NULL", at: since, sub, protocol: 2, following: [0; 3], role: "", made_with };
         Self { id, address, local_address, since, kill: Notify::new(), now: Mutex::new(now) }
     }
 
@@ -84,19 +86,23 @@ impl Client {
         self.with(|now| now.name.clone())
     }
 
-    /// What it speaks, and follows.
-    pub fn describe(&self, protocol: i64, following: [usize; 3]) {
-        self.with(|now| (now.protocol, now.following) = (protocol, following));
+    /// What it speaks, follows, and is: `O` if it monitors.
+    pub fn describe(&self, protocol: i64, following: [usize; 3], role: &'static str) {
+        self.with(|now| (now.protocol, now.following, now.role) = (protocol, following, role));
     }
 
     /// A line of CLIENT LIST.
     #[must_use]
     pub fn line(&self) -> String {
-        let Now { name, command, at, sub, protocol, following, made_with: [library, version] } =
+        let Now { name, command, at, sub, protocol, following, role, made_with: [library, version] } =
             self.with(|now| now.clone());
         let [channels, patterns, shards] = following;
         let (age, idle) = (self.since.elapsed().as_secs(), at.elapsed().as_secs());
-        let flags = if following.iter().sum::<usize>() > 0 { "P" } else { "N" };
+        let flags = match (role, following.iter().sum::<usize>()) {
+            ("", 0) => "N".to_owned(),
+            (role, 0) => role.to_owned(),
+            (role, _) => format!("{role}P"),
+        };
         let sub = if sub.is_empty() { sub } else { format!("|{sub}") };
         format!(
             "id={} addr={} laddr={} name={name} age={age} idle={idle} flags={flags} db=0 sub={channels} psub={patterns} \

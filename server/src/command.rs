@@ -6,19 +6,23 @@
 mod arguments;
 mod bits;
 mod blocking;
+mod buckets;
 mod causal;
 mod cluster;
 mod connection;
 mod copies;
 mod decimal;
+mod events;
 mod expiry;
 mod explain;
+mod geo;
 mod hashes;
 mod hyperloglog;
 mod keys;
 mod layout;
 mod lists;
 mod modes;
+mod monitor;
 mod pubsub;
 mod refusal;
 mod requests;
@@ -28,6 +32,7 @@ mod server;
 mod sets;
 mod sorted;
 mod sorting;
+mod status;
 mod streams;
 mod strings;
 mod sweeps;
@@ -42,6 +47,7 @@ use std::sync::{Arc, OnceLock};
 use replica::{Failure, Keys};
 
 pub use arguments::Arguments;
+pub(crate) use events::{around_call, around_write};
 pub use modes::Mode;
 use refusal::{Done, Refused, first_refusal, refusal};
 use requests::{call, check_cells, everywhere, names, partition_of, read, read_kind, request, shown, write};
@@ -223,6 +229,7 @@ fn all() -> impl Iterator<Item = &'static Command> {
         lists::COMMANDS,
         streams::COMMANDS,
         sorted::COMMANDS,
+        geo::COMMANDS,
         sorting::COMMANDS,
         sets::COMMANDS,
         hashes::COMMANDS,
@@ -233,7 +240,10 @@ fn all() -> impl Iterator<Item = &'static Command> {
         transactions::COMMANDS,
         scripting::COMMANDS,
         sweeps::COMMANDS,
+        status::COMMANDS,
+        buckets::COMMANDS,
         wait::COMMANDS,
+        monitor::COMMANDS,
     ]
     .into_iter()
     .flatten()
@@ -284,8 +294,16 @@ pub fn may_block(name: &str) -> bool {
     find(name.as_bytes()).is_some_and(|command| command.has("blocking"))
 }
 
-/// Carries a command out, or keeps it for its transaction.
+/// Carries out a command that a client has sent, or keeps it for its transaction.
 pub fn run(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    if node.monitors.are_there() {
+        monitor::show(arguments, session, node);
+    }
+    run_unseen(arguments, session, node)
+}
+
+/// The same, of a command that is part of one.
+fn run_unseen(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     node.commands.fetch_add(1, Ordering::Relaxed);
     session.family = Family::NONE;
     if is_http(arguments.get(0)) {
@@ -326,6 +344,9 @@ fn check(arguments: &Arguments<'_>, session: &Session) -> Result<&'static Comman
     let command = known(arguments)?;
     if !session.is_authenticated && !command.has("no-auth") {
         return Err(Reply::error("NOAUTH Authentication required."));
+    }
+    if session.monitors && (command.has("readonly") || command.has("write")) {
+        return Err(Reply::error("ERR Replica can't interact with the keyspace"));
     }
     if session.only_subscribes() && !command.has("pubsub-mode") {
         return Err(Reply::error(format!(
@@ -380,14 +401,14 @@ pub(crate) fn carry_out(
             String::from_utf8_lossy(&key[..key.len().min(64)])
         )));
     }
-    match (command.there, command.here) {
+    events::around(command, arguments, keys, |keys| match (command.there, command.here) {
         (Some(run), _) => run(arguments, keys, node).or_else(|refused| refused.into_reply(node)),
         (None, Some(run)) => {
             let step = run(arguments, &mut Session::without_connection(), node);
             take_steps(step, keys, node)
         }
         (None, None) => Err(Failure::NotUnderstood),
-    }
+    })
 }
 
 /// Those that explain themselves when asked for HELP.
@@ -404,6 +425,7 @@ const WITH_SUBCOMMANDS: &[&str] = &[
     "SLOWLOG",
     "DOT.LAYOUT",
     "DOT.FAULT",
+    "DOT.BUCKET",
 ];
 
 /// Why a command cannot be part of a transaction.

@@ -12,6 +12,7 @@ use crate::configuration::InForce;
 use crate::disk::Durability;
 use crate::engine::EngineKind;
 use crate::logs::{self, LogFormat};
+use crate::notifications::Flags;
 use crate::recovery::WhenDamaged;
 use crate::tls::TlsOptions;
 
@@ -88,7 +89,7 @@ pub struct ServeOptions {
     /// The greatest key, member or field, in bytes.
     #[arg(long, default_value_t = MAX_NAME_BYTES, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(KEY_BYTES))]
     pub max_key_bytes: u64,
-    /// Nodes that must answer a read; 0: the majority of the owners. This and the next eight can be changed while the node runs
+    /// Nodes that must answer a read; 0: the majority of the owners. This and the next nine can be changed while the node runs
     /// (CONFIG SET).
     #[arg(long, default_value_t = 0, value_name = "NODES", value_parser = clap::value_parser!(u64).range(QUORUM))]
     pub read_quorum: u64,
@@ -110,6 +111,10 @@ pub struct ServeOptions {
     /// From how many microseconds on a command is in the slow log.
     #[arg(long, default_value_t = 10_000, value_name = "MICROSECONDS")]
     pub slowlog_log_slower_than: u64,
+    /// Which events of keys are published (Ag$lshzxeKEtmdn as in Redis, D for sibling, merged and resolved); can be changed while the
+    /// node runs.
+    #[arg(long, default_value = "", value_name = "FLAGS")]
+    pub notify_keyspace_events: Flags,
     /// How many clients may be connected; more are told so and let go.
     #[arg(long, default_value_t = 10_000, value_name = "CLIENTS", value_parser = clap::value_parser!(u64).range(CLIENTS))]
     pub maxclients: u64,

@@ -152,6 +152,7 @@ async fn serve(stream: impl Duplex, peer: String, local: String, worker: WorkerR
     }
     node.clients.leave(id);
     node.pubsub.forget(id);
+    node.monitors.forget(id);
 }
 
 impl Drop for Connection {

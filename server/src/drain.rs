@@ -103,7 +103,7 @@ pub(crate) async fn run(node: &Arc<Node>) {
     node.drain.stage.send_replace(Stage::Leaving);
     node.with_cluster(|cluster, _, out| {
         let members = &cluster.view().members;
-        let word = Gossip::Beat { digest: members.digest(), hears_you: false };
+        let word = Gossip::Beat { digest: cluster.digest(), hears_you: false };
         let others = members.current().map(|(other, _)| *other).filter(|other| *other != node.id);
         out.extend(others.map(|other| ClusterAction::Send(other, word.clone())));
     });

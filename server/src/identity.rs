@@ -17,6 +17,7 @@ const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 /// The record of the node's own, beside those of the partitions.
 pub(crate) const IDENTITY: &[u8] = b"N/identity";
 pub(crate) const MEMBERS: &[u8] = b"N/members";
+pub(crate) const DECISIONS: &[u8] = b"N/decisions";
 const VERSION: u8 = 3;
 
 /// What a node is called by others.

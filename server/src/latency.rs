@@ -54,12 +54,13 @@ impl Histogram {
 }
 
 /// The groups of commands whose times are counted, as COMMAND DOCS has them; what is in no other is in the last one.
-const FAMILIES: [&str; 17] = [
+const FAMILIES: [&str; 18] = [
     "bitmap",
     "cluster",
     "connection",
     "dot",
     "generic",
+    "geo",
     "hash",
     "hyperloglog",
     "list",

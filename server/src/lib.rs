@@ -9,6 +9,7 @@
 //! [`http`] makes commands of HTTP's requests.
 #![forbid(unsafe_code)]
 
+pub mod buckets;
 pub mod clients;
 pub mod command;
 pub mod config;
@@ -23,6 +24,7 @@ pub mod engine;
 pub mod error;
 pub mod fault;
 pub mod gather;
+pub mod geo;
 pub mod glob;
 pub mod http;
 pub mod identity;
@@ -31,8 +33,10 @@ pub mod latency;
 pub mod logs;
 pub mod merges;
 pub mod metrics;
+pub mod monitors;
 pub mod nameplate;
 pub mod node;
+pub mod notifications;
 mod pace;
 pub mod peer;
 pub mod procedures;

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use replica::{
-    Cluster, ClusterAction, Incarnation, Member, Members, MergeReport, NoProcedures, NodeId, PartitionId, PartitionSet,
-    Presence, Procedures, View,
+    Cluster, ClusterAction, Decisions, Incarnation, Member, Members, MergeReport, NoProcedures, NodeId, PartitionId,
+    PartitionSet, Presence, Procedures, View,
 };
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,6 +20,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
+use crate::buckets::Buckets;
 use crate::clients::Clients;
 use crate::config::{Config, ServeOptions};
 use crate::cursors::Cursors;
@@ -28,10 +29,12 @@ use crate::drain::{self, Drain};
 use crate::engine::EngineError;
 use crate::error::Error;
 use crate::http;
-use crate::identity::{self, IDENTITY, Identity, MEMBERS};
+use crate::identity::{self, DECISIONS, IDENTITY, Identity, MEMBERS};
 use crate::latency::Latencies;
 use crate::merges;
+use crate::monitors::Monitors;
 use crate::nameplate::{Nameplate, Plate};
+use crate::notifications::Notifications;
 use crate::peer::{PeerFrame, Peers};
 use crate::pubsub::{PubSub, Topic};
 use crate::recovery;
@@ -84,6 +87,12 @@ pub struct Node {
     pub application: Arc<dyn Procedures>,
     /// Who follows which channel.
     pub pubsub: PubSub,
+    /// What is told of keys to whoever follows them.
+    pub notifications: Arc<Notifications>,
+    /// Who sees every command.
+    pub monitors: Monitors,
+    /// What keys with a common prefix ask for.
+    pub buckets: Buckets,
     /// Who is connected.
     pub clients: Clients,
     /// Commands that took long.
@@ -182,6 +191,12 @@ impl Node {
         }
     }
 
+    /// Does too much wait for some worker's disk?
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.busy.iter().any(|busy| busy.load(Ordering::Relaxed))
+    }
+
     /// A message of another node is on its way to a worker, or has been taken by it.
     pub(crate) fn count_peer_bytes(&self, worker: usize, bytes: isize) {
         if let Some(waiting) = self.waiting_bytes.get(worker) {
@@ -222,6 +237,10 @@ impl Node {
                 ClusterAction::Connect(node, address) => self.peers.connect(node, address),
                 ClusterAction::View(view) => self.publish_view(view),
                 ClusterAction::Reincarnate(incarnation) => self.reincarnate(Some(incarnation)),
+                ClusterAction::Decided(decisions) => {
+                    self.disk.put(DECISIONS, identity::encode(decisions.as_ref()));
+                    self.buckets.live_by(&decisions);
+                }
             }
         }
     }
@@ -237,6 +256,12 @@ impl Node {
         self.cluster(|cluster| self.disk.put_and_wait(MEMBERS, identity::encode(&cluster.view().members)));
         let members = self.view().members.clone();
         self.keep_plate(|plate| plate.members = Some(members));
+    }
+
+    /// Returns when what the cluster has decided is on disk.
+    pub(crate) fn keep_decisions(&self) {
+        // Under the lock: an older one must not come after a newer one.
+        self.cluster(|cluster| self.disk.put_and_wait(DECISIONS, identity::encode(cluster.decisions())));
     }
 
     /// Changes what stands about the node outside its records; it is on disk when this returns.
@@ -290,6 +315,7 @@ impl Node {
 
     pub(crate) fn publish_merge(&self, report: &MergeReport) {
         self.merges.fetch_add(1, Ordering::Relaxed);
+        self.notifications.tell_merge(report, &self.pubsub);
         if !self.pubsub.is_idle() {
             let payload = merges::describe(report, &self.view());
             self.pubsub.publish(Topic::Channel, merges::CHANNEL, payload.as_bytes());
@@ -359,7 +385,7 @@ impl Node {
 
         let workers = usize::from(options.workers.unwrap_or_else(default_workers));
         let (inboxes, outlets): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded_channel()).unzip();
-        let Opened { identity, members, disk, nameplate, is_refilled } = open(&options, &inboxes)?;
+        let Opened { identity, members, decisions, disk, nameplate, is_refilled } = open(&options, &inboxes)?;
 
         let name = options.name.clone().unwrap_or_else(|| peer_address.to_string());
         let joins_afresh = options.join.is_some() && members.as_ref().is_none_or(|members| members.nodes.len() < 2);
@@ -378,7 +404,8 @@ impl Node {
         };
         // What a node decided while it was alone is nothing to those it joins.
         let members = members.map(|kept| if joins_afresh { Members::new(kept.replicas, kept.nodes) } else { kept });
-        let cluster = Cluster::new(identity.node, member, members, options.replicas);
+        let decisions = if joins_afresh { Decisions::default() } else { decisions };
+        let cluster = Cluster::new(identity.node, member, members, options.replicas).with_decisions(decisions);
         let (links, wanted) = unbounded_channel();
         let node = Arc::new(Node {
             id: identity.node,
@@ -387,6 +414,9 @@ impl Node {
             peers: Peers::new(identity.node, peer_tls, links),
             application,
             pubsub: PubSub::default(),
+            notifications: Arc::new(Notifications::new(options.notify_keyspace_events)),
+            monitors: Monitors::default(),
+            buckets: Buckets::default(),
             clients: Clients::default(),
             slow_log: SlowLog::default(),
             scripts: Scripts::default(),
@@ -447,6 +477,7 @@ fn listen(options: &ServeOptions) -> Result<(TcpListener, TcpListener), Error> {
 struct Opened {
     identity: Identity,
     members: Option<Members>,
+    decisions: Decisions,
     disk: Disk,
     nameplate: Option<Nameplate>,
     is_refilled: bool,
@@ -456,9 +487,10 @@ struct Opened {
 fn open(options: &ServeOptions, inboxes: &[UnboundedSender<ToWorker>]) -> Result<Opened, Error> {
     if options.in_memory {
         let (identity, disk) = (Identity::fresh().next(), Disk::in_memory());
-        return Ok(Opened { identity, members: None, disk, nameplate: None, is_refilled: false });
+        let decisions = Decisions::default();
+        return Ok(Opened { identity, members: None, decisions, disk, nameplate: None, is_refilled: false });
     }
-    let recovery::Opened { identity, members, records, nameplate, is_refilled } = recovery::open(options)?;
+    let recovery::Opened { identity, members, decisions, records, nameplate, is_refilled } = recovery::open(options)?;
     let inboxes = inboxes.to_vec();
     let on_progress = Box::new(move |worker: usize, progress| {
         if let Some(inbox) = inboxes.get(worker) {
@@ -466,7 +498,7 @@ fn open(options: &ServeOptions, inboxes: &[UnboundedSender<ToWorker>]) -> Result
         }
     });
     let disk = Disk::start(records, options.durability, on_progress)?;
-    Ok(Opened { identity, members, disk, nameplate: Some(nameplate), is_refilled })
+    Ok(Opened { identity, members, decisions, disk, nameplate: Some(nameplate), is_refilled })
 }
 
 fn start_threads(node: &Arc<Node>, outlets: Vec<UnboundedReceiver<ToWorker>>, network: Network) -> Result<(), Error> {

@@ -12,8 +12,10 @@ use replica::{
 use serde::{Deserialize, Serialize};
 
 use crate::command::{self, Arguments};
+use crate::dump::{Contents, Dump};
 use crate::jobs;
 use crate::node::Node;
+use crate::notifications::Notifications;
 use crate::resp::Reply;
 
 /// What is carried out at the keys of one partition.
@@ -30,10 +32,10 @@ pub enum Call {
     },
     /// What a key is, to be compared later.
     Watch(ByteString),
-    /// A key is put in the place of whatever is there.
-    Store(ByteString, Box<crate::dump::Dump>, Conditions),
-    /// What was observed of a key is removed, and nothing else.
-    Forget(ByteString, Vec<(CellId, Observed)>),
+    /// A key is put in the place of whatever is there: the work of the command that this event is called after.
+    Store(String, ByteString, Box<Dump>, Conditions),
+    /// What was observed of a key is removed, and nothing else; told of as this event.
+    Forget(String, ByteString, Vec<(CellId, Observed)>),
     /// The application that the node was started with knows.
     Own(ByteString),
 }
@@ -46,6 +48,13 @@ pub struct Conditions {
 }
 
 impl Call {
+    /// A key is put in the place of whatever is there: the work of the command that this event is called after.
+    #[must_use]
+    pub fn store(event: &str, key: &[u8], contents: Contents) -> Self {
+        let dump = Dump { contents, deadline_ms: None };
+        Self::Store(event.to_owned(), key.into(), Box::new(dump), Conditions::default())
+    }
+
     /// As a write.
     #[must_use]
     pub fn to_write(&self) -> Write {
@@ -62,13 +71,21 @@ pub fn said(bytes: &[u8]) -> Reply {
 
 /// The procedures of a node.
 #[derive(Clone)]
-pub struct Commands(Weak<Node>);
+pub struct Commands {
+    node: Weak<Node>,
+    /// Looked at for every write.
+    notifications: Arc<Notifications>,
+}
 
 impl Commands {
     /// Those of this node.
     #[must_use]
     pub fn of(node: &Arc<Node>) -> Self {
-        Self(Arc::downgrade(node))
+        Self { node: Arc::downgrade(node), notifications: Arc::clone(&node.notifications) }
+    }
+
+    fn node(&self) -> Result<Arc<Node>, Failure> {
+        self.node.upgrade().ok_or(Failure::NotUnderstood)
     }
 }
 
@@ -81,17 +98,28 @@ impl std::fmt::Debug for Commands {
 impl Procedures for Commands {
     fn call(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure> {
         let call = postcard::from_bytes(call).map_err(|_| Failure::NotUnderstood)?;
-        let node = self.0.upgrade().ok_or(Failure::NotUnderstood)?;
+        let node = self.node()?;
         let reply = carry_out(&call, keys, &node)?;
+        self.notifications.tell_all(&keys.take_notes(), &node.pubsub);
         Ok(postcard::to_allocvec(&reply).unwrap_or_default())
     }
 
+    fn is_watched(&self) -> bool {
+        self.notifications.are_wanted()
+    }
+
+    fn write(&self, key: &[u8], write: &Write, keys: &mut Keys<'_, '_>) -> Result<Written, Failure> {
+        let written = command::around_write(key, write, keys)?;
+        self.notifications.tell_all(&keys.take_notes(), &self.node()?.pubsub);
+        Ok(written)
+    }
+
     fn map(&self, job: &[u8], key: &[u8], kind: CellKind, keys: &mut Keys<'_, '_>) -> Result<Mapped, Failure> {
-        jobs::map(job, key, kind, keys, &self.0.upgrade().ok_or(Failure::NotUnderstood)?)
+        jobs::map(job, key, kind, keys, &self.node()?)
     }
 
     fn reduce(&self, job: &[u8], name: &[u8], one: ByteString, other: ByteString) -> Result<ByteString, Failure> {
-        jobs::reduce(job, name, one, other, &self.0.upgrade().ok_or(Failure::NotUnderstood)?)
+        jobs::reduce(job, name, one, other, &self.node()?)
     }
 }
 
@@ -109,7 +137,7 @@ fn carry_out(call: &Call, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Result<R
             replies.collect::<Result<_, _>>().map(Reply::Array)
         }
         Call::Watch(key) => Ok(Reply::Integer(keys.digest(&key.0)? as i64)),
-        Call::Store(key, dump, conditions) => {
+        Call::Store(event, key, dump, conditions) => command::around_call(event, &key.0, keys, |keys| {
             if conditions.absent_only && keys.read(&key.0, &replica::Read::Summary)?.kind.is_some() {
                 return Ok(Reply::Integer(0));
             }
@@ -118,13 +146,13 @@ fn carry_out(call: &Call, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Result<R
             }
             dump.restore(&key.0, keys)?;
             Ok(Reply::Integer(1))
-        }
-        Call::Forget(key, cells) => {
+        }),
+        Call::Forget(event, key, cells) => command::around_call(event, &key.0, keys, |keys| {
             for (cell, observed) in cells {
                 keys.write(&key.0, &Write::RemoveObserved(cell.clone(), Box::new(observed.clone())))?;
             }
             Ok(Reply::Integer(1))
-        }
+        }),
     }
 }
 

@@ -19,27 +19,31 @@ const BACKLOG_BYTES: usize = 32 * 1024 * 1024;
 /// A message as one subscriber gets it.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    topic: Topic,
-    pattern: Option<Bytes>,
-    channel: Bytes,
+    what: What,
     payload: Bytes,
     /// What waits for the subscriber, this among it.
     waiting_bytes: Arc<AtomicUsize>,
 }
 
+#[derive(Clone, Debug)]
+enum What {
+    /// To a channel; of which topic, and by which pattern.
+    Message(Topic, Option<Bytes>, Bytes),
+    /// For whoever monitors.
+    Line,
+}
+
 impl Delivery {
     pub(crate) fn into_reply(self) -> Reply {
         self.waiting_bytes.fetch_sub(self.payload.len(), Ordering::Relaxed);
-        let items = match self.pattern {
-            Some(pattern) => vec![
-                Reply::copied(b"pmessage"),
-                Reply::Bulk(pattern),
-                Reply::Bulk(self.channel),
-                Reply::Bulk(self.payload),
-            ],
-            None => {
-                let word: &[u8] = if self.topic == Topic::Shard { b"smessage" } else { b"message" };
-                vec![Reply::copied(word), Reply::Bulk(self.channel), Reply::Bulk(self.payload)]
+        let items = match self.what {
+            What::Line => return Reply::Simple(String::from_utf8_lossy(&self.payload).into_owned().into()),
+            What::Message(_, Some(pattern), channel) => {
+                vec![Reply::copied(b"pmessage"), Reply::Bulk(pattern), Reply::Bulk(channel), Reply::Bulk(self.payload)]
+            }
+            What::Message(topic, None, channel) => {
+                let word: &[u8] = if topic == Topic::Shard { b"smessage" } else { b"message" };
+                vec![Reply::copied(word), Reply::Bulk(channel), Reply::Bulk(self.payload)]
             }
         };
         Reply::Push(items)
@@ -61,6 +65,21 @@ impl Subscriber {
     pub(crate) fn new(id: u64) -> (Self, Messages) {
         let (queue, messages) = channel(BACKLOG_MESSAGES);
         (Self { id, queue, waiting_bytes: Arc::default() }, messages)
+    }
+
+    /// Hands it a line of MONITOR; says whether there was room.
+    pub(crate) fn deliver_line(&self, line: Bytes) -> bool {
+        self.deliver(What::Line, line)
+    }
+
+    fn deliver(&self, what: What, payload: Bytes) -> bool {
+        let (waiting_bytes, bytes) = (Arc::clone(&self.waiting_bytes), payload.len());
+        let has_room = waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= BACKLOG_BYTES;
+        let is_taken = has_room && self.queue.try_send(Delivery { what, payload, waiting_bytes }).is_ok();
+        if !is_taken {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        is_taken
     }
 }
 
@@ -142,18 +161,8 @@ impl PubSub {
         self.with(|tables| {
             let mut reached = 0;
             let mut deliver = |subscriber: &Subscriber, pattern: Option<Bytes>| {
-                let waiting_bytes = Arc::clone(&subscriber.waiting_bytes);
-                let bytes = payload.len();
-                if waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > BACKLOG_BYTES {
-                    waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                    return;
-                }
-                let delivery =
-                    Delivery { topic, pattern, channel: name.clone(), payload: payload.clone(), waiting_bytes };
-                match subscriber.queue.try_send(delivery) {
-                    Ok(()) => reached += 1,
-                    Err(_) => drop(subscriber.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed)),
-                }
+                let what = What::Message(topic, pattern, name.clone());
+                reached += usize::from(subscriber.deliver(what, payload.clone()));
             };
             tables.of(topic).get(channel).into_iter().flatten().for_each(|subscriber| deliver(subscriber, None));
             let patterns = tables

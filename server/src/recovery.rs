@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use replica::{Actor, Batch, BatchSeq, Core, Members, PartitionId, PartitionSet, Presence, Settings};
+use replica::{Actor, Batch, BatchSeq, Core, Decisions, Members, PartitionId, PartitionSet, Presence, Settings};
 
 use crate::config::ServeOptions;
 use crate::disk::Disk;
 use crate::engine::{self, EVERYTHING, Engine, EngineError, Loss, Mended, Sync, Wanted};
 use crate::error::Error;
-use crate::identity::{self, IDENTITY, Identity, MEMBERS};
+use crate::identity::{self, DECISIONS, IDENTITY, Identity, MEMBERS};
 use crate::nameplate::{Nameplate, Plate};
 use crate::node::Node;
 
@@ -42,6 +42,7 @@ pub enum WhenDamaged {
 pub(crate) struct Opened {
     pub(crate) identity: Identity,
     pub(crate) members: Option<Members>,
+    pub(crate) decisions: Decisions,
     pub(crate) records: Arc<dyn Engine>,
     pub(crate) nameplate: Nameplate,
     /// Were they damaged, so that others have to fill some?
@@ -72,7 +73,7 @@ pub(crate) fn open(options: &ServeOptions) -> Result<Opened, Error> {
         })
     };
     match (opened, plate, unreadable) {
-        (Ok((records, (kept, members))), plate, _) => begin(options, records, kept, members, plate.as_ref()),
+        (Ok((records, own)), plate, _) => begin(options, records, own, plate.as_ref()),
         (Err(Error::DamagedData { path, why }), Some(plate), _) if options.when_damaged != WhenDamaged::Refuse => {
             recover(options, &path, &why, plate)
         }
@@ -82,12 +83,14 @@ pub(crate) fn open(options: &ServeOptions) -> Result<Opened, Error> {
     }
 }
 
-type Own = (Option<Identity>, Option<Members>);
+type Own = (Option<Identity>, Option<Members>, Decisions);
 
 fn own_records(records: &dyn Engine) -> Result<Own, EngineError> {
     let kept = records.get(IDENTITY)?.map(|bytes| identity::decode(&bytes)).transpose();
     let members = identity::kept_members(records.get(MEMBERS)?.as_deref());
-    Ok((kept.map_err(EngineError::Damaged)?, members.map_err(EngineError::Damaged)?))
+    let decisions = records.get(DECISIONS)?.map(|bytes| identity::decode(&bytes)).transpose();
+    let decisions = decisions.map_err(EngineError::Damaged)?.unwrap_or_default();
+    Ok((kept.map_err(EngineError::Damaged)?, members.map_err(EngineError::Damaged)?, decisions))
 }
 
 /// The first partition that no replica can be made of.
@@ -105,8 +108,7 @@ fn first_unreadable(records: &Arc<dyn Engine>) -> Option<(PartitionId, replica::
 fn begin(
     options: &ServeOptions,
     records: Arc<dyn Engine>,
-    kept: Option<Identity>,
-    members: Option<Members>,
+    (kept, members, decisions): Own,
     plate: Option<&Plate>,
 ) -> Result<Opened, Error> {
     let last = match (kept, plate.map(|plate| plate.identity)) {
@@ -122,7 +124,7 @@ fn begin(
     let encoded = identity::encode(&identity);
     let mut edits = std::iter::once((IDENTITY, Some(encoded.as_slice())));
     records.write(&mut edits, Sync::Disk).map_err(|why| Error::of_records(&options.data, why))?;
-    Ok(Opened { identity, members, records, nameplate, is_refilled: false })
+    Ok(Opened { identity, members, decisions, records, nameplate, is_refilled: false })
 }
 
 fn recover(options: &ServeOptions, path: &Path, why: &str, plate: Plate) -> Result<Opened, Error> {
@@ -155,7 +157,8 @@ fn recover(options: &ServeOptions, path: &Path, why: &str, plate: Plate) -> Resu
     say(&mended, identity, is_any_kept, is_refilled);
     let records = engine::open(options.engine, &options.data)?;
     let nameplate = Nameplate::write(&options.data, Plate { identity, members: members.clone() })?;
-    Ok(Opened { identity, members, records, nameplate, is_refilled })
+    let decisions = Decisions::default();
+    Ok(Opened { identity, members, decisions, records, nameplate, is_refilled })
 }
 
 fn say(mended: &Mended, identity: Identity, is_any_kept: bool, is_refilled: bool) {

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use replica::{ByteString, Context, QuorumKind};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::clients::Client;
@@ -19,7 +20,7 @@ use crate::resp::Protocol;
 use crate::seen::Seen;
 
 /// What a connection, or one command, has chosen of quorums.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quorums {
     /// How many nodes must answer a read.
     pub r: Option<u8>,
@@ -84,6 +85,8 @@ pub struct Session {
     pub watched: Rc<Watched>,
     /// What it is shown of concurrency beside plain replies.
     pub mode: Mode,
+    /// Is it shown every command?
+    pub monitors: bool,
     /// It has said goodbye.
     pub closing: bool,
     /// What kind of command was its last.
@@ -195,6 +198,7 @@ impl Session {
             transaction: None,
             watched: Rc::default(),
             mode: Mode::Off,
+            monitors: false,
             closing: false,
             family: Family::NONE,
         }
@@ -223,7 +227,7 @@ impl Session {
     /// Lets others know what it speaks and follows.
     pub(crate) fn describe(&self) {
         let following = [Topic::Channel, Topic::Pattern, Topic::Shard].map(|topic| self.following(topic));
-        self.client.describe(self.protocol.version(), following);
+        self.client.describe(self.protocol.version(), following, if self.monitors { "O" } else { "" });
     }
 
     /// In RESP2 a subscriber's connection takes hardly any other command.

@@ -54,7 +54,7 @@ fn what_is_sent_behind_a_command_of_several_rounds_sees_what_it_did_from_any_nod
     let three = Three::start();
     for at in 0..3 {
         let mut client = three.client(at);
-        for turn in 0..4 {
+        for turn in 0..2 {
             let key = |name: &str| format!("{name}{at}.{turn}");
             let (a, d, w, ww) = (key("a"), key("d"), key("w"), key("ww"));
             let said = pipeline(
@@ -101,6 +101,138 @@ fn wait_counts_the_owners_that_hold_whatever_was_written_last() {
     assert_eq!(said, ["OK", "QUEUED", "OK", "0"]);
     client.run("DOT.FAULT HEAL");
     assert_eq!(client.run("WAIT 2 10000"), "2");
+}
+
+#[test]
+fn waitaof_counts_the_owners_that_have_the_last_write_on_disk() {
+    let data = tempfile::tempdir().unwrap();
+    // They sync once a second.
+    let a = Process::serve(&data.path().join("a"), &["--name", "a", "--durability", "interval"]);
+    let join = a.peer_address();
+    let [b, c] = ["b", "c"].map(|name| {
+        Process::serve(&data.path().join(name), &["--name", name, "--join", &join, "--durability", "interval"])
+    });
+    for node in [&a, &b, &c] {
+        node.client().until("DOT.LAYOUT SHOW", |shown| shown.matches("serving\n1024").count() == 3);
+    }
+    let mut client = a.client();
+    assert_eq!(client.run("WAITAOF 1 2 0"), "1\n2");
+    let mut was_in_memory_only = false;
+    for turn in 0..2 {
+        for write in [format!("SET k{turn} v"), format!("MSET k{turn} w l{turn} v"), format!("RPUSH q v{turn}")] {
+            client.run(&write);
+            assert_eq!(client.run("WAIT 2 10000"), "2", "{write}");
+            was_in_memory_only |= client.run("WAITAOF 0 0 1") == "0\n0";
+            assert_eq!(client.run("WAITAOF 1 2 10000"), "1\n2", "{write}");
+        }
+    }
+    assert!(was_in_memory_only, "nobody ever waited for a disk");
+    client.run("DOT.FAULT CUT a");
+    client.run("DOT.WITH W 1 R 1");
+    client.run("SET cut v");
+    assert_eq!(client.run("WAITAOF 1 0 10000"), "1\n0");
+    assert_eq!(client.run("WAITAOF 1 1 1500"), "1\n0");
+    client.run("DOT.FAULT HEAL");
+    assert_eq!(client.run("WAITAOF 1 2 10000"), "1\n2");
+    assert!(client.run("WAITAOF 2 0 0").contains("value must between 0 and 1"));
+    assert!(client.run("WAITAOF 0 -1 0").contains("must be positive"));
+    assert!(client.run("WAITAOF 0 0 -1").contains("timeout is negative"));
+    let (alone, _data) = alone();
+    assert!(alone.client().run("WAITAOF 1 0 0").contains("appendonly is disabled"));
+}
+
+#[test]
+fn a_monitor_that_does_not_read_is_let_go_and_costs_others_nothing() {
+    let (node, _data) = alone();
+    let mut monitor = node.client();
+    assert_eq!(monitor.run("MONITOR"), "OK");
+    let mut client = node.client();
+    let list = client.run("CLIENT LIST");
+    assert!(list.lines().any(|line| line.contains("flags=O ")), "{list}");
+    // More than waits for anybody, of commands and of bytes.
+    let big = vec![b'x'; 1024 * 1024];
+    for _ in 0..64 {
+        assert_eq!(client.call(&[&b"SET"[..], b"k", &big]), "OK");
+    }
+    client.until("CLIENT LIST", |list| !list.contains("flags=O "));
+    while monitor.try_receive_text().is_some() {}
+    assert!(monitor.is_closed());
+    assert_eq!(client.run("PING"), "PONG");
+}
+
+#[test]
+fn a_value_written_with_a_context_may_be_given_time() {
+    let (node, _data) = alone();
+    let mut client = node.client();
+    let ttl = |client: &mut Client| client.run("TTL k").parse::<i64>().unwrap();
+    let context = client.run("DOT.SET k - v EX 100").lines().next().unwrap().to_owned();
+    assert!((95..=100).contains(&ttl(&mut client)));
+    // What is written without a word of it leaves the time as it is, and so does KEEPTTL.
+    let context = client.run(&format!("DOT.SET k {context} w")).lines().next().unwrap().to_owned();
+    assert!((95..=100).contains(&ttl(&mut client)));
+    let context = client.run(&format!("DOT.SET k {context} x KEEPTTL IFCURRENT")).lines().next().unwrap().to_owned();
+    assert!((95..=100).contains(&ttl(&mut client)));
+    let said = client.run(&format!("DOT.SET k {context} y ALSO 1 z PX 900000 IFCURRENT"));
+    assert!(said.ends_with("\n2"), "{said}");
+    assert!((890..=900).contains(&ttl(&mut client)));
+    // Who has not seen what is there changes neither.
+    assert_eq!(client.run("DOT.SET k - late EX 5 IFCURRENT"), "(nil)");
+    assert!((890..=900).contains(&ttl(&mut client)) && !client.run("DOT.GET k").contains("late"));
+    let later = "DOT.SET k - at EXAT 4000000000";
+    assert!(client.run(later).ends_with("\n3"));
+    assert_eq!(client.run("EXPIRETIME k"), "4000000000");
+    assert_eq!(client.run("DOT.SET k - v EX 0"), "ERR invalid expire time in 'dot.set' command");
+    assert_eq!(client.run("DOT.SET k - v EX ten"), "ERR value is not an integer or out of range");
+    for wrong in ["EX", "EX 5 PX 5", "KEEPTTL EX 5", "EX 5 KEEPTTL"] {
+        assert_eq!(client.run(&format!("DOT.SET k - v {wrong}")), "ERR syntax error", "{wrong}");
+    }
+    assert_eq!(client.run("DOT.GET k EX 5"), "ERR syntax error");
+    assert!(client.run("DOT.SET h - v FIELD f EX 5").contains("EXPIRE says how long its hash lives"));
+    assert_eq!(client.run("MULTI"), "OK");
+    client.run("DOT.SET {t}k - v PX 20");
+    client.run("DOT.SET {t}h - v FIELD f");
+    let done = client.run("EXEC");
+    assert_eq!(done.lines().filter(|line| *line == "1").count(), 2, "{done}");
+    client.until("EXISTS {t}k", |there| there == "0");
+    assert_eq!(client.run("HGET {t}h f"), "v");
+}
+
+#[test]
+fn dot_status_tells_how_the_node_stands() {
+    let three = Three::start();
+    let mut a = three.client(0);
+    a.run("SET k v");
+    let status = a.until("DOT.STATUS", |status| status.contains("health\ngood\n"));
+    let after = |status: &str, name: &str| {
+        let at = status.lines().position(|line| line == name).unwrap_or_else(|| panic!("no {name}: {status}"));
+        status.lines().nth(at + 1).unwrap().to_owned()
+    };
+    let expected = [
+        ("node", "a"),
+        ("placement", "automatic"),
+        ("replicas", "3"),
+        ("keys", "1"),
+        ("without-majority", "0"),
+        ("engine", "fjall"),
+        ("durability", "always"),
+        ("is-behind", "0"),
+    ];
+    for (name, value) in expected {
+        assert_eq!(after(&status, name), value, "{name}");
+    }
+    assert!(after(&status, "free-bytes").parse::<u64>().unwrap() > 0);
+    assert!(after(&status, "syncs").parse::<u64>().unwrap() > 0);
+    assert_eq!(status.matches("client-address\n").count(), 3);
+    a.run("DOT.FAULT CUT a");
+    let cut = a.until("DOT.STATUS", |status| status.contains("health\nbad: of 1024 partitions too few owners"));
+    assert_eq!(after(&cut, "without-majority"), "1024");
+    a.run("DOT.WITH W 1 SET k2 v");
+    let behind = a.until("DOT.STATUS", |status| status.matches("missing-there\n0\n").count() < 3);
+    assert!(behind.contains("alive\n0\n"), "{behind}");
+    a.run("DOT.FAULT HEAL");
+    a.until("DOT.STATUS", |status| {
+        status.contains("health\ngood\n") && status.matches("missing-there\n0\n").count() == 3
+    });
 }
 
 #[test]

@@ -118,7 +118,98 @@ macro_rules! scripts {
     };
 }
 
-scripts! { scripting strings keys hashes sets sorted_sets lists streams bits transactions connection }
+scripts! { scripting strings keys hashes sets geo sorted_sets lists streams bits transactions connection }
+
+/// What a subscriber hears until this marker comes by.
+fn heard(subscriber: &mut Speaker, marker: &str) -> Vec<Value> {
+    let mut heard = Vec::new();
+    loop {
+        let message = subscriber.read();
+        if message.to_string().contains(marker) {
+            return heard;
+        }
+        heard.push(message);
+    }
+}
+
+/// Each command of the script makes the same events, in the same order, here and in Redis. `~`: in some order; `!`: not compared.
+#[test]
+fn keyspace_notifications_are_those_of_redis() {
+    let Some((dotted, _data, redis)) = both() else { return };
+    for protocol in [2, 3] {
+        let mut sides = [&dotted.address, &redis.address].map(|address| {
+            let (mut speaker, mut subscriber) = (Speaker::new(address, protocol), Speaker::new(address, protocol));
+            speaker.call(&words("FLUSHALL"));
+            speaker.call(&words("CONFIG SET notify-keyspace-events KEAnm"));
+            subscriber.call(&words("PSUBSCRIBE __key*__:* marker"));
+            subscriber.read();
+            (speaker, Speaker::new(address, protocol), subscriber)
+        });
+        let script = include_str!("conformance/notifications.txt");
+        let lines = script.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let differences = lines.enumerate().filter_map(|(number, line)| {
+            let (command, is_compared, in_order) = match line.split_at(2) {
+                ("! ", rest) => (rest, false, true),
+                ("~ ", rest) => (rest, true, false),
+                _ => (line, true, true),
+            };
+            let [ours, theirs] = sides.each_mut().map(|(speaker, marking, subscriber)| {
+                let marker = format!("marker{number}.");
+                let reply = speaker.call(&words(command));
+                // Perhaps within a transaction: the marker comes by another connection.
+                marking.call(&words(&format!("PUBLISH marker {marker}")));
+                let mut events = heard(subscriber, &marker);
+                if !in_order {
+                    events.sort();
+                }
+                (if is_compared { events } else { Vec::new() }, reply)
+            });
+            let shown = |(events, reply): &(Vec<Value>, Value)| {
+                let events: Vec<_> = events.iter().map(ToString::to_string).collect();
+                format!("{reply}  {}", events.join(" "))
+            };
+            (ours.0 != theirs.0)
+                .then(|| format!("{command}\n    here:  {}\n    redis: {}", shown(&ours), shown(&theirs)))
+        });
+        let differences: Vec<_> = differences.collect();
+        assert!(differences.is_empty(), "RESP{protocol}, {} differ:\n{}", differences.len(), differences.join("\n"));
+    }
+}
+
+/// What a monitor sees of each command, without time and address; and what it is told of its own.
+#[test]
+fn a_monitor_sees_what_redis_shows_it() {
+    let Some((dotted, _data, redis)) = both() else { return };
+    for protocol in [2, 3] {
+        let [ours, theirs] = [&dotted.address, &redis.address].map(|address| {
+            let (mut speaker, mut monitor) = (Speaker::new(address, protocol), Speaker::new(address, protocol));
+            let mut seen = vec![monitor.call(&words("MONITOR")).to_string()];
+            let script = include_str!("conformance/monitored.txt");
+            for line in script.lines() {
+                speaker.call(&words(line));
+            }
+            loop {
+                let line = monitor.read().to_string();
+                let (before, words) = line.split_once("] ").expect("a line of MONITOR");
+                let (_, from) = before.split_once(" [").expect("where it comes from");
+                let from = if from.contains("lua") { from } else { "0 client" };
+                seen.push(format!("{from} {words}"));
+                if words == r#""PING" "over""# {
+                    break;
+                }
+            }
+            // Once more is nothing more; what has to do with keys it may not send; PING is answered, and seen.
+            monitor.send(&words("MONITOR"));
+            seen.push(monitor.call(&words("GET k")).to_string());
+            seen.push(monitor.call(&words("SET k v")).to_string());
+            seen.push(monitor.call(&words("RESET")).to_string().replace("+", ""));
+            seen
+        });
+        // Its RESET is shown to it before it is carried out here, and not at all there.
+        let ours: Vec<_> = ours.into_iter().filter(|line| !line.ends_with(r#"] "RESET""#)).collect();
+        assert_eq!(ours, theirs, "RESP{protocol}");
+    }
+}
 
 #[test]
 fn random_commands_have_the_same_replies() {

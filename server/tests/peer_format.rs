@@ -131,9 +131,21 @@ fn frames() -> Vec<(&'static str, PeerFrame)> {
         ("must-stream", core(Message::MustStream(partition))),
         ("stream", core(Message::Stream(partition, Some(cursor)))),
         ("streamed", core(Message::Streamed(partition, Box::new(range)))),
+        ("inspect-stored", core(Message::InspectStored(ticket, partition, bytes().into()))),
         ("beat", PeerFrame::Gossip(Gossip::Beat { digest: 7, hears_you: true })),
         ("members", PeerFrame::Gossip(Gossip::List(Box::new(members())))),
         ("detector", PeerFrame::Gossip(Gossip::Detector(vec![1, 2, 3]))),
+        (
+            "decided",
+            PeerFrame::Gossip(Gossip::Decided(
+                members().cluster,
+                Box::new({
+                    let mut decisions = replica::Decisions::default();
+                    decisions.decide(dot(1).actor, b"colour", Some(b"red")).expect("there is room");
+                    decisions
+                }),
+            )),
+        ),
         ("publish", PeerFrame::Publish(Topic::Channel, bytes(), bytes())),
         ("faults", PeerFrame::Faults(1, Faults { cut: [node(2)].into(), delay_ms: 5, drop_percent: 10 })),
         ("faults-set", PeerFrame::FaultsSet(1)),

@@ -223,7 +223,8 @@ impl Core {
         match request.operation {
             Operation::Write(write) => self.coordinate_write(step, task, &request.key, &write),
             Operation::Read(read) => self.coordinate_read(step, task, request.key, read),
-            Operation::Explain => self.coordinate_explain(step, task, request.key),
+            Operation::Explain => self.coordinate_explain(step, task, request.key, Medium::Memory),
+            Operation::ExplainStored => self.coordinate_explain(step, task, request.key, Medium::Disk),
             Operation::Scan { from, count_keys, conflicts_only } => {
                 let now_ms = step.now.wall_ms;
                 let page =

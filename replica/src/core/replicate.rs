@@ -92,13 +92,17 @@ impl Core {
     pub(super) fn on_inspect(
         &mut self,
         step: &mut Step<'_>,
-        from: NodeId,
-        ticket: Ticket,
+        (from, ticket): (NodeId, Ticket),
         partition: PartitionId,
         key: &[u8],
+        medium: Medium,
     ) {
         if let Some(report) = self.quietly(step, partition, |p, txn| p.explain(txn, key)) {
-            step.out.push(Action::Send(from, Message::Inspected(ticket, partition, Box::new(report))));
+            let said = Action::Send(from, Message::Inspected(ticket, partition, Box::new(report)));
+            match medium {
+                Medium::Memory => step.out.push(said),
+                Medium::Disk => self.release(step, Until::OnDisk(self.batch_of(partition)), said),
+            }
         }
     }
 }

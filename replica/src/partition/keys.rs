@@ -6,6 +6,7 @@ use crate::id::{Dot, PartitionId};
 use crate::operation::{Failure, Found, Read, Write, Written};
 use crate::pack::key as pack;
 use crate::partition::Partition;
+use crate::partition::noted::{Noted, WriteNote};
 use crate::partition::write::Writing;
 use crate::place::{CellId, CellKind};
 use crate::record::{self, CellState};
@@ -97,7 +98,7 @@ impl<'a, 's> Keys<'a, 's> {
         if self.access == Access::Looking {
             return Err(Failure::LooksOnly);
         }
-        let mut own = Writing::new(self.writing.at());
+        let mut own = self.writing.another();
         self.partition.write_key(self.txn, key, write, &mut own)?;
         let written = own.written.clone();
         self.writing.add(own);
@@ -113,7 +114,7 @@ impl<'a, 's> Keys<'a, 's> {
         if self.access == Access::Looking {
             return Err(Failure::LooksOnly);
         }
-        let mut own = Writing::new(self.writing.at());
+        let mut own = self.writing.another();
         self.partition.put_new(self.txn, key, CellId { kind, name }, value, &mut own)?;
         self.writing.add(own);
         Ok(())
@@ -139,6 +140,23 @@ impl<'a, 's> Keys<'a, 's> {
             ControlFlow::Break(())
         })?;
         Ok(found)
+    }
+
+    /// Are notes taken? See [`Procedures::is_watched`](crate::Procedures::is_watched).
+    #[must_use]
+    pub fn takes_notes(&self) -> bool {
+        self.writing.notes.are_wanted()
+    }
+
+    /// Has something noted of a key, for [`Keys::take_notes`].
+    pub fn note(&mut self, key: &[u8], what: &'static str) {
+        self.writing.notes.add(key, Noted::Own(what));
+    }
+
+    /// What was noted so far, in its order; nothing unless [`Procedures::is_watched`](crate::Procedures::is_watched) said that it is
+    /// wanted.
+    pub fn take_notes(&mut self) -> Vec<WriteNote> {
+        self.writing.notes.take()
     }
 
     /// Visits the present cells of one kind in the order of their names, or backwards. O(log cells) and what is visited.

@@ -5,6 +5,7 @@ use crdt::{Content, Hlc, Tallies, reading};
 use crate::id::{Actor, Context, Dot, Entry, Seen};
 use crate::message::Change;
 use crate::operation::{ByteString, Failure, Observed, Write, Written};
+use crate::partition::noted::{Noted, Notes, may_have_siblings};
 use crate::partition::{Keys, OpenCell, OpenKey, Partition};
 use crate::place::{CellId, CellKind, Place};
 use crate::procedure::Procedures;
@@ -25,6 +26,7 @@ pub(crate) struct Writing {
     at: Hlc,
     pub(crate) changes: Vec<Change>,
     pub(crate) written: Written,
+    pub(super) notes: Notes,
 }
 
 /// A write, when it happens, and who carries out what the application calls.
@@ -42,13 +44,19 @@ impl Partition {
         key: &[u8],
         order: &Order<'_>,
     ) -> Result<(Written, Vec<Change>), Failure> {
-        let mut writing = Writing::new(order.at);
+        let watched = order.procedures.is_watched();
+        let notes = if watched { Notes::wanted() } else { Notes::default() };
+        let mut writing = Writing { notes, ..Writing::new(order.at) };
         match order.write {
             Write::Clear => self.clear(txn, &mut writing)?,
             Write::Call(call) => {
                 let mut keys = Keys::new(self, txn, &mut writing);
                 let said = order.procedures.call(&call.0, &mut keys)?;
                 writing.written.said = ByteString(said);
+            }
+            write if watched => {
+                let mut keys = Keys::new(self, txn, &mut writing);
+                writing.written = order.procedures.write(key, write, &mut keys)?;
             }
             write => self.write_key(txn, key, write, &mut writing)?,
         }
@@ -102,6 +110,7 @@ impl Partition {
         if has_ended {
             self.remove_key(txn, &mut open, writing)?;
             writing.written.changed = 0;
+            writing.notes.add(key, Noted::Ended);
         }
         if let Err(refused) = check_kind(&open, wanted).and_then(|()| change(self, txn, &mut open, writing)) {
             if let Some((edits, meta, dirty)) = before {
@@ -385,7 +394,15 @@ impl Partition {
         let entry = content.map(|content| Entry { at: writing.at, content });
         let place = Place::Cell(open.key.clone(), cell.id.clone());
         let change = Change { place, dot: self.mint(), entry, seen };
+        let counts = writing.notes.are_wanted() && may_have_siblings(cell.id.kind);
+        let before = counts.then(|| reading::siblings(&cell.state.live).len());
         self.apply_to_cell(txn, open, &mut cell, &change);
+        if let Some(before) = before {
+            let after = reading::siblings(&cell.state.live).len();
+            if before.max(after) > 1 {
+                writing.notes.add(&open.key, Noted::Siblings { cell: cell.id.clone(), before, after });
+            }
+        }
         self.store_cell(txn, open, cell);
         writing.own(change);
     }
@@ -419,11 +436,16 @@ fn check_kind(open: &OpenKey, wanted: Option<CellKind>) -> Result<(), Failure> {
 
 impl Writing {
     pub(super) fn new(at: Hlc) -> Self {
-        Self { at, changes: Vec::new(), written: Written::default() }
+        Self { at, changes: Vec::new(), written: Written::default(), notes: Notes::default() }
     }
 
     pub(super) fn at(&self) -> Hlc {
         self.at
+    }
+
+    /// Another write of the same call, which is taken in only if it is carried out.
+    pub(super) fn another(&self) -> Self {
+        Self { notes: self.notes.alike(), ..Self::new(self.at) }
     }
 
     /// Takes in another write of the same call.
@@ -432,6 +454,7 @@ impl Writing {
         self.written.own.context.union(&other.written.own.context);
         self.written.own.seen.extend(other.written.own.seen);
         self.changes.extend(other.changes);
+        self.notes.append(other.notes);
     }
 
     fn own(&mut self, change: Change) {

@@ -66,7 +66,7 @@ impl Machine {
             match action {
                 ClusterAction::Send(to, gossip) => self.sent.push((to, Packet::Gossip(gossip))),
                 ClusterAction::View(view) => self.core(Event::View(view)),
-                ClusterAction::Connect(..) | ClusterAction::Reincarnate(_) => {}
+                ClusterAction::Connect(..) | ClusterAction::Reincarnate(_) | ClusterAction::Decided(_) => {}
             }
         }
     }

@@ -12,10 +12,10 @@ use crate::command::values::{string, winner};
 use crate::command::{
     Arguments, Command, KeyPlaces, ONE_KEY, READ, READ_FAST, WRITE, WRITE_IN_TURN, check_name, here, read_kind, there,
 };
-use crate::dump::{Contents, Dump};
+use crate::dump::Contents;
 use crate::gather::Step;
 use crate::node::Node;
-use crate::procedures::{Call, Conditions};
+use crate::procedures::Call;
 use crate::resp::{Reply, parse_integer};
 use crate::session::Session;
 
@@ -239,8 +239,7 @@ fn bitop(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> 
             let result: Vec<u8> = result.collect();
             // Nothing at all takes the key away.
             let contents = if len == 0 { Contents::Set(Vec::new()) } else { Contents::String(ByteString(result)) };
-            let put =
-                Call::Store(to.clone().into(), Box::new(Dump { contents, deadline_ms: None }), Conditions::default());
+            let put = Call::store("set", &to, contents);
             call_at(&to, &put, &asker, node).map_reply(move |reply| match reply {
                 Reply::Integer(_) => Reply::count(len),
                 refused => refused,

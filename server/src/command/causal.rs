@@ -13,12 +13,14 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::command::arguments::parse_float;
 use crate::command::blocking::AGAIN;
+use crate::command::expiry::{Deadline, put_deadline};
 use crate::command::keys::Walk;
 use crate::command::refusal::Done;
+use crate::command::requests::call;
 use crate::command::values::of_kind;
 use crate::command::{
     Arguments, Command, IN_TURN, KeyPlaces, NO_KEYS, ONE_KEY, WRITE, check_name, check_value, everywhere, explain,
-    here, modes, read, refusal, request, run, there,
+    here, modes, read, refusal, request, run_unseen, there,
 };
 use crate::fault::Faults;
 use crate::gather::Step;
@@ -47,9 +49,10 @@ pub(super) static COMMANDS: &[Command] = &[
         &["write", "denyoom"],
         ONE_KEY,
         "dot",
-        "key context value [ALSO n value ..] [FIELD f] [IFCURRENT]: replaces exactly what the context has seen.",
+        "key context value [ALSO n value ..] [FIELD f] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL] [IFCURRENT]: replaces exactly what the context has seen.",
         set,
-    ),
+    )
+    .and_there(set_there),
     here(
         "DOT.DEL",
         -3,
@@ -148,10 +151,28 @@ struct Options {
     cell: CellId,
     also: Vec<ByteString>,
     if_current: bool,
+    lifetime: Option<Lifetime>,
+}
+
+/// What a command says of how long a key lives.
+#[derive(Clone, Copy)]
+enum Lifetime {
+    /// As long as the argument at this place says.
+    Ends(Deadline, usize),
+    /// As long as it was to.
+    Stays,
+}
+
+impl Options {
+    /// The cell, for commands that take nothing else.
+    fn only_cell(self) -> Result<CellId, Reply> {
+        let is_plain = self.also.is_empty() && !self.if_current && self.lifetime.is_none();
+        if is_plain { Ok(self.cell) } else { Err(Reply::syntax_error()) }
+    }
 }
 
 fn options(arguments: &Arguments<'_>, from: usize, node: &Node) -> Result<Options, Reply> {
-    let mut options = Options { cell: CellId::value(), also: Vec::new(), if_current: false };
+    let mut options = Options { cell: CellId::value(), also: Vec::new(), if_current: false, lifetime: None };
     let mut at = from;
     while at < arguments.len() {
         let follows = arguments.len() - at - 1;
@@ -169,8 +190,15 @@ fn options(arguments: &Arguments<'_>, from: usize, node: &Node) -> Result<Option
             let count = count.filter(|count| *count < follows).ok_or_else(Reply::syntax_error)?;
             options.also = (at + 2..at + 2 + count).map(|at| ByteString::from(arguments.get(at))).collect();
             at += 2 + count;
-        } else {
+        } else if options.lifetime.is_some() {
             return Err(Reply::syntax_error());
+        } else if arguments.is(at, "KEEPTTL") {
+            options.lifetime = Some(Lifetime::Stays);
+            at += 1;
+        } else {
+            let deadline = Deadline::of_word(&arguments.word(at)).filter(|_| follows > 0);
+            options.lifetime = Some(Lifetime::Ends(deadline.ok_or_else(Reply::syntax_error)?, at + 1));
+            at += 2;
         }
     }
     check_name(node, &options.cell.name)?;
@@ -179,9 +207,8 @@ fn options(arguments: &Arguments<'_>, from: usize, node: &Node) -> Result<Option
 }
 
 fn get(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    let cell = match options(arguments, 2, node) {
-        Ok(Options { cell, also, if_current: false }) if also.is_empty() => cell,
-        Ok(_) => return Reply::syntax_error().into(),
+    let cell = match options(arguments, 2, node).and_then(Options::only_cell) {
+        Ok(cell) => cell,
         Err(refused) => return refused.into(),
     };
     let (key, shared) = (arguments.get(1).to_vec(), Arc::clone(node));
@@ -226,25 +253,58 @@ fn siblings(live: &replica::Cell, cell: &CellId, node: &Node) -> Vec<Reply> {
 }
 
 fn set(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    if (4..arguments.len()).any(|at| ["EX", "PX", "KEEPTTL"].iter().any(|word| arguments.is(at, word))) {
-        return Reply::error("ERR DOT.SET's options EX, PX and KEEPTTL are not there yet").into();
+    match Setting::parse(arguments, node) {
+        // A value and how long it lives are one batch, where the key is.
+        Ok(Setting { expires: Some(_), .. }) => call(arguments, session, node),
+        Ok(Setting { cell, write, .. }) => write_cell(arguments.get(1), cell, write, session, node),
+        Err(refused) => refused.into(),
     }
-    let chosen = check_value(node, arguments.get(3)).and_then(|()| options(arguments, 4, node));
-    let Options { cell, also, if_current } = match chosen {
-        Ok(options) if options.cell.kind != CellKind::Member => options,
-        Ok(_) => return Reply::error("ERR a member has no value: SADD adds it, DOT.DEL with MEMBER removes it").into(),
-        Err(refused) => return refused.into(),
+}
+
+/// What DOT.SET is to write.
+struct Setting {
+    cell: CellId,
+    write: Write,
+    expires: Option<(Deadline, usize)>,
+}
+
+impl Setting {
+    fn parse(arguments: &Arguments<'_>, node: &Node) -> Result<Self, Reply> {
+        check_value(node, arguments.get(3))?;
+        let Options { cell, also, if_current, lifetime } = options(arguments, 4, node)?;
+        if cell.kind == CellKind::Member {
+            return Err(Reply::error("ERR a member has no value: SADD adds it, DOT.DEL with MEMBER removes it"));
+        }
+        let expires = match lifetime {
+            Some(Lifetime::Ends(deadline, at)) => Some((deadline, at)),
+            Some(Lifetime::Stays) | None => None,
+        };
+        if expires.is_some() && cell.kind == CellKind::Field {
+            return Err(Reply::error("ERR a field does not end by itself: EXPIRE says how long its hash lives"));
+        }
+        let observed = Box::new(token::unseal(arguments.get(2), arguments.get(1), &cell)?);
+        let values = std::iter::once(ByteString::from(arguments.get(3))).chain(also).collect();
+        let write = match if_current {
+            true => Write::PutIfCurrent(cell.clone(), values, observed),
+            false => Write::PutObserved(cell.clone(), values, observed),
+        };
+        Ok(Self { cell, write, expires })
+    }
+}
+
+fn set_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
+    let key = arguments.get(1);
+    let Setting { cell, write, expires } = Setting::parse(arguments, node)?;
+    let ends_ms = match expires {
+        Some((deadline, at)) => Some(deadline.parse(arguments, at, keys.now_ms(), "dot.set")?),
+        None => None,
     };
-    let observed = match token::unseal(arguments.get(2), arguments.get(1), &cell) {
-        Ok(observed) => Box::new(observed),
-        Err(refused) => return refused.into(),
-    };
-    let values = std::iter::once(ByteString::from(arguments.get(3))).chain(also).collect();
-    let write = match if_current {
-        true => Write::PutIfCurrent(cell.clone(), values, observed),
-        false => Write::PutObserved(cell.clone(), values, observed),
-    };
-    write_cell(arguments.get(1), cell, write, session, node)
+    let written = keys.write(key, &write)?;
+    if let Some(ends_ms) = ends_ms {
+        put_deadline(keys, key, ends_ms)?;
+        keys.note(key, "expire");
+    }
+    Ok(Reply::Array(vec![token::seal(&written.own, key, &cell), Reply::Integer(written.siblings as i64)]))
 }
 
 /// For people at a prompt: replaces all siblings the coordinator sees with one value.
@@ -292,9 +352,8 @@ fn resolve(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>)
 
 /// Waits until the cell has something that the context has not seen, and shows it as DOT.GET does; nil if the time is over.
 fn poll(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    let cell = match options(arguments, 4, node) {
-        Ok(Options { cell, also, if_current: false }) if also.is_empty() => cell,
-        Ok(_) => return Reply::syntax_error().into(),
+    let cell = match options(arguments, 4, node).and_then(Options::only_cell) {
+        Ok(cell) => cell,
         Err(refused) => return refused.into(),
     };
     let (key, waits) = (arguments.get(1).to_vec(), session.has_connection());
@@ -331,9 +390,8 @@ fn poll(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
 }
 
 fn del(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    let cell = match options(arguments, 3, node) {
-        Ok(Options { cell, also, if_current: false }) if also.is_empty() => cell,
-        Ok(_) => return Reply::syntax_error().into(),
+    let cell = match options(arguments, 3, node).and_then(Options::only_cell) {
+        Ok(cell) => cell,
         Err(refused) => return refused.into(),
     };
     match token::unseal(arguments.get(2), arguments.get(1), &cell) {
@@ -368,21 +426,35 @@ fn conflicts(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>)
     }
 }
 
-/// Per node, over all partitions: events it lacks by its last word, and events it has that this node lacks.
+/// What a node and this one lack of each other, in events, over all partitions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lack {
+    /// Events it lacks, by its last word.
+    pub(super) there: u64,
+    /// Events it has that this node lacks.
+    pub(super) here: u64,
+    partitions: u64,
+}
+
+/// The same, per node.
+pub(super) fn lacks(answers: &[Answer]) -> BTreeMap<NodeId, Lack> {
+    let mut sums: BTreeMap<NodeId, Lack> = BTreeMap::new();
+    for answer in answers {
+        let Answer::Entropy(peers) = answer else { continue };
+        for peer in peers {
+            let lack = sums.entry(peer.node).or_default();
+            lack.there = lack.there.saturating_add(peer.missing_there);
+            lack.here = lack.here.saturating_add(peer.missing_here);
+            lack.partitions += u64::from(peer.missing_there > 0 || peer.missing_here > 0);
+        }
+    }
+    sums
+}
+
 fn entropy(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     Step::ask_all(everywhere(session, node, &Operation::Entropy), |answers, node| {
-        let mut sums: BTreeMap<NodeId, (u64, u64, u64)> = BTreeMap::new();
-        for answer in &answers {
-            let Answer::Entropy(peers) = answer else { continue };
-            for peer in peers {
-                let (there, here, partitions) = sums.entry(peer.node).or_default();
-                *there = there.saturating_add(peer.missing_there);
-                *here = here.saturating_add(peer.missing_here);
-                *partitions += u64::from(peer.missing_there > 0 || peer.missing_here > 0);
-            }
-        }
         let view = node.view();
-        let described = sums.into_iter().map(|(other, (there, here, partitions))| {
+        let described = lacks(&answers).into_iter().map(|(other, Lack { there, here, partitions })| {
             Reply::map([
                 (Reply::copied(b"node"), Reply::bulk(view.name(other))),
                 (Reply::copied(b"missing-there"), Reply::Integer(there as i64)),
@@ -402,13 +474,13 @@ fn scrub(_: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
 }
 
 /// What DOT.WITH was told, and where the inner command begins.
-struct With {
-    quorums: Quorums,
-    receipt: bool,
-    inner: usize,
+pub(super) struct With {
+    pub(super) quorums: Quorums,
+    pub(super) receipt: bool,
+    pub(super) inner: usize,
 }
 
-fn with_options(arguments: &Arguments<'_>) -> Result<With, Reply> {
+pub(super) fn with_options(arguments: &Arguments<'_>) -> Result<With, Reply> {
     let (mut quorums, mut receipt, mut at) = (Quorums::default(), false, 1);
     while at < arguments.len() {
         let number = parse_integer(arguments.get(at + 1));
@@ -475,7 +547,7 @@ fn with(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
     }
     let before = session.quorums;
     session.quorums = quorums.or(before);
-    let step = run(&arguments.after(inner), session, node);
+    let step = run_unseen(&arguments.after(inner), session, node);
     session.quorums = before;
     if receipt { with_receipt(step, Vec::new()) } else { step }
 }

@@ -140,6 +140,7 @@ fn auth(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
 
 fn reset(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     node.pubsub.forget(session.id);
+    node.monitors.forget(session.id);
     session.reset(node);
     Reply::status("RESET").into()
 }

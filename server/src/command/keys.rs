@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use replica::{Answer, CellKind, KeyHash, Operation, PartitionId, Read, Request, Write};
 
-use crate::command::requests::note_all;
+use crate::command::requests::{note_all, tell_missed};
 use crate::command::{
     ALL_KEYS, Arguments, Command, NO_KEYS, ONE_KEY, READ_FAST, READ_IN_TURN, REMOVE, REMOVE_FAST, REMOVE_IN_TURN,
     check_name, everywhere, first_refusal, here, read, refusal, request,
@@ -49,8 +49,10 @@ fn for_each_key(
         }
         requests.push(request(session, node, key, operation.clone()));
     }
-    let (last, keys) = (session.last_write.clone(), requests.iter().map(|request| request.key.clone()).collect());
+    let (last, keys) =
+        (session.last_write.clone(), requests.iter().map(|request| request.key.clone()).collect::<Vec<_>>());
     Step::ask_all(requests, move |answers, node| {
+        tell_missed(&keys, &answers, node);
         note_all(&last, keys, &answers);
         first_refusal(&answers, node).unwrap_or_else(|| Reply::Integer(answers.iter().map(count).sum()))
     })

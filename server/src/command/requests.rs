@@ -26,7 +26,7 @@ pub(super) fn request(session: &Session, node: &Node, key: &[u8], operation: Ope
 
 /// A request with these quorums, once the session is out of reach.
 pub(super) fn request_with(chosen: Quorums, node: &Node, key: &[u8], operation: Operation) -> Request {
-    let config = &node.config;
+    let (config, chosen) = (&node.config, node.buckets.fill_in(chosen, key));
     let or = |own: Option<u8>, setting: &Setting| own.or(u8::try_from(setting.get()).ok().filter(|n| *n > 0));
     let strict = if config.strict_quorum.get() > 0 { QuorumKind::Strict } else { QuorumKind::Sloppy };
     let kind = chosen.kind.unwrap_or(strict);
@@ -139,10 +139,25 @@ pub(super) fn read(
     if let Err(refused) = check_name(node, key) {
         return refused.into();
     }
+    let missed = node.notifications.if_missed(key);
     Step::ask_one(request(session, node, key, Operation::Read(read)), move |answer, node| match answer {
-        Answer::Found(found) => reply(found).into(),
+        Answer::Found(found) => {
+            if let Some(key) = missed.filter(|_| found.kind.is_none()) {
+                node.notifications.tell("keymiss", &key, &node.pubsub);
+            }
+            reply(found).into()
+        }
         other => refusal(&other, node).into(),
     })
+}
+
+/// Tells of the keys that reads have not found, should somebody want to know.
+pub(super) fn tell_missed(keys: &[Vec<u8>], answers: &[Answer], node: &Node) {
+    for (key, answer) in keys.iter().zip(answers) {
+        if matches!(answer, Answer::Found(Found { kind: None, .. })) {
+            node.notifications.tell("keymiss", key, &node.pubsub);
+        }
+    }
 }
 
 /// A read that makes sense for one type of key only.

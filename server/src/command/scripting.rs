@@ -10,7 +10,7 @@ use replica::{ByteString, Failure, Keys};
 
 use crate::command::refusal::{Done, Refused};
 use crate::command::requests::call;
-use crate::command::{ANYWHERE, Arguments, Command, KeyPlaces, NO_KEYS, carry_out, here};
+use crate::command::{ANYWHERE, Arguments, Command, KeyPlaces, NO_KEYS, carry_out, here, monitor};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::{DoubleText, Reply};
@@ -313,6 +313,7 @@ fn run(
         if super::find(arguments.get(0)).is_some_and(|command| command.has("noscript")) {
             return Ok(Reply::error("ERR This Redis command is not allowed from script"));
         }
+        monitor::show_scripts(&arguments, node);
         let mut keys = keys.borrow_mut();
         let Some(keys) = keys.as_deref_mut() else {
             return Err(mlua::Error::runtime("there are no keys here: this script only makes one value of two"));
@@ -468,7 +469,7 @@ fn to_lua(lua: &Lua, reply: &Reply) -> mlua::Result<Value> {
         Reply::Double(number) => Ok(Value::String(lua.create_string(DoubleText::new(*number).as_bytes())?)),
         Reply::Boolean(value) => Ok(Value::Number(f64::from(u8::from(*value)))),
         Reply::Bulk(bytes) => Ok(Value::String(lua.create_string(bytes)?)),
-        Reply::Verbatim(text) => Ok(Value::String(lua.create_string(text)?)),
+        Reply::Verbatim(text) | Reply::Decimal(text) => Ok(Value::String(lua.create_string(text)?)),
         Reply::Null | Reply::NullArray => Ok(Value::Boolean(false)),
         Reply::Array(items) | Reply::Set(items) | Reply::Push(items) => list(&mut items.iter()),
         Reply::Map(pairs) | Reply::Pairs(pairs) | Reply::Attribute(pairs) => {

@@ -21,6 +21,9 @@ pub(super) const REDIS_VERSION: &str = "7.2.4";
 
 const GROUP: &str = "server";
 
+/// The setting that says which events of keys are published.
+const NOTIFY: &str = "notify-keyspace-events";
+
 pub(super) static COMMANDS: &[Command] = &[
     here("INFO", -1, &["loading", "stale", IN_TURN], NO_KEYS, GROUP, "What is known of this node, as text.", info),
     here(
@@ -230,7 +233,7 @@ fn memory() -> (u64, u64) {
     (kibibytes("VmRSS:") * 1024, kibibytes("VmHWM:") * 1024)
 }
 
-fn durability(node: &Node) -> &'static str {
+pub(super) fn durability(node: &Node) -> &'static str {
     match (node.options.in_memory, node.options.durability) {
         (true, _) => "in-memory",
         (false, Durability::Always) => "always",
@@ -277,6 +280,7 @@ fn config_get(arguments: &Arguments<'_>, node: &Node) -> Reply {
         ("dir", directory(node)),
         ("durability", durability(node).to_owned()),
         ("maxmemory", "0".to_owned()),
+        (NOTIFY, node.notifications.flags().to_string()),
         ("port", node.options.listen.port().to_string()),
         ("save", String::new()),
     ];
@@ -298,7 +302,7 @@ fn config_get(arguments: &Arguments<'_>, node: &Node) -> Reply {
 }
 
 /// Where the data is, whatever directory the process was started in.
-fn directory(node: &Node) -> String {
+pub(super) fn directory(node: &Node) -> String {
     let path = std::path::absolute(&node.options.data).unwrap_or_else(|_| node.options.data.clone());
     if node.options.in_memory { String::new() } else { path.display().to_string() }
 }
@@ -306,12 +310,21 @@ fn directory(node: &Node) -> String {
 fn config_set(arguments: &Arguments<'_>, node: &Node) -> Reply {
     for at in (2..arguments.len()).step_by(2) {
         let name = arguments.text(at).to_ascii_lowercase();
+        let failed =
+            |why| Reply::error(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"));
+        if name == NOTIFY {
+            match arguments.text(at + 1).parse() {
+                Ok(flags) => node.notifications.ask_for(flags),
+                Err(why) => return failed(why),
+            }
+            continue;
+        }
         let Some(setting) = node.config.settings().into_iter().find(|setting| setting.name == name) else {
             return Reply::error(format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'"));
         };
         let value = arguments.text(at + 1).parse().map_err(|_| format!("{name} takes a number"));
         if let Err(why) = value.and_then(|value| setting.set(value)) {
-            return Reply::error(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"));
+            return failed(why);
         }
     }
     Reply::ok()

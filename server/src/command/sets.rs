@@ -14,10 +14,10 @@ use crate::command::{
     ALL_KEYS, Arguments, Command, KeyPlaces, ONE_KEY, READ, READ_FAST, REMOVE_FAST, TWO_KEYS, WRITE_FAST,
     WRITE_IN_TURN, check_name, here, names, read_kind, there, write,
 };
-use crate::dump::{Contents, Dump};
+use crate::dump::Contents;
 use crate::gather::Step;
 use crate::node::Node;
-use crate::procedures::{Call, Conditions};
+use crate::procedures::Call;
 use crate::resp::{Reply, parse_integer};
 use crate::session::Session;
 
@@ -323,10 +323,14 @@ fn store(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>, algebra
     let named: Vec<&[u8]> = arguments.skip(2).collect();
     let (to, asker) = (arguments.get(1).to_vec(), Asker::of(session));
     let keeper = Arc::clone(node);
+    let event = match algebra {
+        Algebra::Intersection => "sinterstore",
+        Algebra::Union => "sunionstore",
+        Algebra::Difference => "sdiffstore",
+    };
     combine(&named, algebra, session, node, move |members| {
         let count = members.len();
-        let contents = Contents::Set(members.into_iter().map(ByteString).collect());
-        let put = Call::Store(to.clone().into(), Box::new(Dump { contents, deadline_ms: None }), Conditions::default());
+        let put = Call::store(event, &to, Contents::Set(members.into_iter().map(ByteString).collect()));
         call_at(&to, &put, &asker, &keeper).map_reply(move |reply| match reply {
             Reply::Integer(_) => Reply::count(count),
             refused => refused,

@@ -22,6 +22,7 @@ use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::Reply;
 use crate::session::Session;
+pub(super) use algebra::put;
 use range::{Range, Ranged};
 
 const GROUP: &str = "sorted-set";
@@ -134,7 +135,7 @@ pub(super) static COMMANDS: &[Command] = &[
 ];
 
 /// A member with its score, in the order of a sorted set.
-type Scored = (Vec<u8>, f64);
+pub(super) type Scored = (Vec<u8>, f64);
 
 /// All members in their order: by score, then by name.
 fn in_order(found: &Found) -> Vec<Scored> {
@@ -215,7 +216,7 @@ impl Adding {
 }
 
 /// Without options the common case is one write; with them it is decided at the key.
-fn zadd(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+pub(super) fn zadd(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     let adding = match Adding::parse(arguments) {
         Ok(adding) if adding.is_plain() => adding,
         Ok(_) => return call(arguments, session, node),
@@ -233,7 +234,7 @@ fn zadd(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
     }
 }
 
-fn zadd_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
+pub(super) fn zadd_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {
     let (key, adding) = (arguments.get(1), Adding::parse(arguments)?);
     let pairs = adding.pairs(arguments, node)?;
     of_kind(keys, key, CellKind::Score, &Read::Summary)?;

@@ -13,7 +13,7 @@ use crate::command::{Arguments, Command, ONE_KEY, READ_IN_TURN, WRITE_IN_TURN, h
 use crate::dump::{Contents, Dump};
 use crate::gather::Step;
 use crate::node::Node;
-use crate::procedures::{Call, Conditions};
+use crate::procedures::Call;
 use crate::resp::Reply;
 use crate::session::Session;
 
@@ -167,7 +167,7 @@ impl Sorting {
         let Some(to) = self.store else { return Reply::array(values).into() };
         let count = values.len();
         let contents = Contents::List(values.into_iter().map(|value| ByteString(value.unwrap_or_default())).collect());
-        let put = Call::Store(to.clone().into(), Box::new(Dump { contents, deadline_ms: None }), Conditions::default());
+        let put = Call::store("sortstore", &to, contents);
         call_at(&to, &put, &self.asker, node).map_reply(move |reply| match reply {
             Reply::Integer(_) => Reply::count(count),
             refused => refused,

@@ -9,7 +9,7 @@ use crate::command::arguments::parse_float;
 use crate::command::decimal;
 use crate::command::expiry::{Deadline, deadline_of, put_deadline};
 use crate::command::refusal::{Done, Refused, first_refusal};
-use crate::command::requests::{call, note_all, request};
+use crate::command::requests::{call, note_all, request, tell_missed};
 use crate::command::values::{exists, string};
 use crate::command::{
     ALL_KEYS, Arguments, Command, ONE_KEY, PAIRS, READ, READ_FAST, REMOVE_FAST, WRITE, WRITE_FAST, check_name,
@@ -210,7 +210,9 @@ fn mget(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
         }
         requests.push(request(session, node, key, Operation::Read(Read::Cells(vec![CellId::value()]))));
     }
-    Step::ask_all(requests, |answers, node| {
+    let keys: Vec<Vec<u8>> = arguments.skip(1).filter_map(|key| node.notifications.if_missed(key)).collect();
+    Step::ask_all(requests, move |answers, node| {
+        tell_missed(&keys, &answers, node);
         first_refusal(&answers, node).unwrap_or_else(|| {
             let value = |answer: &Answer| match answer {
                 Answer::Found(found) if found.kind == Some(CellKind::Value) => shown(found, &CellId::value()),

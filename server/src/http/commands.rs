@@ -85,6 +85,7 @@ async fn carry_out(commands: Vec<Words>, node: &Arc<Node>, asker: &mut oneshot::
         }
     }
     node.pubsub.forget(session.id);
+    node.monitors.forget(session.id);
     replies
 }
 

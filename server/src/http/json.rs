@@ -47,6 +47,7 @@ pub(super) fn of(reply: &Reply) -> Value {
         Reply::Map(pairs) | Reply::Keyed(pairs) => object(pairs).unwrap_or_else(|| list(pairs)),
         Reply::Pairs(pairs) | Reply::Attribute(pairs) => list(pairs),
         Reply::Verbatim(said) => Value::from(said.as_str()),
+        Reply::Decimal(text) => text.parse::<f64>().map_or_else(|_| Value::from(text.as_str()), Value::from),
     }
 }
 

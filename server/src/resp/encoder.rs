@@ -23,6 +23,7 @@ impl Encoder<'_> {
             Reply::Error(text) => self.error(text),
             Reply::Integer(value) => self.line(b':', IntegerText::new(*value).as_bytes()),
             Reply::Double(value) => self.double(DoubleText::new(*value).as_bytes()),
+            Reply::Decimal(text) => self.double(text.as_bytes()),
             Reply::Boolean(value) => self.boolean(*value),
             Reply::Bulk(bytes) => self.bulk(bytes),
             Reply::Null => self.null(b"$-1\r\n"),

@@ -68,6 +68,8 @@ pub enum Reply {
     Attribute(Vec<(Reply, Reply)>),
     /// A text for people to read, lines and all.
     Verbatim(String),
+    /// A double in a text of its own, with more digits than it needs.
+    Decimal(String),
 }
 
 impl Reply {

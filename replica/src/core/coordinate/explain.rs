@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 
 use crate::core::coordinate::{Awaited, Pending, Task};
-use crate::core::{Action, Core, Step};
+use crate::core::{Action, Core, Held, Step, Until};
 use crate::id::NodeId;
 use crate::message::{Message, Ticket};
 use crate::operation::{ByteString, Failure, OwnerReport};
-use crate::quorum::Part;
+use crate::quorum::{Medium, Part};
 
 /// How long an explanation waits for a node.
 const EXPLAIN_MS: u64 = 500;
+/// The same, if it is to have all on disk: those that write once a second need so long.
+const STORED_MS: u64 = 1_500;
 
 impl Core {
-    pub(super) fn coordinate_explain(&mut self, step: &mut Step<'_>, task: Task, key: Vec<u8>) {
+    pub(super) fn coordinate_explain(&mut self, step: &mut Step<'_>, task: Task, key: Vec<u8>, medium: Medium) {
         let Task { origin, partition, .. } = task;
         let own = match self.on_partition(step, partition, |p, txn| p.explain(txn, &key)) {
             Ok(report) => report,
@@ -33,13 +35,21 @@ impl Core {
         let others: Vec<NodeId> = others.filter(|node| *node != self.me.node && view.alive.contains(node)).collect();
         let ticket = self.ticket();
         for node in &others {
-            step.out.push(Action::Send(*node, Message::Inspect(ticket, partition, ByteString(key.clone()))));
+            let key = ByteString(key.clone());
+            let message = match medium {
+                Medium::Memory => Message::Inspect(ticket, partition, key),
+                Medium::Disk => Message::InspectStored(ticket, partition, key),
+            };
+            step.out.push(Action::Send(*node, message));
         }
-        let (reports, asked) = (BTreeMap::from([(self.me.node, own)]), others.len() + 1);
-        let what = Awaited::Explain { order, reports, asked };
-        let task = Task { timeout_ms: task.timeout_ms.min(EXPLAIN_MS), ..task };
+        let most_ms = if medium == Medium::Disk { STORED_MS } else { EXPLAIN_MS };
+        let what = Awaited::Explain { order, reports: BTreeMap::new(), asked: others.len() + 1 };
+        let task = Task { timeout_ms: task.timeout_ms.min(most_ms), ..task };
         self.pending.insert(ticket, task.pending(step, what));
-        self.finish_explain(step, ticket);
+        match self.waits_for(Until::OnDisk(self.batch_of(partition))).filter(|_| medium == Medium::Disk) {
+            Some(seq) => self.held.entry(seq).or_default().push(Held::OwnReport(ticket, Box::new(own))),
+            None => self.on_inspected(step, self.me.node, ticket, own),
+        }
     }
 
     pub(in crate::core) fn on_inspected(

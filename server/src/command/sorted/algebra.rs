@@ -11,10 +11,10 @@ use crate::command::sets::limit;
 use crate::command::sorted::range::Ranged;
 use crate::command::sorted::{COUNTED, STORED, Scored, in_order, shown, sort};
 use crate::command::{Arguments, check_name};
-use crate::dump::{Contents, Dump};
+use crate::dump::Contents;
 use crate::gather::Step;
 use crate::node::Node;
-use crate::procedures::{Call, Conditions};
+use crate::procedures::Call;
 use crate::resp::{Reply, parse_integer};
 use crate::session::Session;
 
@@ -199,11 +199,10 @@ pub(super) fn zintercard(arguments: &Arguments<'_>, session: &mut Session, node:
 }
 
 /// Puts the members in the place of whatever is there, and tells how many there are.
-fn put(to: &[u8], all: Vec<Scored>, asker: &Asker, node: &Arc<Node>) -> Step {
+pub(in crate::command) fn put(to: &[u8], all: Vec<Scored>, event: &str, asker: &Asker, node: &Arc<Node>) -> Step {
     let count = all.len();
     let contents = Contents::Sorted(all.into_iter().map(|(member, score)| (ByteString(member), score)).collect());
-    let call = Call::Store(to.into(), Box::new(Dump { contents, deadline_ms: None }), Conditions::default());
-    call_at(to, &call, asker, node).map_reply(move |reply| match reply {
+    call_at(to, &Call::store(event, to, contents), asker, node).map_reply(move |reply| match reply {
         Reply::Integer(_) => Reply::count(count),
         refused => refused,
     })
@@ -214,8 +213,13 @@ fn store(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>, algebra
     if let Err(refused) = check_name(node, &to) {
         return refused.into();
     }
+    let event = match algebra {
+        Algebra::Intersection => "zinterstore",
+        Algebra::Union => "zunionstore",
+        Algebra::Difference => "zdiffstore",
+    };
     match Combination::parse(arguments, 2, algebra) {
-        Ok(of) => of.run(session, node, move |all, _| put(&to, all, &asker, &keeper)),
+        Ok(of) => of.run(session, node, move |all, _| put(&to, all, event, &asker, &keeper)),
         Err(refused) => refused.at_once(node),
     }
 }
@@ -244,7 +248,7 @@ pub(super) fn zrangestore(arguments: &Arguments<'_>, session: &mut Session, node
     let keeper = Arc::clone(node);
     Step::ask_one(request(session, node, from, Operation::Read(Read::All)), move |answer, node| match answer {
         Answer::Found(found) => match found.kind {
-            None | Some(CellKind::Score) => put(&to, ranged.pick(in_order(&found)), &asker, &keeper),
+            None | Some(CellKind::Score) => put(&to, ranged.pick(in_order(&found)), "zrangestore", &asker, &keeper),
             Some(_) => Reply::wrong_type().into(),
         },
         other => crate::command::refusal(&other, node).into(),
