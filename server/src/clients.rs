@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
+use crate::acl::DEFAULT;
+
 /// What others may know of a connection.
 #[derive(Debug)]
 pub struct Client {
@@ -25,6 +27,7 @@ pub struct Client {
 #[derive(Clone, Debug)]
 struct Now {
     name: String,
+    user: String,
     command: &'static str,
     at: Instant,
     /// The subcommand of what it does.
@@ -41,7 +44,8 @@ impl Client {
     pub fn new(id: u64, address: String, local_address: String) -> Self {
         let since = Instant::now();
         let (name, sub, made_with) = (String::new(), String::new(), <[String; 2]>::default());
-        let now = Now { name, command: "NULL", at: since, sub, protocol: 2, following: [0; 3], made_with };
+        let user = DEFAULT.to_owned();
+        let now = Now { name, user, command: "NULL", at: since, sub, protocol: 2, following: [0; 3], made_with };
         Self { id, address, local_address, since, kill: Notify::new(), now: Mutex::new(now) }
     }
 
@@ -84,6 +88,17 @@ impl Client {
         self.with(|now| now.name.clone())
     }
 
+    /// It belongs to this user.
+    pub fn belong_to(&self, user: &str) {
+        self.with(|now| user.clone_into(&mut now.user));
+    }
+
+    /// Does it belong to this user?
+    #[must_use]
+    pub fn belongs_to(&self, user: &str) -> bool {
+        self.with(|now| now.user == user)
+    }
+
     /// What it speaks, and follows.
     pub fn describe(&self, protocol: i64, following: [usize; 3]) {
         self.with(|now| (now.protocol, now.following) = (protocol, following));
@@ -92,7 +107,7 @@ impl Client {
     /// A line of CLIENT LIST.
     #[must_use]
     pub fn line(&self) -> String {
-        let Now { name, command, at, sub, protocol, following, made_with: [library, version] } =
+        let Now { name, user, command, at, sub, protocol, following, made_with: [library, version] } =
             self.with(|now| now.clone());
         let [channels, patterns, shards] = following;
         let (age, idle) = (self.since.elapsed().as_secs(), at.elapsed().as_secs());
@@ -100,7 +115,7 @@ impl Client {
         let sub = if sub.is_empty() { sub } else { format!("|{sub}") };
         format!(
             "id={} addr={} laddr={} name={name} age={age} idle={idle} flags={flags} db=0 sub={channels} psub={patterns} \
-             ssub={shards} multi=-1 cmd={}{sub} user=default redir=-1 resp={protocol} lib-name={library} lib-ver={version}",
+             ssub={shards} multi=-1 cmd={}{sub} user={user} redir=-1 resp={protocol} lib-name={library} lib-ver={version}",
             self.id,
             self.address,
             self.local_address,

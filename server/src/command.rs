@@ -3,9 +3,12 @@
 //! A command turns arguments into requests for the replicas and their answers into a reply. It decides nothing
 //! about merging: that is the cells' business.
 
+mod access;
+mod acl;
 mod arguments;
 mod bits;
 mod blocking;
+mod categories;
 mod causal;
 mod cluster;
 mod connection;
@@ -19,6 +22,7 @@ mod keys;
 mod layout;
 mod lists;
 mod modes;
+mod permits;
 mod pubsub;
 mod refusal;
 mod requests;
@@ -30,6 +34,7 @@ mod sorted;
 mod sorting;
 mod streams;
 mod strings;
+mod subcommands;
 mod sweeps;
 mod transactions;
 mod values;
@@ -42,11 +47,14 @@ use std::sync::{Arc, OnceLock};
 use replica::{Failure, Keys};
 
 pub use arguments::Arguments;
+pub(crate) use categories::{categories, categories_of_sub};
 pub use modes::Mode;
+pub(crate) use permits::check_words;
 use refusal::{Done, Refused, first_refusal, refusal};
 use requests::{call, check_cells, everywhere, names, partition_of, read, read_kind, request, shown, write};
 pub(crate) use requests::{check_cells_of, check_name, check_value};
-pub(crate) use scripting::carry_out_script;
+pub(crate) use scripting::{Script, carry_out_script};
+pub(crate) use subcommands::subcommands;
 
 use crate::gather::Step;
 use crate::latency::Family;
@@ -195,9 +203,10 @@ const ALL_KEYS: KeyPlaces = KeyPlaces::Fixed(1, -1, 1);
 const ALL_BUT_LAST: KeyPlaces = KeyPlaces::Fixed(1, -2, 1);
 const PAIRS: KeyPlaces = KeyPlaces::Fixed(1, -1, 2);
 
-fn all() -> impl Iterator<Item = &'static Command> {
+pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
     [
         connection::COMMANDS,
+        acl::COMMANDS,
         cluster::COMMANDS,
         keys::COMMANDS,
         expiry::COMMANDS,
@@ -247,13 +256,18 @@ impl Command {
 
     /// Does it take so many arguments, its name among them?
     fn takes(&self, given: usize) -> bool {
-        let given = given as i64;
-        if self.arity >= 0 { given == self.arity } else { given >= -self.arity }
+        takes(self.arity, given)
     }
 
     fn has(&self, flag: &str) -> bool {
         self.flags.contains(&flag)
     }
+}
+
+/// Are these so many arguments?
+fn takes(arity: i64, given: usize) -> bool {
+    let given = given as i64;
+    if arity >= 0 { given == arity } else { given >= -arity }
 }
 
 /// Must what came before be answered first?
@@ -277,7 +291,7 @@ pub fn run(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -
         session.closing = true;
         return Reply::error("ERR this is a request of HTTP, perhaps of a web page: the connection ends here").into();
     }
-    let command = match check(arguments, session) {
+    let command = match check(arguments, session, node) {
         Ok(command) => command,
         Err(refused) => {
             session.transaction.iter_mut().for_each(|transaction| transaction.is_broken = true);
@@ -298,7 +312,7 @@ fn is_http(name: &[u8]) -> bool {
     name.len() <= 5 && (name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:"))
 }
 
-fn check(arguments: &Arguments<'_>, session: &Session) -> Result<&'static Command, Reply> {
+fn check(arguments: &Arguments<'_>, session: &Session, node: &Node) -> Result<&'static Command, Reply> {
     let command = find(arguments.get(0)).ok_or_else(|| unknown(arguments))?;
     let name = command.name.to_ascii_lowercase();
     if !command.takes(arguments.len()) {
@@ -306,6 +320,9 @@ fn check(arguments: &Arguments<'_>, session: &Session) -> Result<&'static Comman
     }
     if !session.is_authenticated && !command.has("no-auth") {
         return Err(Reply::error("NOAUTH Authentication required."));
+    }
+    if !session.user.may_do_all() {
+        permits::check(command, arguments, session, node)?;
     }
     if session.only_subscribes() && !command.has("pubsub-mode") {
         return Err(Reply::error(format!(
@@ -344,7 +361,10 @@ pub(crate) fn carry_out(
     node: &Arc<Node>,
 ) -> Result<Reply, Failure> {
     let mut session = Session::without_connection();
-    let command = match check(arguments, &session) {
+    if let Some(asker) = arguments.asker() {
+        session.user = Arc::clone(asker);
+    }
+    let command = match check(arguments, &session, node) {
         // Whoever it came from: what has no key is not done at somebody else's.
         Ok(command) if command.keys == NO_KEYS && !command.has(ANYWHERE) => return Ok(keyless(command)),
         Ok(command) => command,
@@ -372,6 +392,7 @@ pub(crate) fn carry_out(
 
 /// Those that explain themselves when asked for HELP.
 const WITH_SUBCOMMANDS: &[&str] = &[
+    "ACL",
     "CLIENT",
     "CLUSTER",
     "COMMAND",

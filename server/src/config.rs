@@ -28,6 +28,7 @@ const TIMEOUT_MS: RangeInclusive<u64> = 10..=600_000;
 const VALUE_BYTES: RangeInclusive<u64> = 1..=MAX_VALUE_BYTES;
 const KEY_BYTES: RangeInclusive<u64> = 1..=MAX_NAME_BYTES;
 const SCRIPT_MS: RangeInclusive<u64> = 1..=60_000;
+const ACL_LOG_ENTRIES: RangeInclusive<u64> = 0..=100_000;
 const CLIENTS: RangeInclusive<u64> = 1..=1_000_000;
 const BACKLOG_BYTES: RangeInclusive<u64> = 1024 * 1024..=1 << 40;
 
@@ -86,7 +87,7 @@ pub struct ServeOptions {
     /// The greatest key, member or field, in bytes.
     #[arg(long, default_value_t = MAX_NAME_BYTES, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(KEY_BYTES))]
     pub max_key_bytes: u64,
-    /// Nodes that must answer a read; 0: the majority of the owners. This and the next eight can be changed while the node runs
+    /// Nodes that must answer a read; 0: the majority of the owners. This and the next ten can be changed while the node runs
     /// (CONFIG SET).
     #[arg(long, default_value_t = 0, value_name = "NODES", value_parser = clap::value_parser!(u64).range(QUORUM))]
     pub read_quorum: u64,
@@ -108,6 +109,9 @@ pub struct ServeOptions {
     /// From how many microseconds on a command is in the slow log.
     #[arg(long, default_value_t = 10_000, value_name = "MICROSECONDS")]
     pub slowlog_log_slower_than: u64,
+    /// How many refusals ACL LOG keeps.
+    #[arg(long, default_value_t = 128, value_name = "ENTRIES", value_parser = clap::value_parser!(u64).range(ACL_LOG_ENTRIES))]
+    pub acllog_max_len: u64,
     /// How many clients may be connected; more are told so and let go.
     #[arg(long, default_value_t = 10_000, value_name = "CLIENTS", value_parser = clap::value_parser!(u64).range(CLIENTS))]
     pub maxclients: u64,
@@ -126,6 +130,9 @@ pub struct ServeOptions {
     /// Ask clients for this password (AUTH).
     #[arg(long, value_name = "PASSWORD", env = "DOTTED_REQUIREPASS", hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub requirepass: Option<String>,
+    /// A file of users, a line each: user NAME RULE .., as Redis has it (ACL LOAD, ACL SAVE).
+    #[arg(long, value_name = "FILE")]
+    pub aclfile: Option<PathBuf>,
     /// Take clients of other machines though no password is asked for, and nodes of other machines without certificates.
     #[arg(long)]
     pub unprotected: bool,
@@ -189,6 +196,8 @@ pub struct Config {
     pub script_ms: Setting,
     /// From how many microseconds on a command is in the slow log.
     pub slow_micros: Setting,
+    /// How many refusals ACL LOG keeps.
+    pub acl_log_entries: Setting,
     /// How many clients may be connected.
     pub max_clients: Setting,
     /// How many bytes may wait for the disk.
@@ -213,13 +222,14 @@ impl Config {
             max_key_bytes: setting("max-key-bytes", options.max_key_bytes, KEY_BYTES),
             script_ms: setting("lua-time-limit", options.lua_time_limit, SCRIPT_MS),
             slow_micros: setting("slowlog-log-slower-than", options.slowlog_log_slower_than, 0..=u64::MAX),
+            acl_log_entries: setting("acllog-max-len", options.acllog_max_len, ACL_LOG_ENTRIES),
             max_clients: setting("maxclients", options.maxclients, CLIENTS),
             backlog_bytes: setting("backlog-bytes", options.backlog_bytes, BACKLOG_BYTES),
         }
     }
 
     /// Everything that can be changed.
-    pub fn settings(&self) -> [&Setting; 11] {
+    pub fn settings(&self) -> [&Setting; 12] {
         [
             &self.read_quorum,
             &self.write_quorum,
@@ -230,6 +240,7 @@ impl Config {
             &self.max_key_bytes,
             &self.script_ms,
             &self.slow_micros,
+            &self.acl_log_entries,
             &self.max_clients,
             &self.backlog_bytes,
         ]

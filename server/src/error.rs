@@ -56,6 +56,8 @@ pub enum Error {
     IdInUse(SocketAddr, String),
     /// A certificate or key cannot be used.
     Tls(PathBuf, String),
+    /// The file of users cannot be used.
+    Acl(PathBuf, String),
     /// A thread cannot be started.
     Thread(io::Error),
     /// A node of the demo did not start.
@@ -151,6 +153,11 @@ impl fmt::Display for Error {
             Error::Tls(path, why) => write!(
                 f,
                 "{} cannot be used for TLS ({why}): it must be a PEM file with what the flag names, and the key must be that of the certificate",
+                path.display()
+            ),
+            Error::Acl(path, why) => write!(
+                f,
+                "the users of {} cannot be used: {why}: correct the lines named, or start without --aclfile",
                 path.display()
             ),
             Error::Thread(_) => write!(f, "cannot start a thread"),

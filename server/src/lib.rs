@@ -9,6 +9,7 @@
 //! [`http`] makes commands of HTTP's requests.
 #![forbid(unsafe_code)]
 
+pub mod acl;
 pub mod clients;
 pub mod command;
 pub mod config;

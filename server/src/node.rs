@@ -20,6 +20,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
+use crate::acl::Acl;
 use crate::clients::Clients;
 use crate::config::{Config, ServeOptions};
 use crate::cursors::Cursors;
@@ -56,12 +57,6 @@ pub fn wall_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
 
-/// Says nothing by the time it takes of how much was right.
-fn equal_in_constant_time(x: &[u8], y: &[u8]) -> bool {
-    let differs = x.iter().zip(y).fold(0, |differs, (x, y)| differs | (x ^ y));
-    x.len() == y.len() && differs == 0
-}
-
 /// What the threads of a node share.
 pub struct Node {
     /// Its id.
@@ -70,6 +65,8 @@ pub struct Node {
     pub options: ServeOptions,
     /// What can be changed while it runs.
     pub config: Config,
+    /// Who may do what.
+    pub acl: Acl,
     /// Its disk.
     pub disk: Disk,
     /// The links to other nodes.
@@ -186,17 +183,7 @@ impl Node {
     /// May nobody from there ask? Without a password only this machine may, unless the operator has said otherwise.
     #[must_use]
     pub fn is_closed_to(&self, from: IpAddr) -> bool {
-        self.options.requirepass.is_none() && !self.options.unprotected && !from.to_canonical().is_loopback()
-    }
-
-    /// Is this the user, and the password? Without a password of the node, any will do.
-    #[must_use]
-    pub fn is_allowed(&self, user: &[u8], password: &[u8]) -> bool {
-        let is_right = match &self.options.requirepass {
-            Some(wanted) => equal_in_constant_time(wanted.as_bytes(), password),
-            None => true,
-        };
-        user == b"default" && is_right
+        self.acl.is_open() && !self.options.unprotected && !from.to_canonical().is_loopback()
     }
 
     /// Milliseconds since the start.
@@ -339,6 +326,7 @@ impl Node {
     /// # Errors
     /// As [`Node::start`].
     pub fn start_with(options: ServeOptions, application: Arc<dyn Procedures>) -> Result<Running, Error> {
+        let acl = Acl::new(&options)?;
         let lock = if options.in_memory { None } else { Some(identity::lock(&options.data)?) };
         let (clients, peers) = listen(&options)?;
         let pages = options.http.map(bind).transpose()?;
@@ -377,6 +365,7 @@ impl Node {
         let node = Arc::new(Node {
             id: identity.node,
             config: Config::new(&options),
+            acl,
             disk,
             peers: Peers::new(identity.node, peer_tls, links),
             application,

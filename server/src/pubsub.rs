@@ -1,6 +1,6 @@
 //! Publish and subscribe: messages reach every node of the cluster; channels of merges are each node's own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -119,6 +119,20 @@ impl PubSub {
                 });
             }
         });
+    }
+
+    /// What these connections follow.
+    pub(crate) fn followed_by(&self, ids: &HashSet<u64>) -> Vec<(u64, Topic, Vec<u8>)> {
+        self.with(|tables| {
+            let mut followed = Vec::new();
+            for topic in [Topic::Channel, Topic::Pattern, Topic::Shard] {
+                for (name, subscribers) in tables.of(topic).iter() {
+                    let theirs = subscribers.iter().filter(|subscriber| ids.contains(&subscriber.id));
+                    followed.extend(theirs.map(|subscriber| (subscriber.id, topic, name.clone())));
+                }
+            }
+            followed
+        })
     }
 
     /// Does nobody here follow anything?

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use replica::{ByteString, Context, QuorumKind};
 use tokio::sync::Notify;
 
+use crate::acl::User;
 use crate::clients::Client;
 use crate::command::Mode;
 use crate::latency::Family;
@@ -61,6 +62,8 @@ pub struct Session {
     pub id: u64,
     /// What others may know of it.
     pub client: Arc<Client>,
+    /// Whose it is: what it may do.
+    pub user: Arc<User>,
     /// Has it said who it is, where that is asked for?
     pub is_authenticated: bool,
     /// RESP2 until HELLO says otherwise.
@@ -166,8 +169,8 @@ impl Session {
         let id = node.next_client.fetch_add(1, Ordering::Relaxed);
         let (subscriber, messages) = Subscriber::new(id);
         let client = Arc::new(Client::new(id, address, local_address));
-        let is_authenticated = node.options.requirepass.is_none();
-        (Self { is_authenticated, ..Self::with(client, subscriber) }, messages)
+        let (user, is_authenticated) = (node.acl.default_user(), node.acl.is_open());
+        (Self { user, is_authenticated, ..Self::with(client, subscriber) }, messages)
     }
 
     /// For commands that are carried out where their keys are: nobody listens.
@@ -181,6 +184,7 @@ impl Session {
         Self {
             id: client.id,
             client,
+            user: User::anybody(),
             is_authenticated: true,
             protocol: Protocol::Resp2,
             quorums: Quorums::default(),
@@ -200,8 +204,15 @@ impl Session {
     pub(crate) fn reset(&mut self, node: &Node) {
         self.client.rename("");
         let fresh = Self::with(Arc::clone(&self.client), self.subscriber.clone());
-        *self = Self { is_authenticated: node.options.requirepass.is_none(), ..fresh };
+        *self = Self { is_authenticated: node.acl.is_open(), ..fresh };
+        self.become_user(node.acl.default_user());
         self.describe();
+    }
+
+    /// It belongs to this user from now on.
+    pub(crate) fn become_user(&mut self, user: Arc<User>) {
+        self.client.belong_to(user.name());
+        self.user = user;
     }
 
     /// Is there a connection, which can wait?

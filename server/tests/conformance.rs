@@ -13,6 +13,8 @@ mod support;
 mod peer;
 #[path = "conformance/random.rs"]
 mod random;
+#[path = "conformance/rights.rs"]
+mod rights;
 
 use peer::{Redis, Speaker, Value};
 use support::Process;
@@ -118,7 +120,7 @@ macro_rules! scripts {
     };
 }
 
-scripts! { scripting strings keys hashes sets sorted_sets lists streams bits transactions connection }
+scripts! { scripting strings keys hashes sets sorted_sets lists streams bits transactions connection acl }
 
 #[test]
 fn random_commands_have_the_same_replies() {
