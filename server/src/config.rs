@@ -12,6 +12,7 @@ use crate::configuration::InForce;
 use crate::disk::Durability;
 use crate::engine::EngineKind;
 use crate::logs::{self, LogFormat};
+use crate::place::Place;
 use crate::recovery::WhenDamaged;
 use crate::tls::TlsOptions;
 
@@ -54,9 +55,16 @@ pub struct ServeOptions {
     /// Encryption, of clients' connections and of links between nodes.
     #[command(flatten)]
     pub tls: TlsOptions,
-    /// The peer address of any node of the cluster to join.
-    #[arg(long, value_name = "HOST:PEER-PORT")]
-    pub join: Option<SocketAddr>,
+    /// The peer address of any node of the cluster to join; a name is looked up until it is known and somebody answers.
+    #[arg(long, value_name = "HOST:PEER-PORT", value_parser = Place::with_port)]
+    pub join: Option<Place>,
+    /// Where clients and other nodes reach this one, if not where it listens (0.0.0.0, a container): the host, and the client port if
+    /// that is another too.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub advertise: Option<Place>,
+    /// Where other nodes reach it, if not at the host of --advertise and the port of --peer-listen.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub peer_advertise: Option<Place>,
     /// Where the data is kept.
     #[arg(long, default_value = "dotted-data", value_name = "DIR")]
     pub data: PathBuf,

@@ -50,6 +50,10 @@ pub enum Error {
     PeerPort(u16),
     /// Nobody to join there.
     Join(SocketAddr, io::Error),
+    /// A name that is not known.
+    Unresolved(String, io::Error),
+    /// Other nodes cannot reach what is bound to every address.
+    NowhereToReach(SocketAddr),
     /// Another node refused this one.
     Refused(SocketAddr, String),
     /// Another node has this one's id.
@@ -147,6 +151,13 @@ impl fmt::Display for Error {
                 write!(f, "the peer port would be {port} + 10000, which is no port: choose one with --peer-listen")
             }
             Error::Join(address, _) => write!(f, "no node answers at the peer address {address} given with --join"),
+            Error::Unresolved(place, _) => {
+                write!(f, "{place} is no address, and no name that is known here (--join, --advertise)")
+            }
+            Error::NowhereToReach(address) => write!(
+                f,
+                "other nodes cannot reach this one at {address}, where it listens: say with --advertise HOST where they can"
+            ),
             Error::Refused(address, why) | Error::IdInUse(address, why) => {
                 write!(f, "the node at {address} refuses this one: {why}")
             }
@@ -187,6 +198,7 @@ impl std::error::Error for Error {
             Error::Directory(_, why)
             | Error::Listen(_, why)
             | Error::Join(_, why)
+            | Error::Unresolved(_, why)
             | Error::Thread(why)
             | Error::Unreachable(_, why)
             | Error::File(_, why) => Some(why),

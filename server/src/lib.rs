@@ -35,6 +35,7 @@ pub mod metrics;
 pub mod nameplate;
 pub mod node;
 pub mod peer;
+pub mod place;
 pub mod procedures;
 pub mod pubsub;
 pub mod recovery;

@@ -34,6 +34,7 @@ use crate::latency::Latencies;
 use crate::merges;
 use crate::nameplate::{Nameplate, Plate};
 use crate::peer::{PeerFrame, Peers};
+use crate::place::Place;
 use crate::pubsub::{PubSub, Topic};
 use crate::recovery;
 use crate::scripts::Scripts;
@@ -95,6 +96,10 @@ pub struct Node {
     pub started: Instant,
     /// Where HTTP is spoken, if it is.
     pub http_address: Option<SocketAddr>,
+    /// Where clients come by TLS, if they can.
+    pub tls_address: Option<SocketAddr>,
+    /// Where HTTP is spoken by TLS, if it is.
+    pub https_address: Option<SocketAddr>,
     /// The number of the next connection.
     pub next_client: AtomicU64,
     /// Commands carried out so far.
@@ -330,14 +335,17 @@ impl Node {
         let lock = if options.in_memory { None } else { Some(identity::lock(&options.data)?) };
         let (clients, peers) = listen(&options)?;
         let pages = options.http.map(bind).transpose()?;
-        let secret = match (tls::for_clients(&options.tls)?, options.tls.tls_listen) {
-            (Some(tls), Some(address)) => Some((bind(address)?, tls)),
-            _ => None,
+        let tls = tls::for_clients(&options.tls)?;
+        let by_tls = |address: Option<SocketAddr>| match (&tls, address) {
+            (Some(tls), Some(address)) => bind(address).map(|listener| Some((listener, tls.clone()))),
+            _ => Ok(None),
         };
+        let (secret, secret_pages) = (by_tls(options.tls.tls_listen)?, by_tls(options.tls.https)?);
         let peer_tls = PeerTls::new(&options.tls)?;
         let listen = options.listen;
         let address = |listener: &TcpListener| listener.local_addr().map_err(|why| Error::Listen(listen, why));
-        let (client_address, peer_address) = (address(&clients)?, address(&peers)?);
+        let client_address = address(&clients)?;
+        let (advertised, peer_address) = advertised(&options, client_address, address(&peers)?)?;
 
         let workers = usize::from(options.workers.unwrap_or_else(default_workers));
         let (inboxes, outlets): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded_channel()).unzip();
@@ -353,11 +361,8 @@ impl Node {
         };
         let version = own.map_or(1, |own| own.version + 1);
         let lost = own.filter(|_| !joins_afresh).map_or_else(PartitionSet::none, |own| own.lost.clone());
-        let member = Member {
-            version,
-            lost,
-            ..Member::starting(name, peer_address, client_address, identity.incarnation, filled)
-        };
+        let member =
+            Member { version, lost, ..Member::starting(name, peer_address, advertised, identity.incarnation, filled) };
         // What a node decided while it was alone is nothing to those it joins.
         let members = members.map(|kept| if joins_afresh { Members::new(kept.replicas, kept.nodes) } else { kept });
         let cluster = Cluster::new(identity.node, member, members, options.replicas);
@@ -380,6 +385,8 @@ impl Node {
             waiting_clients: WaitingClients::default(),
             started: Instant::now(),
             http_address: pages.as_ref().map(address).transpose()?,
+            tls_address: secret.as_ref().map(|(listener, _)| address(listener)).transpose()?,
+            https_address: secret_pages.as_ref().map(|(listener, _)| address(listener)).transpose()?,
             next_client: AtomicU64::new(1),
             commands: AtomicU64::new(0),
             merges: AtomicU64::new(0),
@@ -397,9 +404,9 @@ impl Node {
         node.with_cluster(|cluster, _, out| cluster.start(out));
         recovery::keep_nameplate(&node, is_refilled)?;
         start_threads(&node, outlets, Network { clients, secret, peers, wanted, peer_address })?;
-        if let Some(pages) = pages {
-            http::start(&node, pages)?;
-        }
+        let plain = pages.map(|listener| (listener, None));
+        let secret = secret_pages.map(|(listener, tls)| (listener, Some(tls)));
+        http::start(&node, plain.into_iter().chain(secret).collect())?;
         Ok(Running { node, client_address })
     }
 }
@@ -407,6 +414,29 @@ impl Node {
 fn default_workers() -> u16 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     u16::try_from(cores / 2).unwrap_or(1).max(1)
+}
+
+/// Where clients and other nodes are told to reach this one.
+fn advertised(
+    options: &ServeOptions,
+    clients: SocketAddr,
+    peers: SocketAddr,
+) -> Result<(SocketAddr, SocketAddr), Error> {
+    let resolve = |place: &Place, port: u16| {
+        let place = place.or_port(port);
+        place.resolve().map_err(|why| Error::Unresolved(place.to_string(), why))
+    };
+    let for_clients = options.advertise.as_ref().map_or(Ok(clients), |place| resolve(place, clients.port()))?;
+    let for_peers = match (&options.peer_advertise, &options.advertise) {
+        (Some(place), _) => resolve(place, peers.port())?,
+        (None, Some(_)) => SocketAddr::new(for_clients.ip(), peers.port()),
+        (None, None) => peers,
+    };
+    let (given, place) = if for_clients.ip().is_unspecified() { (clients, for_clients) } else { (peers, for_peers) };
+    if options.join.is_some() && place.ip().is_unspecified() {
+        return Err(Error::NowhereToReach(given));
+    }
+    Ok((for_clients, for_peers))
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, Error> {

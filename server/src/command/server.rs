@@ -202,6 +202,8 @@ fn describe(node: &Node, keys: u64, wanted: &[String]) -> String {
                 view.members.nodes.get(&node.id).map_or(String::new(), |own| own.peer_address.to_string()),
             ),
             ("http_address", node.http_address.map_or(String::new(), |address| address.to_string())),
+            ("tls_address", node.tls_address.map_or(String::new(), |address| address.to_string())),
+            ("https_address", node.https_address.map_or(String::new(), |address| address.to_string())),
             ("incarnation", node.incarnation().0.to_string()),
             ("layout_version", view.members.version().to_string()),
             ("replicas", view.members.replicas.to_string()),
