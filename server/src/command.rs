@@ -36,6 +36,7 @@ mod streams;
 mod strings;
 mod subcommands;
 mod sweeps;
+mod tracking;
 mod transactions;
 mod values;
 mod wait;
@@ -55,6 +56,7 @@ use requests::{call, check_cells, everywhere, names, partition_of, read, read_ki
 pub(crate) use requests::{check_cells_of, check_name, check_value};
 pub(crate) use scripting::{Script, carry_out_script};
 pub(crate) use subcommands::subcommands;
+pub use tracking::Choice as Tracking;
 
 use crate::gather::Step;
 use crate::latency::Family;
@@ -303,8 +305,14 @@ pub fn run(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -
     if session.transaction.is_some() && !command.has("no-queue") {
         return transactions::queue(command, arguments, session).into();
     }
-    let step = start(command, arguments, session, node);
-    modes::around(step, command, arguments, session, node)
+    let begin = |session: &mut Session| {
+        let step = start(command, arguments, session, node);
+        modes::around(step, command, arguments, session, node)
+    };
+    match session.tracking {
+        None => begin(session),
+        Some(_) => tracking::around(begin, command, arguments, session, node),
+    }
 }
 
 /// Browsers send what any web page wants to any port: lines of the page's that follow must not be taken for commands.

@@ -30,6 +30,7 @@ const VALUE_BYTES: RangeInclusive<u64> = 1..=MAX_VALUE_BYTES;
 const KEY_BYTES: RangeInclusive<u64> = 1..=MAX_NAME_BYTES;
 const SCRIPT_MS: RangeInclusive<u64> = 1..=60_000;
 const ACL_LOG_ENTRIES: RangeInclusive<u64> = 0..=100_000;
+const TRACKED_KEYS: RangeInclusive<u64> = 1..=100_000_000;
 const CLIENTS: RangeInclusive<u64> = 1..=1_000_000;
 const BACKLOG_BYTES: RangeInclusive<u64> = 1024 * 1024..=1 << 40;
 
@@ -95,7 +96,7 @@ pub struct ServeOptions {
     /// The greatest key, member or field, in bytes.
     #[arg(long, default_value_t = MAX_NAME_BYTES, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(KEY_BYTES))]
     pub max_key_bytes: u64,
-    /// Nodes that must answer a read; 0: the majority of the owners. This and the next ten can be changed while the node runs
+    /// Nodes that must answer a read; 0: the majority of the owners. This and the next eleven can be changed while the node runs
     /// (CONFIG SET).
     #[arg(long, default_value_t = 0, value_name = "NODES", value_parser = clap::value_parser!(u64).range(QUORUM))]
     pub read_quorum: u64,
@@ -120,6 +121,9 @@ pub struct ServeOptions {
     /// How many refusals ACL LOG keeps.
     #[arg(long, default_value_t = 128, value_name = "ENTRIES", value_parser = clap::value_parser!(u64).range(ACL_LOG_ENTRIES))]
     pub acllog_max_len: u64,
+    /// How many keys are remembered that clients have read (CLIENT TRACKING); of more, some are told to be void.
+    #[arg(long, default_value_t = 1_000_000, value_name = "KEYS", value_parser = clap::value_parser!(u64).range(TRACKED_KEYS))]
+    pub tracking_table_max_keys: u64,
     /// How many clients may be connected; more are told so and let go.
     #[arg(long, default_value_t = 10_000, value_name = "CLIENTS", value_parser = clap::value_parser!(u64).range(CLIENTS))]
     pub maxclients: u64,
@@ -206,6 +210,8 @@ pub struct Config {
     pub slow_micros: Setting,
     /// How many refusals ACL LOG keeps.
     pub acl_log_entries: Setting,
+    /// How many keys are remembered that clients have read.
+    pub tracked_keys: Setting,
     /// How many clients may be connected.
     pub max_clients: Setting,
     /// How many bytes may wait for the disk.
@@ -231,13 +237,14 @@ impl Config {
             script_ms: setting("lua-time-limit", options.lua_time_limit, SCRIPT_MS),
             slow_micros: setting("slowlog-log-slower-than", options.slowlog_log_slower_than, 0..=u64::MAX),
             acl_log_entries: setting("acllog-max-len", options.acllog_max_len, ACL_LOG_ENTRIES),
+            tracked_keys: setting("tracking-table-max-keys", options.tracking_table_max_keys, TRACKED_KEYS),
             max_clients: setting("maxclients", options.maxclients, CLIENTS),
             backlog_bytes: setting("backlog-bytes", options.backlog_bytes, BACKLOG_BYTES),
         }
     }
 
     /// Everything that can be changed.
-    pub fn settings(&self) -> [&Setting; 12] {
+    pub fn settings(&self) -> [&Setting; 13] {
         [
             &self.read_quorum,
             &self.write_quorum,
@@ -249,6 +256,7 @@ impl Config {
             &self.script_ms,
             &self.slow_micros,
             &self.acl_log_entries,
+            &self.tracked_keys,
             &self.max_clients,
             &self.backlog_bytes,
         ]

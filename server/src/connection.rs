@@ -150,6 +150,7 @@ async fn serve(stream: impl Duplex, peer: String, local: String, worker: WorkerR
     }
     node.clients.leave(id);
     node.pubsub.forget(id);
+    node.tracking.leave(id);
 }
 
 impl Drop for Connection {
@@ -218,7 +219,10 @@ impl Connection {
             tokio::select! {
                 biased;
                 message = messages.recv() => match message {
-                    Some(message) => self.outbox.push(self.session.protocol, &message.into_reply()),
+                    Some(message) => {
+                        let shown = self.session.show(message);
+                        shown.iter().for_each(|message| self.outbox.push(self.session.protocol, message));
+                    }
                     None => return Ok(()),
                 },
                 read = stream.read_buf(&mut self.input), if reads && !self.draining => {
@@ -253,7 +257,8 @@ impl Connection {
                 Ok(Scan::Incomplete { .. }) => break,
                 Ok(Scan::Command { len }) => {
                     let in_turn = command::is_in_turn(&Arguments::new(&self.scanner, &self.input[self.done..]));
-                    self.outbox.in_turn.set(in_turn);
+                    // What is void is told behind the reply it is about: nothing else is under way then.
+                    self.outbox.in_turn.set(in_turn || self.session.tracking.is_some());
                     if !self.outbox.has_room() {
                         break;
                     }

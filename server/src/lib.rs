@@ -49,5 +49,6 @@ pub mod supervisor;
 pub mod tls;
 pub mod token;
 pub mod tools;
+pub mod tracking;
 pub mod waiting;
 pub mod worker;

@@ -34,13 +34,14 @@ use crate::latency::Latencies;
 use crate::merges;
 use crate::nameplate::{Nameplate, Plate};
 use crate::peer::{PeerFrame, Peers};
-use crate::place::Place;
+use crate::place::advertised;
 use crate::pubsub::{PubSub, Topic};
 use crate::recovery;
 use crate::scripts::Scripts;
 use crate::slow_log::SlowLog;
 use crate::supervisor;
 use crate::tls::{self, PeerTls};
+use crate::tracking::Tracking;
 use crate::waiting::WaitingClients;
 use crate::worker::{self, ToWorker};
 use network::{Network, start_network};
@@ -92,6 +93,8 @@ pub struct Node {
     pub cursors: Cursors,
     /// Who waits for which keys.
     pub waiting_clients: WaitingClients,
+    /// Who is told which of the keys read are void.
+    pub tracking: Tracking,
     /// When it started.
     pub started: Instant,
     /// Where HTTP is spoken, if it is.
@@ -238,7 +241,9 @@ impl Node {
         if members_changed {
             self.disk.put(MEMBERS, identity::encode(&view.members));
         }
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&view);
+        let before =
+            std::mem::replace(&mut *self.view.write().unwrap_or_else(PoisonError::into_inner), Arc::clone(&view));
+        self.tracking.own_others(self.id, &before, &view);
         for worker in 0..self.workers() {
             self.tell(worker, ToWorker::Event(replica::Event::View(Arc::clone(&view))));
         }
@@ -383,6 +388,7 @@ impl Node {
             latencies: Latencies::default(),
             cursors: Cursors::new(identity.node, identity.incarnation),
             waiting_clients: WaitingClients::default(),
+            tracking: Tracking::default(),
             started: Instant::now(),
             http_address: pages.as_ref().map(address).transpose()?,
             tls_address: secret.as_ref().map(|(listener, _)| address(listener)).transpose()?,
@@ -414,29 +420,6 @@ impl Node {
 fn default_workers() -> u16 {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     u16::try_from(cores / 2).unwrap_or(1).max(1)
-}
-
-/// Where clients and other nodes are told to reach this one.
-fn advertised(
-    options: &ServeOptions,
-    clients: SocketAddr,
-    peers: SocketAddr,
-) -> Result<(SocketAddr, SocketAddr), Error> {
-    let resolve = |place: &Place, port: u16| {
-        let place = place.or_port(port);
-        place.resolve().map_err(|why| Error::Unresolved(place.to_string(), why))
-    };
-    let for_clients = options.advertise.as_ref().map_or(Ok(clients), |place| resolve(place, clients.port()))?;
-    let for_peers = match (&options.peer_advertise, &options.advertise) {
-        (Some(place), _) => resolve(place, peers.port())?,
-        (None, Some(_)) => SocketAddr::new(for_clients.ip(), peers.port()),
-        (None, None) => peers,
-    };
-    let (given, place) = if for_clients.ip().is_unspecified() { (clients, for_clients) } else { (peers, for_peers) };
-    if options.join.is_some() && place.ip().is_unspecified() {
-        return Err(Error::NowhereToReach(given));
-    }
-    Ok((for_clients, for_peers))
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, Error> {

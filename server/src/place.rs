@@ -6,6 +6,9 @@ use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use crate::config::ServeOptions;
+use crate::error::Error;
+
 /// How long a name may be unknown: those of containers are known only some time after they have started.
 const NAME_TIME: Duration = Duration::from_secs(10);
 /// How soon it is looked up again.
@@ -89,6 +92,29 @@ impl Place {
         let place = (self.host.as_str(), self.port.unwrap_or(0));
         until_known(NAME_TIME, || place.to_socket_addrs()?.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
     }
+}
+
+/// Where clients and other nodes are told to reach this one.
+pub(crate) fn advertised(
+    options: &ServeOptions,
+    clients: SocketAddr,
+    peers: SocketAddr,
+) -> Result<(SocketAddr, SocketAddr), Error> {
+    let resolve = |place: &Place, port: u16| {
+        let place = place.or_port(port);
+        place.resolve().map_err(|why| Error::Unresolved(place.to_string(), why))
+    };
+    let for_clients = options.advertise.as_ref().map_or(Ok(clients), |place| resolve(place, clients.port()))?;
+    let for_peers = match (&options.peer_advertise, &options.advertise) {
+        (Some(place), _) => resolve(place, peers.port())?,
+        (None, Some(_)) => SocketAddr::new(for_clients.ip(), peers.port()),
+        (None, None) => peers,
+    };
+    // Clients that are told no address take the one by which they have come.
+    if options.join.is_some() && for_peers.ip().is_unspecified() {
+        return Err(Error::NowhereToReach(for_peers));
+    }
+    Ok((for_clients, for_peers))
 }
 
 fn until_known<T>(limit: Duration, mut look_up: impl FnMut() -> io::Result<T>) -> io::Result<T> {

@@ -10,40 +10,83 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::glob;
 use crate::resp::Reply;
+use crate::tracking;
 
 /// A subscriber that is so many messages behind loses further ones.
 const BACKLOG_MESSAGES: usize = 16_384;
 /// The same, in bytes.
 const BACKLOG_BYTES: usize = 32 * 1024 * 1024;
 
-/// A message as one subscriber gets it.
+/// Something that is told a connection beside its replies.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    topic: Topic,
-    pattern: Option<Bytes>,
-    channel: Bytes,
-    payload: Bytes,
-    /// What waits for the subscriber, this among it.
+    what: What,
+    /// What waits for the connection, this among it.
     waiting_bytes: Arc<AtomicUsize>,
 }
 
+#[derive(Clone, Debug)]
+enum What {
+    /// A message to the followers of a channel.
+    Message { topic: Topic, pattern: Option<Bytes>, channel: Bytes, payload: Bytes },
+    /// What it has read of a key, or of all of them, is void.
+    Void(Option<Bytes>),
+    /// Nobody is there any more who was to be told what is void.
+    RedirectionBroken(u64),
+}
+
 impl Delivery {
+    /// What was read of a key is void; of all of them, if none is named.
+    pub(crate) fn void(key: Option<&[u8]>, waiting_bytes: Arc<AtomicUsize>) -> Self {
+        Self { what: What::Void(key.map(Bytes::copy_from_slice)), waiting_bytes }
+    }
+
+    /// The connection of this number is gone, which was to be told.
+    pub(crate) fn redirection_broken(to: u64, waiting_bytes: Arc<AtomicUsize>) -> Self {
+        Self { what: What::RedirectionBroken(to), waiting_bytes }
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.what {
+            What::Message { payload, .. } => payload.len(),
+            What::Void(key) => key.as_ref().map_or(0, Bytes::len),
+            What::RedirectionBroken(_) => 0,
+        }
+    }
+
+    /// As RESP3 has it.
     pub(crate) fn into_reply(self) -> Reply {
-        self.waiting_bytes.fetch_sub(self.payload.len(), Ordering::Relaxed);
-        let items = match self.pattern {
-            Some(pattern) => vec![
-                Reply::copied(b"pmessage"),
-                Reply::Bulk(pattern),
-                Reply::Bulk(self.channel),
-                Reply::Bulk(self.payload),
-            ],
-            None => {
-                let word: &[u8] = if self.topic == Topic::Shard { b"smessage" } else { b"message" };
-                vec![Reply::copied(word), Reply::Bulk(self.channel), Reply::Bulk(self.payload)]
+        self.waiting_bytes.fetch_sub(self.bytes(), Ordering::Relaxed);
+        let items = match self.what {
+            What::Message { pattern: Some(pattern), channel, payload, .. } => {
+                vec![Reply::copied(b"pmessage"), Reply::Bulk(pattern), Reply::Bulk(channel), Reply::Bulk(payload)]
             }
+            What::Message { topic, channel, payload, .. } => {
+                let word: &[u8] = if topic == Topic::Shard { b"smessage" } else { b"message" };
+                vec![Reply::copied(word), Reply::Bulk(channel), Reply::Bulk(payload)]
+            }
+            What::Void(key) => vec![Reply::copied(b"invalidate"), voided(key)],
+            What::RedirectionBroken(to) => vec![Reply::copied(b"tracking-redir-broken"), Reply::Integer(to as i64)],
         };
         Reply::Push(items)
     }
+
+    /// As RESP2 has it, where what is void is a message to those who follow a channel of that.
+    pub(crate) fn into_plain_reply(self, follows_void: impl FnOnce() -> bool) -> Option<Reply> {
+        match self.what {
+            What::Message { .. } => Some(self.into_reply()),
+            What::Void(ref key) => {
+                let items = [Reply::copied(b"message"), Reply::copied(tracking::CHANNEL), voided(key.clone())];
+                self.waiting_bytes.fetch_sub(self.bytes(), Ordering::Relaxed);
+                follows_void().then(|| Reply::Push(items.into()))
+            }
+            What::RedirectionBroken(_) => None,
+        }
+    }
+}
+
+fn voided(key: Option<Bytes>) -> Reply {
+    key.map_or(Reply::NullArray, |key| Reply::Array(vec![Reply::Bulk(key)]))
 }
 
 /// The receiving end of a connection.
@@ -61,6 +104,18 @@ impl Subscriber {
     pub(crate) fn new(id: u64) -> (Self, Messages) {
         let (queue, messages) = channel(BACKLOG_MESSAGES);
         (Self { id, queue, waiting_bytes: Arc::default() }, messages)
+    }
+
+    /// Tells it something; false if it cannot take it.
+    pub(crate) fn send(&self, make: impl FnOnce(Arc<AtomicUsize>) -> Delivery) -> bool {
+        let delivery = make(Arc::clone(&self.waiting_bytes));
+        let bytes = delivery.bytes();
+        let fits = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= BACKLOG_BYTES;
+        let is_sent = fits && self.queue.try_send(delivery).is_ok();
+        if !is_sent {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        is_sent
     }
 }
 
@@ -156,18 +211,8 @@ impl PubSub {
         self.with(|tables| {
             let mut reached = 0;
             let mut deliver = |subscriber: &Subscriber, pattern: Option<Bytes>| {
-                let waiting_bytes = Arc::clone(&subscriber.waiting_bytes);
-                let bytes = payload.len();
-                if waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > BACKLOG_BYTES {
-                    waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                    return;
-                }
-                let delivery =
-                    Delivery { topic, pattern, channel: name.clone(), payload: payload.clone(), waiting_bytes };
-                match subscriber.queue.try_send(delivery) {
-                    Ok(()) => reached += 1,
-                    Err(_) => drop(subscriber.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed)),
-                }
+                let what = What::Message { topic, pattern, channel: name.clone(), payload: payload.clone() };
+                reached += usize::from(subscriber.send(|waiting_bytes| Delivery { what, waiting_bytes }));
             };
             tables.of(topic).get(channel).into_iter().flatten().for_each(|subscriber| deliver(subscriber, None));
             let patterns = tables

@@ -11,12 +11,13 @@ use tokio::sync::Notify;
 
 use crate::acl::User;
 use crate::clients::Client;
-use crate::command::Mode;
+use crate::command::{Mode, Tracking};
 use crate::latency::Family;
 use crate::node::Node;
-use crate::pubsub::{Messages, Subscriber, Topic};
-use crate::resp::Protocol;
+use crate::pubsub::{Delivery, Messages, Subscriber, Topic};
+use crate::resp::{Protocol, Reply};
 use crate::seen::Seen;
+use crate::tracking;
 
 /// What a connection, or one command, has chosen of quorums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,6 +85,8 @@ pub struct Session {
     pub watched: Rc<Watched>,
     /// What it is shown of concurrency beside plain replies.
     pub mode: Mode,
+    /// Is it told what of its reads is void?
+    pub tracking: Option<Tracking>,
     /// It has said goodbye.
     pub closing: bool,
     /// What kind of command was its last.
@@ -168,7 +171,7 @@ impl Session {
     pub(crate) fn new(node: &Arc<Node>, address: String, local_address: String) -> (Self, Messages) {
         let id = node.next_client.fetch_add(1, Ordering::Relaxed);
         let (subscriber, messages) = Subscriber::new(id);
-        let client = Arc::new(Client::new(id, address, local_address));
+        let client = Arc::new(Client::new(id, address, local_address, subscriber.clone()));
         let (user, is_authenticated) = (node.acl.default_user(), node.acl.is_open());
         (Self { user, is_authenticated, ..Self::with(client, subscriber) }, messages)
     }
@@ -176,8 +179,9 @@ impl Session {
     /// For commands that are carried out where their keys are: nobody listens.
     #[must_use]
     pub fn without_connection() -> Self {
-        let client = Arc::new(Client::new(0, String::new(), String::new()));
-        Self { protocol: Protocol::Resp3, ..Self::with(client, Subscriber::new(0).0) }
+        let subscriber = Subscriber::new(0).0;
+        let client = Arc::new(Client::new(0, String::new(), String::new(), subscriber.clone()));
+        Self { protocol: Protocol::Resp3, ..Self::with(client, subscriber) }
     }
 
     fn with(client: Arc<Client>, subscriber: Subscriber) -> Self {
@@ -195,6 +199,7 @@ impl Session {
             transaction: None,
             watched: Rc::default(),
             mode: Mode::Off,
+            tracking: None,
             closing: false,
             family: Family::NONE,
         }
@@ -231,6 +236,16 @@ impl Session {
     pub(crate) fn describe(&self) {
         let following = [Topic::Channel, Topic::Pattern, Topic::Shard].map(|topic| self.following(topic));
         self.client.describe(self.protocol.version(), following);
+    }
+
+    /// What it is told beside replies, as it speaks.
+    pub(crate) fn show(&self, delivery: Delivery) -> Option<Reply> {
+        match self.protocol {
+            Protocol::Resp3 => Some(delivery.into_reply()),
+            Protocol::Resp2 => {
+                delivery.into_plain_reply(|| self.follows.contains(&(Topic::Channel, tracking::CHANNEL.to_vec())))
+            }
+        }
     }
 
     /// In RESP2 a subscriber's connection takes hardly any other command.

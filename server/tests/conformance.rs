@@ -120,7 +120,7 @@ macro_rules! scripts {
     };
 }
 
-scripts! { scripting strings keys hashes sets sorted_sets lists streams bits transactions connection acl }
+scripts! { scripting strings keys hashes sets sorted_sets lists streams bits transactions connection acl tracking }
 
 #[test]
 fn random_commands_have_the_same_replies() {

@@ -86,7 +86,7 @@ fn get(address: &str, ca: &str, path: &str) -> std::io::Result<String> {
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {
         // What ends without a word of TLS has still been read.
-        Err(why) if why.kind() != std::io::ErrorKind::UnexpectedEof => return Err(why),
+        Err(why) if why.kind() != std::io::ErrorKind::UnexpectedEof => Err(why),
         _ => Ok(String::from_utf8_lossy(&answer).into_owned()),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::acl::Occasion;
-use crate::command::{ANYWHERE, Arguments, Command, NO_KEYS, here, permits};
+use crate::command::{ANYWHERE, Arguments, Command, NO_KEYS, here, permits, tracking};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::{Protocol, Reply, parse_integer};
@@ -35,7 +35,7 @@ pub(super) static COMMANDS: &[Command] = &[
         &["noscript"],
         NO_KEYS,
         GROUP,
-        "ID, INFO, LIST, KILL, SETNAME, GETNAME, SETINFO and more.",
+        "ID, INFO, LIST, KILL, SETNAME, GETNAME, SETINFO, TRACKING and more.",
         client,
     ),
 ];
@@ -144,6 +144,7 @@ fn auth(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
 
 fn reset(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     node.pubsub.forget(session.id);
+    tracking::end(session, node);
     session.reset(node);
     Reply::status("RESET").into()
 }
@@ -170,9 +171,13 @@ fn client(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) ->
         ("NO-EVICT" | "NO-TOUCH", 3) if one_of(&["ON", "OFF"]) => Reply::ok(),
         ("REPLY", 3) if one_of(&["ON"]) => Reply::ok(),
         ("REPLY", 3) => Reply::error("ERR CLIENT REPLY OFF and SKIP are not there: every command is answered"),
-        ("TRACKING", 3..) if one_of(&["OFF"]) => Reply::ok(),
-        ("TRACKING", 3..) => Reply::error("ERR CLIENT TRACKING is not there yet: no invalidations are sent"),
-        ("GETREDIR", 2) => Reply::Integer(-1),
+        ("TRACKING", 3..) => tracking::tracking(arguments, session, node),
+        ("TRACKINGINFO", 2) => tracking::info(session),
+        ("CACHING", 3) => tracking::caching(arguments, session),
+        ("GETREDIR", 2) => tracking::redirection(session),
+        ("TRACKING" | "TRACKINGINFO" | "CACHING" | "GETREDIR", _) => {
+            Reply::wrong_number_of_arguments(&format!("client|{}", sub.to_ascii_lowercase()))
+        }
         ("ID" | "GETNAME" | "SETNAME" | "SETINFO" | "INFO" | "KILL" | "NO-EVICT" | "NO-TOUCH" | "REPLY", _) => {
             Reply::wrong_number_of_arguments(&format!("client|{}", sub.to_ascii_lowercase()))
         }

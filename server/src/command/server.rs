@@ -167,6 +167,7 @@ fn describe(node: &Node, keys: u64, wanted: &[String]) -> String {
         &[
             ("connected_clients", node.clients.count().to_string()),
             ("blocked_clients", node.waiting_clients.count().to_string()),
+            ("tracking_clients", node.tracking.count().to_string()),
             ("connections_received", (node.next_client.load(Ordering::Relaxed) - 1).to_string()),
         ],
     );
@@ -189,7 +190,13 @@ fn describe(node: &Node, keys: u64, wanted: &[String]) -> String {
             ("durability", durability(node).to_owned()),
         ],
     );
-    section("Stats", &[("total_commands_processed", node.commands.load(Ordering::Relaxed).to_string())]);
+    section(
+        "Stats",
+        &[
+            ("total_commands_processed", node.commands.load(Ordering::Relaxed).to_string()),
+            ("tracking_total_keys", node.tracking.keys().to_string()),
+        ],
+    );
     section("Replication", &[("role", "master".to_owned()), ("connected_slaves", "0".to_owned())]);
     section("Cluster", &[("cluster_enabled", "0".to_owned())]);
     section(

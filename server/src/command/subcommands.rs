@@ -41,6 +41,7 @@ static ACL: &[Subcommand] = &[
     HELP,
 ];
 static CLIENT: &[Subcommand] = &[
+    sub("CACHING", 3, NOSCRIPT, NO_KEYS),
     sub("GETNAME", 2, NOSCRIPT, NO_KEYS),
     sub("GETREDIR", 2, NOSCRIPT, NO_KEYS),
     sub("ID", 2, NOSCRIPT, NO_KEYS),
@@ -53,6 +54,7 @@ static CLIENT: &[Subcommand] = &[
     sub("SETINFO", 4, NOSCRIPT, NO_KEYS),
     sub("SETNAME", 3, NOSCRIPT, NO_KEYS),
     sub("TRACKING", -3, NOSCRIPT, NO_KEYS),
+    sub("TRACKINGINFO", 2, NOSCRIPT, NO_KEYS),
     HELP,
 ];
 static CLUSTER: &[Subcommand] = &[
