@@ -25,10 +25,10 @@ fn nodes_at_every_address_form_a_cluster_where_they_say_they_are() {
     for node in [&a, &b, &c] {
         assert!(node.address.starts_with("0.0.0.0:"), "it says where it listens: {}", node.address);
         node.client().until("DOT.LAYOUT SHOW", |shown| shown.matches("serving\n1024").count() == 3);
-        let slots = node.client().run("CLUSTER SLOTS");
         let ports: Vec<&str> = [&a, &b, &c].map(|node| node.address.rsplit(':').next().unwrap_or_default()).to_vec();
+        let has_all = |slots: &str| ports.iter().all(|port| slots.lines().any(|line| line == *port));
+        let slots = node.client().until("CLUSTER SLOTS", has_all);
         assert!(slots.contains(host.trim_matches(['[', ']'])) && !slots.contains("0.0.0.0"), "{slots}");
-        assert!(ports.iter().all(|port| slots.lines().any(|line| line == *port)), "{ports:?}: {slots}");
     }
     assert_eq!(b.client().run("SET k v"), "OK");
     assert_eq!(c.client().run("GET k"), "v");

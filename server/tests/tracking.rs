@@ -200,12 +200,20 @@ fn what_others_write_and_what_merges_is_told_as_well() {
 fn what_a_node_does_not_own_is_void_as_soon_as_it_is_read() {
     let data = tempfile::tempdir().expect("a directory");
     let [a, b, c] = three_nodes(data.path());
+    let (mut early, mut follows) = (Reader::tracking(&a, ""), Reader::tracking(&a, "BCAST"));
     let d = Process::serve(&data.path().join("d"), &["--name", "d", "--join", &a.peer_address()]);
     for node in [&a, &b, &c, &d] {
         node.client()
             .until("INFO", |info| info.contains("\r\nmembers:4\r\n") && info.contains("\r\npartitions_filling:0\r\n"));
     }
     d.client().until("INFO", |info| !info.contains("\r\npartitions_serving:0\r\n"));
+    // Who ceases to own something has everything void, and cannot follow prefixes any more.
+    early.until_void("*");
+    let since = Instant::now();
+    while follows.run("PING") == "PONG" {
+        assert!(since.elapsed() < PATIENCE, "it is still told of everything");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let mut reader = Reader::tracking(&d, "");
     assert!(Reader::of(&d).run("CLIENT TRACKING ON BCAST").contains("BCAST needs a node that owns every key"));
     let keys: Vec<String> = (0..60).map(|n| format!("key{n}")).collect();
