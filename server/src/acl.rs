@@ -1,7 +1,7 @@
 //! Who may do what: users with passwords and rights, in the words of Redis' ACLs. Each node has its own; `--aclfile` keeps them.
 //!
 //! A session holds its [`User`]. Whether that one may do everything is one load; only for others a command is looked at
-//! ([`Rights::permit`]). Where a command is carried out at another node (scripts, transactions), the rights travel along as text, for
+//! (by its [`Rights`]). Where a command is carried out at another node (scripts, transactions), the rights travel along as text, for
 //! that node's users are others.
 
 mod catalog;
