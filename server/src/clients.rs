@@ -6,6 +6,9 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
+use crate::acl::DEFAULT;
+use crate::pubsub::Subscriber;
+
 /// What others may know of a connection.
 #[derive(Debug)]
 pub struct Client {
@@ -19,12 +22,15 @@ pub struct Client {
     pub since: Instant,
     /// Told when it is to end.
     pub kill: Notify,
+    /// Where it is told what is no reply.
+    pub inbox: Subscriber,
     now: Mutex<Now>,
 }
 
 #[derive(Clone, Debug)]
 struct Now {
     name: String,
+    user: String,
     command: &'static str,
     at: Instant,
     /// The subcommand of what it does.
@@ -35,16 +41,30 @@ struct Now {
     /// What CLIENT LIST says of it beside what it follows.
     role: &'static str,
     made_with: [String; 2],
+    /// It is told what of its reads is void, at the connection of this number; 0: itself.
+    redirect: Option<u64>,
 }
 
 impl Client {
     /// One that has just arrived.
     #[must_use]
-    pub fn new(id: u64, address: String, local_address: String) -> Self {
+    pub fn new(id: u64, address: String, local_address: String, inbox: Subscriber) -> Self {
         let since = Instant::now();
         let (name, sub, made_with) = (String::new(), String::new(), <[String; 2]>::default());
-        let now = Now { name, command: "NULL", at: since, sub, protocol: 2, following: [0; 3], role: "", made_with };
-        Self { id, address, local_address, since, kill: Notify::new(), now: Mutex::new(now) }
+        let user = DEFAULT.to_owned();
+        let now = Now {
+            name,
+            user,
+            command: "NULL",
+            at: since,
+            sub,
+            protocol: 2,
+            following: [0; 3],
+            role: "",
+            made_with,
+            redirect: None,
+        };
+        Self { id, address, local_address, since, kill: Notify::new(), inbox, now: Mutex::new(now) }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Now) -> T) -> T {
@@ -86,6 +106,22 @@ impl Client {
         self.with(|now| now.name.clone())
     }
 
+    /// It belongs to this user.
+    pub fn belong_to(&self, user: &str) {
+        self.with(|now| user.clone_into(&mut now.user));
+    }
+
+    /// Does it belong to this user?
+    #[must_use]
+    pub fn belongs_to(&self, user: &str) -> bool {
+        self.with(|now| now.user == user)
+    }
+
+    /// It is told what of its reads is void, or is not any more.
+    pub fn track(&self, redirect: Option<u64>) {
+        self.with(|now| now.redirect = redirect);
+    }
+
     /// What it speaks, follows, and is: `O` if it monitors.
     pub fn describe(&self, protocol: i64, following: [usize; 3], role: &'static str) {
         self.with(|now| (now.protocol, now.following, now.role) = (protocol, following, role));
@@ -94,19 +130,19 @@ impl Client {
     /// A line of CLIENT LIST.
     #[must_use]
     pub fn line(&self) -> String {
-        let Now { name, command, at, sub, protocol, following, role, made_with: [library, version] } =
+        let Now { name, user, command, at, sub, protocol, following, role, made_with: [library, version], redirect } =
             self.with(|now| now.clone());
         let [channels, patterns, shards] = following;
         let (age, idle) = (self.since.elapsed().as_secs(), at.elapsed().as_secs());
-        let flags = match (role, following.iter().sum::<usize>()) {
-            ("", 0) => "N".to_owned(),
-            (role, 0) => role.to_owned(),
-            (role, _) => format!("{role}P"),
-        };
+        let follows = if following.iter().sum::<usize>() > 0 { "P" } else { "" };
+        let tracks = if redirect.is_some() { "t" } else { "" };
+        let flags = [role, follows, tracks].concat();
+        let flags = if flags.is_empty() { "N" } else { &flags };
+        let redirect = redirect.map_or(-1, |id| id as i64);
         let sub = if sub.is_empty() { sub } else { format!("|{sub}") };
         format!(
             "id={} addr={} laddr={} name={name} age={age} idle={idle} flags={flags} db=0 sub={channels} psub={patterns} \
-             ssub={shards} multi=-1 cmd={}{sub} user=default redir=-1 resp={protocol} lib-name={library} lib-ver={version}",
+             ssub={shards} multi=-1 cmd={}{sub} user={user} redir={redirect} resp={protocol} lib-name={library} lib-ver={version}",
             self.id,
             self.address,
             self.local_address,
@@ -132,6 +168,12 @@ impl Clients {
     /// Somebody has gone.
     pub fn leave(&self, id: u64) {
         self.with(|all| drop(all.remove(&id)));
+    }
+
+    /// The one of this number.
+    #[must_use]
+    pub fn find(&self, id: u64) -> Option<Arc<Client>> {
+        self.with(|all| all.get(&id).cloned())
     }
 
     /// Everybody, the oldest first.

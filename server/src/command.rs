@@ -3,10 +3,13 @@
 //! A command turns arguments into requests for the replicas and their answers into a reply. It decides nothing
 //! about merging: that is the cells' business.
 
+mod access;
+mod acl;
 mod arguments;
 mod bits;
 mod blocking;
 mod buckets;
+mod categories;
 mod causal;
 mod cluster;
 mod connection;
@@ -23,6 +26,7 @@ mod layout;
 mod lists;
 mod modes;
 mod monitor;
+mod permits;
 mod pubsub;
 mod refusal;
 mod requests;
@@ -35,7 +39,9 @@ mod sorting;
 mod status;
 mod streams;
 mod strings;
+mod subcommands;
 mod sweeps;
+mod tracking;
 mod transactions;
 mod values;
 mod wait;
@@ -47,12 +53,16 @@ use std::sync::{Arc, OnceLock};
 use replica::{Failure, Keys};
 
 pub use arguments::Arguments;
+pub(crate) use categories::{categories, categories_of_sub};
 pub(crate) use events::{around_call, around_write};
 pub use modes::Mode;
+pub(crate) use permits::check_words;
 use refusal::{Done, Refused, first_refusal, refusal};
 use requests::{call, check_cells, everywhere, names, partition_of, read, read_kind, request, shown, write};
 pub(crate) use requests::{check_cells_of, check_name, check_value};
-pub(crate) use scripting::carry_out_script;
+pub(crate) use scripting::{Script, carry_out_script};
+pub(crate) use subcommands::subcommands;
+pub use tracking::Choice as Tracking;
 
 use crate::gather::Step;
 use crate::latency::{Family, is_same};
@@ -216,9 +226,10 @@ const ALL_KEYS: KeyPlaces = KeyPlaces::Fixed(1, -1, 1);
 const ALL_BUT_LAST: KeyPlaces = KeyPlaces::Fixed(1, -2, 1);
 const PAIRS: KeyPlaces = KeyPlaces::Fixed(1, -1, 2);
 
-fn all() -> impl Iterator<Item = &'static Command> {
+pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
     [
         connection::COMMANDS,
+        acl::COMMANDS,
         cluster::COMMANDS,
         keys::COMMANDS,
         expiry::COMMANDS,
@@ -272,13 +283,18 @@ impl Command {
 
     /// Does it take so many arguments, its name among them?
     fn takes(&self, given: usize) -> bool {
-        let given = given as i64;
-        if self.arity >= 0 { given == self.arity } else { given >= -self.arity }
+        takes(self.arity, given)
     }
 
     fn has(&self, flag: &str) -> bool {
         self.flags.contains(&flag)
     }
+}
+
+/// Are these so many arguments?
+fn takes(arity: i64, given: usize) -> bool {
+    let given = given as i64;
+    if arity >= 0 { given == arity } else { given >= -arity }
 }
 
 /// Must what came before be answered first?
@@ -310,7 +326,7 @@ fn run_unseen(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>
         session.closing = true;
         return Reply::error("ERR this is a request of HTTP, perhaps of a web page: the connection ends here").into();
     }
-    let command = match check(arguments, session) {
+    let command = match check(arguments, session, node) {
         Ok(command) => command,
         Err(refused) => {
             session.transaction.iter_mut().for_each(|transaction| transaction.is_broken = true);
@@ -322,8 +338,14 @@ fn run_unseen(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>
     if session.transaction.is_some() && !command.has("no-queue") {
         return transactions::queue(command, arguments, session).into();
     }
-    let step = start(command, arguments, session, node);
-    modes::around(step, command, arguments, session, node)
+    let begin = |session: &mut Session| {
+        let step = start(command, arguments, session, node);
+        modes::around(step, command, arguments, session, node)
+    };
+    match session.tracking {
+        None => begin(session),
+        Some(_) => tracking::around(begin, command, arguments, session, node),
+    }
 }
 
 /// Browsers send what any web page wants to any port: lines of the page's that follow must not be taken for commands.
@@ -340,13 +362,16 @@ fn known(arguments: &Arguments<'_>) -> Result<&'static Command, Reply> {
     Ok(command)
 }
 
-fn check(arguments: &Arguments<'_>, session: &Session) -> Result<&'static Command, Reply> {
+fn check(arguments: &Arguments<'_>, session: &Session, node: &Node) -> Result<&'static Command, Reply> {
     let command = known(arguments)?;
     if !session.is_authenticated && !command.has("no-auth") {
         return Err(Reply::error("NOAUTH Authentication required."));
     }
     if session.monitors && (command.has("readonly") || command.has("write")) {
         return Err(Reply::error("ERR Replica can't interact with the keyspace"));
+    }
+    if !session.user.may_do_all() {
+        permits::check(command, arguments, session, node)?;
     }
     if session.only_subscribes() && !command.has("pubsub-mode") {
         return Err(Reply::error(format!(
@@ -385,7 +410,20 @@ pub(crate) fn carry_out(
     keys: &mut Keys<'_, '_>,
     node: &Arc<Node>,
 ) -> Result<Reply, Failure> {
-    let command = match known(arguments) {
+    // Somebody with every right needs no look at them.
+    let session = || {
+        let session = Session::without_connection();
+        match arguments.asker() {
+            Some(asker) => Session { user: Arc::clone(asker), ..session },
+            None => session,
+        }
+    };
+    let is_bound = arguments.asker().is_some_and(|asker| !asker.may_do_all());
+    let permitted = |command: &'static Command| match is_bound {
+        true => permits::check(command, arguments, &session(), node).map(|_| command),
+        false => Ok(command),
+    };
+    let command = match known(arguments).and_then(permitted) {
         // Whoever it came from: what has no key is not done at somebody else's.
         Ok(command) if command.keys == NO_KEYS && !command.has(ANYWHERE) => return Ok(keyless(command)),
         Ok(command) => command,
@@ -404,7 +442,7 @@ pub(crate) fn carry_out(
     events::around(command, arguments, keys, |keys| match (command.there, command.here) {
         (Some(run), _) => run(arguments, keys, node).or_else(|refused| refused.into_reply(node)),
         (None, Some(run)) => {
-            let step = run(arguments, &mut Session::without_connection(), node);
+            let step = run(arguments, &mut session(), node);
             take_steps(step, keys, node)
         }
         (None, None) => Err(Failure::NotUnderstood),
@@ -413,6 +451,7 @@ pub(crate) fn carry_out(
 
 /// Those that explain themselves when asked for HELP.
 const WITH_SUBCOMMANDS: &[&str] = &[
+    "ACL",
     "CLIENT",
     "CLUSTER",
     "COMMAND",

@@ -13,6 +13,7 @@ use crate::disk::Durability;
 use crate::engine::EngineKind;
 use crate::logs::{self, LogFormat};
 use crate::notifications::Flags;
+use crate::place::Place;
 use crate::recovery::WhenDamaged;
 use crate::tls::TlsOptions;
 
@@ -29,6 +30,8 @@ const TIMEOUT_MS: RangeInclusive<u64> = 10..=600_000;
 const VALUE_BYTES: RangeInclusive<u64> = 1..=MAX_VALUE_BYTES;
 const KEY_BYTES: RangeInclusive<u64> = 1..=MAX_NAME_BYTES;
 const SCRIPT_MS: RangeInclusive<u64> = 1..=60_000;
+const ACL_LOG_ENTRIES: RangeInclusive<u64> = 0..=100_000;
+const TRACKED_KEYS: RangeInclusive<u64> = 1..=100_000_000;
 const CLIENTS: RangeInclusive<u64> = 1..=1_000_000;
 const BACKLOG_BYTES: RangeInclusive<u64> = 1024 * 1024..=1 << 40;
 const STREAM_BYTES_PER_S: RangeInclusive<u64> = 64 * 1024..=1 << 40;
@@ -56,9 +59,16 @@ pub struct ServeOptions {
     /// Encryption, of clients' connections and of links between nodes.
     #[command(flatten)]
     pub tls: TlsOptions,
-    /// The peer address of any node of the cluster to join.
-    #[arg(long, value_name = "HOST:PEER-PORT")]
-    pub join: Option<SocketAddr>,
+    /// The peer address of any node of the cluster to join; a name is looked up until it is known and somebody answers.
+    #[arg(long, value_name = "HOST:PEER-PORT", value_parser = Place::with_port)]
+    pub join: Option<Place>,
+    /// Where clients and other nodes reach this one, if not where it listens (0.0.0.0, a container): the host, and the client port if
+    /// that is another too.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub advertise: Option<Place>,
+    /// Where other nodes reach it, if not at the host of --advertise and the port of --peer-listen.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub peer_advertise: Option<Place>,
     /// Where the data is kept.
     #[arg(long, default_value = "dotted-data", value_name = "DIR")]
     pub data: PathBuf,
@@ -89,7 +99,7 @@ pub struct ServeOptions {
     /// The greatest key, member or field, in bytes.
     #[arg(long, default_value_t = MAX_NAME_BYTES, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(KEY_BYTES))]
     pub max_key_bytes: u64,
-    /// Nodes that must answer a read; 0: the majority of the owners. This and the next nine can be changed while the node runs
+    /// Nodes that must answer a read; 0: the majority of the owners. This and what follows up to the flags of how a node ends can be changed while it runs
     /// (CONFIG SET).
     #[arg(long, default_value_t = 0, value_name = "NODES", value_parser = clap::value_parser!(u64).range(QUORUM))]
     pub read_quorum: u64,
@@ -115,6 +125,12 @@ pub struct ServeOptions {
     /// node runs.
     #[arg(long, default_value = "", value_name = "FLAGS")]
     pub notify_keyspace_events: Flags,
+    /// How many refusals ACL LOG keeps.
+    #[arg(long, default_value_t = 128, value_name = "ENTRIES", value_parser = clap::value_parser!(u64).range(ACL_LOG_ENTRIES))]
+    pub acllog_max_len: u64,
+    /// How many keys are remembered that clients have read (CLIENT TRACKING); of more, some are told to be void.
+    #[arg(long, default_value_t = 1_000_000, value_name = "KEYS", value_parser = clap::value_parser!(u64).range(TRACKED_KEYS))]
+    pub tracking_table_max_keys: u64,
     /// How many clients may be connected; more are told so and let go.
     #[arg(long, default_value_t = 10_000, value_name = "CLIENTS", value_parser = clap::value_parser!(u64).range(CLIENTS))]
     pub maxclients: u64,
@@ -139,6 +155,9 @@ pub struct ServeOptions {
     /// Ask clients for this password (AUTH).
     #[arg(long, value_name = "PASSWORD", env = "DOTTED_REQUIREPASS", hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub requirepass: Option<String>,
+    /// A file of users, a line each: user NAME RULE .., as Redis has it (ACL LOAD, ACL SAVE).
+    #[arg(long, value_name = "FILE")]
+    pub aclfile: Option<PathBuf>,
     /// Take clients of other machines though no password is asked for, and nodes of other machines without certificates.
     #[arg(long)]
     pub unprotected: bool,
@@ -202,6 +221,10 @@ pub struct Config {
     pub script_ms: Setting,
     /// From how many microseconds on a command is in the slow log.
     pub slow_micros: Setting,
+    /// How many refusals ACL LOG keeps.
+    pub acl_log_entries: Setting,
+    /// How many keys are remembered that clients have read.
+    pub tracked_keys: Setting,
     /// How many clients may be connected.
     pub max_clients: Setting,
     /// How many bytes may wait for the disk.
@@ -230,6 +253,8 @@ impl Config {
             max_key_bytes: setting("max-key-bytes", options.max_key_bytes, KEY_BYTES),
             script_ms: setting("lua-time-limit", options.lua_time_limit, SCRIPT_MS),
             slow_micros: setting("slowlog-log-slower-than", options.slowlog_log_slower_than, 0..=u64::MAX),
+            acl_log_entries: setting("acllog-max-len", options.acllog_max_len, ACL_LOG_ENTRIES),
+            tracked_keys: setting("tracking-table-max-keys", options.tracking_table_max_keys, TRACKED_KEYS),
             max_clients: setting("maxclients", options.maxclients, CLIENTS),
             backlog_bytes: setting("backlog-bytes", options.backlog_bytes, BACKLOG_BYTES),
             stream_bytes_per_s: setting("stream-bytes-per-s", options.stream_bytes_per_s, STREAM_BYTES_PER_S),
@@ -238,7 +263,7 @@ impl Config {
     }
 
     /// Everything that can be changed.
-    pub fn settings(&self) -> [&Setting; 13] {
+    pub fn settings(&self) -> [&Setting; 15] {
         [
             &self.read_quorum,
             &self.write_quorum,
@@ -249,6 +274,8 @@ impl Config {
             &self.max_key_bytes,
             &self.script_ms,
             &self.slow_micros,
+            &self.acl_log_entries,
+            &self.tracked_keys,
             &self.max_clients,
             &self.backlog_bytes,
             &self.stream_bytes_per_s,

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use smallvec::SmallVec;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,7 +25,7 @@ use crate::latency::Family;
 use crate::node::Node;
 use crate::resp::{Access, Limits, Protocol, Reply, Scan, Scanner};
 use crate::session::Session;
-use crate::tls::Duplex;
+use crate::tls::{Duplex, HANDSHAKE_TIME};
 use crate::worker::WorkerRef;
 
 /// How many commands of one connection may be under way; then nothing more is read until some are answered.
@@ -34,8 +34,6 @@ const PIPELINE_COMMANDS: usize = 1_024;
 const WAITING_BYTES: usize = 8 * 1024 * 1024;
 /// How much is read of what follows a command that waits.
 const READ_AHEAD_BYTES: usize = 1024 * 1024;
-/// How long a client may take to agree on TLS.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How much is read at once.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -153,6 +151,7 @@ async fn serve(stream: impl Duplex, peer: String, local: String, worker: WorkerR
     node.clients.leave(id);
     node.pubsub.forget(id);
     node.monitors.forget(id);
+    node.tracking.leave(id);
 }
 
 impl Drop for Connection {
@@ -221,7 +220,10 @@ impl Connection {
             tokio::select! {
                 biased;
                 message = messages.recv() => match message {
-                    Some(message) => self.outbox.push(self.session.protocol, &message.into_reply()),
+                    Some(message) => {
+                        let shown = self.session.show(message);
+                        shown.iter().for_each(|message| self.outbox.push(self.session.protocol, message));
+                    }
                     None => return Ok(()),
                 },
                 read = stream.read_buf(&mut self.input), if reads && !self.draining => {
@@ -256,7 +258,8 @@ impl Connection {
                 Ok(Scan::Incomplete { .. }) => break,
                 Ok(Scan::Command { len }) => {
                     let in_turn = command::is_in_turn(&Arguments::new(&self.scanner, &self.input[self.done..]));
-                    self.outbox.in_turn.set(in_turn);
+                    // What is void is told behind the reply it is about: nothing else is under way then.
+                    self.outbox.in_turn.set(in_turn || self.session.tracking.is_some());
                     if !self.outbox.has_room() {
                         break;
                     }

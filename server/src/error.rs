@@ -50,12 +50,18 @@ pub enum Error {
     PeerPort(u16),
     /// Nobody to join there.
     Join(SocketAddr, io::Error),
+    /// A name that is not known.
+    Unresolved(String, io::Error),
+    /// Other nodes cannot reach what is bound to every address.
+    NowhereToReach(SocketAddr),
     /// Another node refused this one.
     Refused(SocketAddr, String),
     /// Another node has this one's id.
     IdInUse(SocketAddr, String),
     /// A certificate or key cannot be used.
     Tls(PathBuf, String),
+    /// The file of users cannot be used.
+    Acl(PathBuf, String),
     /// A thread cannot be started.
     Thread(io::Error),
     /// A node of the demo did not start.
@@ -145,12 +151,24 @@ impl fmt::Display for Error {
                 write!(f, "the peer port would be {port} + 10000, which is no port: choose one with --peer-listen")
             }
             Error::Join(address, _) => write!(f, "no node answers at the peer address {address} given with --join"),
+            Error::Unresolved(place, _) => {
+                write!(f, "{place} is no address, and no name that is known here (--join, --advertise)")
+            }
+            Error::NowhereToReach(address) => write!(
+                f,
+                "other nodes cannot reach this one at {address}, where it listens: say with --advertise HOST where they can"
+            ),
             Error::Refused(address, why) | Error::IdInUse(address, why) => {
                 write!(f, "the node at {address} refuses this one: {why}")
             }
             Error::Tls(path, why) => write!(
                 f,
                 "{} cannot be used for TLS ({why}): it must be a PEM file with what the flag names, and the key must be that of the certificate",
+                path.display()
+            ),
+            Error::Acl(path, why) => write!(
+                f,
+                "the users of {} cannot be used: {why}: correct the lines named, or start without --aclfile",
                 path.display()
             ),
             Error::Thread(_) => write!(f, "cannot start a thread"),
@@ -180,6 +198,7 @@ impl std::error::Error for Error {
             Error::Directory(_, why)
             | Error::Listen(_, why)
             | Error::Join(_, why)
+            | Error::Unresolved(_, why)
             | Error::Thread(why)
             | Error::Unreachable(_, why)
             | Error::File(_, why) => Some(why),

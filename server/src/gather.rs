@@ -61,6 +61,25 @@ impl Step {
         }
     }
 
+    /// The same step; behind it, when its reply is about to leave, this is done.
+    #[must_use]
+    pub fn at_the_end(self, what: impl FnOnce() + 'static) -> Self {
+        match self {
+            Step::Ask(requests, finish) => {
+                Step::Ask(requests, Box::new(|answers, node| finish(answers, node).at_the_end(what)))
+            }
+            Step::Wait(future) => Step::Wait(Box::pin(async move {
+                let reply = future.await;
+                what();
+                reply
+            })),
+            done => {
+                what();
+                done
+            }
+        }
+    }
+
     /// Goes on from the step's one reply.
     #[must_use]
     pub fn then(self, next: impl FnOnce(Reply, &Arc<Node>) -> Step + 'static) -> Self {

@@ -12,12 +12,14 @@ mod problem;
 mod types;
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, get, post};
+use futures_util::future::join_all;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -25,12 +27,15 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
+use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
 
 use crate::config::MAX_VALUE_BYTES;
 use crate::drain::{Drain, Stage};
 use crate::error::Error;
 use crate::node::Node;
+use crate::tls::{Duplex, HANDSHAKE_TIME};
 use commands::Commands;
 
 /// How many connections are served at once; further ones wait to be accepted. Each may hold a greatest value on its way out.
@@ -82,28 +87,38 @@ fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Serves from a thread of its own: what is large here does not hold up a worker.
-pub(crate) fn start(node: &Arc<Node>, listener: std::net::TcpListener) -> Result<(), Error> {
+/// A door: where connections come in, and how they are encrypted, if they are.
+type Door<L> = (L, Option<TlsAcceptor>);
+
+/// Serves from a thread of its own, if there is a door: what is large here does not hold up a worker.
+pub(crate) fn start(node: &Arc<Node>, doors: Vec<Door<std::net::TcpListener>>) -> Result<(), Error> {
+    if doors.is_empty() {
+        return Ok(());
+    }
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
-    let listener = runtime.block_on(async { TcpListener::from_std(listener) }).map_err(Error::Thread)?;
+    let ours = |(listener, tls)| TcpListener::from_std(listener).map(|listener| (listener, tls));
+    let doors = runtime.block_on(async { doors.into_iter().map(ours).collect::<Result<Vec<_>, _>>() });
+    let doors = doors.map_err(Error::Thread)?;
     let node = Arc::clone(node);
     let body = move || {
         LocalSet::new().block_on(&runtime, async move {
             let commands = Commands::start(&node);
             let router = router(App { node: Arc::clone(&node), commands });
+            let room = Arc::new(Semaphore::new(CONNECTIONS));
+            let serves =
+                doors.into_iter().map(|door| serve(door, router.clone(), Arc::clone(&room), Arc::clone(&node)));
             tokio::select! {
-                () = serve(listener, router, Arc::clone(&node)) => {}
+                _ = join_all(serves) => {}
                 () = node.drain.reached(Stage::Draining) => {}
             }
-            // The listener is closed; connections end when their answers have been sent, and this thread with the process.
+            // The listeners are closed; connections end when their answers have been sent, and this thread with the process.
             std::future::pending::<()>().await;
         });
     };
     std::thread::Builder::new().name("http".to_owned()).spawn(body).map(drop).map_err(Error::Thread)
 }
 
-async fn serve(listener: TcpListener, router: Router, node: Arc<Node>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+async fn serve((listener, tls): Door<TcpListener>, router: Router, room: Arc<Semaphore>, node: Arc<Node>) {
     loop {
         let permit = Arc::clone(&room).acquire_owned().await;
         match listener.accept().await {
@@ -112,26 +127,17 @@ async fn serve(listener: TcpListener, router: Router, node: Arc<Node>) {
                 let _ = stream.into_std().and_then(|mut stream| stream.write(DENIED.as_bytes()));
             }
             Ok((stream, from)) => {
-                let service = TowerToHyperService::new(router.clone());
-                let (page, drained) = (Drain::page(&node), node.drain.reached(Stage::Draining));
+                let (router, node, tls) = (router.clone(), Arc::clone(&node), tls.clone());
                 tokio::task::spawn_local(async move {
-                    let mut connection = http1::Builder::new();
-                    connection.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
-                    let mut stream = TimeoutStream::new(stream);
-                    stream.set_write_timeout(Some(WRITE_TIME));
-                    let served = connection.serve_connection(TokioIo::new(Box::pin(stream)), service);
-                    let mut served = std::pin::pin!(served);
-                    let ended = tokio::select! {
-                        ended = &mut served => ended,
-                        () = drained => {
-                            served.as_mut().graceful_shutdown();
-                            served.await
-                        }
-                    };
-                    if let Err(why) = ended {
-                        tracing::debug!("the HTTP connection from {from} ended: {why}");
+                    match tls {
+                        None => serve_connection(stream, from, router, &node).await,
+                        Some(tls) => match timeout(HANDSHAKE_TIME, tls.accept(stream)).await {
+                            Ok(Ok(stream)) => serve_connection(stream, from, router, &node).await,
+                            Ok(Err(why)) => tracing::info!("{from} does not come by TLS as it should: {why}"),
+                            Err(_) => tracing::info!("{from} took too long for TLS"),
+                        },
                     }
-                    drop((permit, page));
+                    drop(permit);
                 });
             }
             Err(why) => {
@@ -140,6 +146,28 @@ async fn serve(listener: TcpListener, router: Router, node: Arc<Node>) {
             }
         }
     }
+}
+
+async fn serve_connection(stream: impl Duplex, from: SocketAddr, router: Router, node: &Arc<Node>) {
+    let (page, drained) = (Drain::page(node), node.drain.reached(Stage::Draining));
+    let mut connection = http1::Builder::new();
+    connection.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIME));
+    let service = TowerToHyperService::new(router);
+    let served = connection.serve_connection(TokioIo::new(Box::pin(stream)), service);
+    let mut served = std::pin::pin!(served);
+    let ended = tokio::select! {
+        ended = &mut served => ended,
+        () = drained => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(why) = ended {
+        tracing::debug!("the HTTP connection from {from} ended: {why}");
+    }
+    drop(page);
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! [`http`] makes commands of HTTP's requests.
 #![forbid(unsafe_code)]
 
+pub mod acl;
 pub mod buckets;
 pub mod clients;
 pub mod command;
@@ -39,6 +40,7 @@ pub mod node;
 pub mod notifications;
 mod pace;
 pub mod peer;
+pub mod place;
 pub mod procedures;
 pub mod pubsub;
 pub mod recovery;
@@ -52,5 +54,6 @@ pub mod supervisor;
 pub mod tls;
 pub mod token;
 pub mod tools;
+pub mod tracking;
 pub mod waiting;
 pub mod worker;

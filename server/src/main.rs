@@ -188,8 +188,9 @@ fn serve(options: ServeOptions) -> Result<(), Error> {
     let stops_with_parent = options.stop_with_parent;
     let running = Node::start(options)?;
     let node = &running.node;
-    if let Some(address) = node.http_address {
-        tracing::info!("the node's page is at http://{address}/");
+    let (plain, secret) = (node.http_address.map(|at| ("http", at)), node.https_address.map(|at| ("https", at)));
+    for (scheme, address) in plain.into_iter().chain(secret) {
+        tracing::info!("the node's page is at {scheme}://{address}/");
     }
     let name = node.view().name(node.id);
     tracing::info!(

@@ -20,6 +20,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
+use crate::acl::Acl;
 use crate::buckets::Buckets;
 use crate::clients::Clients;
 use crate::config::{Config, ServeOptions};
@@ -36,12 +37,14 @@ use crate::monitors::Monitors;
 use crate::nameplate::{Nameplate, Plate};
 use crate::notifications::Notifications;
 use crate::peer::{PeerFrame, Peers};
+use crate::place::advertised;
 use crate::pubsub::{PubSub, Topic};
 use crate::recovery;
 use crate::scripts::Scripts;
 use crate::slow_log::SlowLog;
 use crate::supervisor;
 use crate::tls::{self, PeerTls};
+use crate::tracking::Tracking;
 use crate::waiting::WaitingClients;
 use crate::worker::{self, ToWorker};
 use network::{Network, start_network};
@@ -65,12 +68,6 @@ pub fn wall() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Says nothing by the time it takes of how much was right.
-fn equal_in_constant_time(x: &[u8], y: &[u8]) -> bool {
-    let differs = x.iter().zip(y).fold(0, |differs, (x, y)| differs | (x ^ y));
-    x.len() == y.len() && differs == 0
-}
-
 /// What the threads of a node share.
 pub struct Node {
     /// Its id.
@@ -79,6 +76,8 @@ pub struct Node {
     pub options: ServeOptions,
     /// What can be changed while it runs.
     pub config: Config,
+    /// Who may do what.
+    pub acl: Acl,
     /// Its disk.
     pub disk: Disk,
     /// The links to other nodes.
@@ -109,10 +108,16 @@ pub struct Node {
     pub cursors: Cursors,
     /// Who waits for which keys.
     pub waiting_clients: WaitingClients,
+    /// Who is told which of the keys read are void.
+    pub tracking: Tracking,
     /// When it started.
     pub started: Instant,
     /// Where HTTP is spoken, if it is.
     pub http_address: Option<SocketAddr>,
+    /// Where clients come by TLS, if they can.
+    pub tls_address: Option<SocketAddr>,
+    /// Where HTTP is spoken by TLS, if it is.
+    pub https_address: Option<SocketAddr>,
     /// The number of the next connection.
     pub next_client: AtomicU64,
     /// Commands carried out so far.
@@ -207,17 +212,7 @@ impl Node {
     /// May nobody from there ask? Without a password only this machine may, unless the operator has said otherwise.
     #[must_use]
     pub fn is_closed_to(&self, from: IpAddr) -> bool {
-        self.options.requirepass.is_none() && !self.options.unprotected && !from.to_canonical().is_loopback()
-    }
-
-    /// Is this the user, and the password? Without a password of the node, any will do.
-    #[must_use]
-    pub fn is_allowed(&self, user: &[u8], password: &[u8]) -> bool {
-        let is_right = match &self.options.requirepass {
-            Some(wanted) => equal_in_constant_time(wanted.as_bytes(), password),
-            None => true,
-        };
-        user == b"default" && is_right
+        self.acl.is_open() && !self.options.unprotected && !from.to_canonical().is_loopback()
     }
 
     /// Milliseconds since the start.
@@ -277,7 +272,9 @@ impl Node {
         if members_changed {
             self.disk.put(MEMBERS, identity::encode(&view.members));
         }
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&view);
+        let before =
+            std::mem::replace(&mut *self.view.write().unwrap_or_else(PoisonError::into_inner), Arc::clone(&view));
+        self.tracking.own_others(self.id, &before, &view);
         for worker in 0..self.workers() {
             self.tell(worker, ToWorker::Event(replica::Event::View(Arc::clone(&view))));
         }
@@ -371,17 +368,21 @@ impl Node {
     /// # Errors
     /// As [`Node::start`].
     pub fn start_with(options: ServeOptions, application: Arc<dyn Procedures>) -> Result<Running, Error> {
+        let acl = Acl::new(&options)?;
         let lock = if options.in_memory { None } else { Some(identity::lock(&options.data)?) };
         let (clients, peers) = listen(&options)?;
         let pages = options.http.map(bind).transpose()?;
-        let secret = match (tls::for_clients(&options.tls)?, options.tls.tls_listen) {
-            (Some(tls), Some(address)) => Some((bind(address)?, tls)),
-            _ => None,
+        let tls = tls::for_clients(&options.tls)?;
+        let by_tls = |address: Option<SocketAddr>| match (&tls, address) {
+            (Some(tls), Some(address)) => bind(address).map(|listener| Some((listener, tls.clone()))),
+            _ => Ok(None),
         };
+        let (secret, secret_pages) = (by_tls(options.tls.tls_listen)?, by_tls(options.tls.https)?);
         let peer_tls = PeerTls::new(&options.tls)?;
         let listen = options.listen;
         let address = |listener: &TcpListener| listener.local_addr().map_err(|why| Error::Listen(listen, why));
-        let (client_address, peer_address) = (address(&clients)?, address(&peers)?);
+        let client_address = address(&clients)?;
+        let (advertised, peer_address) = advertised(&options, client_address, address(&peers)?)?;
 
         let workers = usize::from(options.workers.unwrap_or_else(default_workers));
         let (inboxes, outlets): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded_channel()).unzip();
@@ -397,11 +398,8 @@ impl Node {
         };
         let version = own.map_or(1, |own| own.version + 1);
         let lost = own.filter(|_| !joins_afresh).map_or_else(PartitionSet::none, |own| own.lost.clone());
-        let member = Member {
-            version,
-            lost,
-            ..Member::starting(name, peer_address, client_address, identity.incarnation, filled)
-        };
+        let member =
+            Member { version, lost, ..Member::starting(name, peer_address, advertised, identity.incarnation, filled) };
         // What a node decided while it was alone is nothing to those it joins.
         let members = members.map(|kept| if joins_afresh { Members::new(kept.replicas, kept.nodes) } else { kept });
         let decisions = if joins_afresh { Decisions::default() } else { decisions };
@@ -410,6 +408,7 @@ impl Node {
         let node = Arc::new(Node {
             id: identity.node,
             config: Config::new(&options),
+            acl,
             disk,
             peers: Peers::new(identity.node, peer_tls, links),
             application,
@@ -425,8 +424,11 @@ impl Node {
             latencies: Latencies::default(),
             cursors: Cursors::new(identity.node, identity.incarnation),
             waiting_clients: WaitingClients::default(),
+            tracking: Tracking::default(),
             started: Instant::now(),
             http_address: pages.as_ref().map(address).transpose()?,
+            tls_address: secret.as_ref().map(|(listener, _)| address(listener)).transpose()?,
+            https_address: secret_pages.as_ref().map(|(listener, _)| address(listener)).transpose()?,
             next_client: AtomicU64::new(1),
             commands: AtomicU64::new(0),
             merges: AtomicU64::new(0),
@@ -444,9 +446,9 @@ impl Node {
         node.with_cluster(|cluster, _, out| cluster.start(out));
         recovery::keep_nameplate(&node, is_refilled)?;
         start_threads(&node, outlets, Network { clients, secret, peers, wanted, peer_address })?;
-        if let Some(pages) = pages {
-            http::start(&node, pages)?;
-        }
+        let plain = pages.map(|listener| (listener, None));
+        let secret = secret_pages.map(|(listener, tls)| (listener, Some(tls)));
+        http::start(&node, plain.into_iter().chain(secret).collect())?;
         Ok(Running { node, client_address })
     }
 }

@@ -11,6 +11,7 @@ use replica::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::acl::{Rights, User};
 use crate::command::{self, Arguments};
 use crate::dump::{Contents, Dump};
 use crate::jobs;
@@ -38,6 +39,15 @@ pub enum Call {
     Forget(String, ByteString, Vec<(CellId, Observed)>),
     /// The application that the node was started with knows.
     Own(ByteString),
+    /// A call of somebody who may not do everything, and is a user of the node that he asked only.
+    OnBehalfOf {
+        /// What he is called there.
+        user: String,
+        /// What he may do, as rules of ACL SETUSER.
+        rights: ByteString,
+        /// The call, encoded: so that whoever sends one within another, and so on, gets no deeper.
+        call: ByteString,
+    },
 }
 
 /// Under which conditions a key is put somewhere.
@@ -58,8 +68,22 @@ impl Call {
     /// As a write.
     #[must_use]
     pub fn to_write(&self) -> Write {
+        Write::Call(self.encode())
+    }
+
+    fn encode(&self) -> ByteString {
         // Writing into memory does not fail for such types.
-        Write::Call(ByteString(postcard::to_allocvec(self).unwrap_or_default()))
+        ByteString(postcard::to_allocvec(self).unwrap_or_default())
+    }
+
+    /// The same with the rights of whoever it is for: where it is carried out, he is not known.
+    #[must_use]
+    pub fn on_behalf_of(self, user: &User) -> Self {
+        if user.may_do_all() {
+            return self;
+        }
+        let rights = ByteString(user.rights().describe());
+        Call::OnBehalfOf { user: user.name().to_owned(), rights, call: self.encode() }
     }
 }
 
@@ -99,7 +123,7 @@ impl Procedures for Commands {
     fn call(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure> {
         let call = postcard::from_bytes(call).map_err(|_| Failure::NotUnderstood)?;
         let node = self.node()?;
-        let reply = carry_out(&call, keys, &node)?;
+        let reply = carry_out(&call, None, keys, &node)?;
         self.notifications.tell_all(&keys.take_notes(), &node.pubsub);
         Ok(postcard::to_allocvec(&reply).unwrap_or_default())
     }
@@ -123,17 +147,29 @@ impl Procedures for Commands {
     }
 }
 
-fn carry_out(call: &Call, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Result<Reply, Failure> {
+fn carry_out(
+    call: &Call,
+    asker: Option<&Arc<User>>,
+    keys: &mut Keys<'_, '_>,
+    node: &Arc<Node>,
+) -> Result<Reply, Failure> {
     match call {
+        Call::OnBehalfOf { user, rights, call } => {
+            // A call within a call is one of the node's own, and so never on behalf of two.
+            let rights = Rights::parse(&rights.0).filter(|_| asker.is_none()).ok_or(Failure::NotUnderstood)?;
+            let call = postcard::from_bytes(&call.0).map_err(|_| Failure::NotUnderstood)?;
+            carry_out(&call, Some(&User::with_rights(user, rights)), keys, node)
+        }
         Call::Own(call) => node.application.call(&call.0, keys).map(Reply::bulk),
-        Call::Command(command) => command::carry_out(&Arguments::kept(command), keys, node),
+        Call::Command(command) => command::carry_out(&Arguments::kept(command).on_behalf_of(asker), keys, node),
         Call::Transaction { watched, commands } => {
             for (key, digest) in watched {
                 if keys.digest(&key.0)? != *digest {
                     return Ok(Reply::NullArray);
                 }
             }
-            let replies = commands.iter().map(|command| command::carry_out(&Arguments::kept(command), keys, node));
+            let words = commands.iter().map(|command| Arguments::kept(command).on_behalf_of(asker));
+            let replies = words.map(|words| command::carry_out(&words, keys, node));
             replies.collect::<Result<_, _>>().map(Reply::Array)
         }
         Call::Watch(key) => Ok(Reply::Integer(keys.digest(&key.0)? as i64)),
@@ -168,7 +204,7 @@ pub(crate) fn answer(request: &Request, keys: &mut Keys<'_, '_>, node: &Arc<Node
         Operation::Read(read) => keys.read(&request.key, read).map(Answer::Found).map_err(Failure::Store),
         Operation::Write(Write::Call(call)) => match postcard::from_bytes(&call.0) {
             Ok(call) => {
-                let reply = carry_out(&call, keys, node)?;
+                let reply = carry_out(&call, None, keys, node)?;
                 let said = ByteString(postcard::to_allocvec(&reply).unwrap_or_default());
                 Ok(Answer::Written(Written { said, ..Written::default() }))
             }

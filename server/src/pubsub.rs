@@ -1,6 +1,6 @@
 //! Publish and subscribe: messages reach every node of the cluster; channels of merges are each node's own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,44 +10,87 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::glob;
 use crate::resp::Reply;
+use crate::tracking;
 
 /// A subscriber that is so many messages behind loses further ones.
 const BACKLOG_MESSAGES: usize = 16_384;
 /// The same, in bytes.
 const BACKLOG_BYTES: usize = 32 * 1024 * 1024;
 
-/// A message as one subscriber gets it.
+/// Something that is told a connection beside its replies.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     what: What,
-    payload: Bytes,
-    /// What waits for the subscriber, this among it.
+    /// What waits for the connection, this among it.
     waiting_bytes: Arc<AtomicUsize>,
 }
 
 #[derive(Clone, Debug)]
 enum What {
-    /// To a channel; of which topic, and by which pattern.
-    Message(Topic, Option<Bytes>, Bytes),
+    /// A message to the followers of a channel.
+    Message { topic: Topic, pattern: Option<Bytes>, channel: Bytes, payload: Bytes },
+    /// What it has read of a key, or of all of them, is void.
+    Void(Option<Bytes>),
+    /// Nobody is there any more who was to be told what is void.
+    RedirectionBroken(u64),
     /// For whoever monitors.
-    Line,
+    Line(Bytes),
 }
 
 impl Delivery {
+    /// What was read of a key is void; of all of them, if none is named.
+    pub(crate) fn void(key: Option<&[u8]>, waiting_bytes: Arc<AtomicUsize>) -> Self {
+        Self { what: What::Void(key.map(Bytes::copy_from_slice)), waiting_bytes }
+    }
+
+    /// The connection of this number is gone, which was to be told.
+    pub(crate) fn redirection_broken(to: u64, waiting_bytes: Arc<AtomicUsize>) -> Self {
+        Self { what: What::RedirectionBroken(to), waiting_bytes }
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.what {
+            What::Message { payload, .. } => payload.len(),
+            What::Void(key) => key.as_ref().map_or(0, Bytes::len),
+            What::RedirectionBroken(_) => 0,
+            What::Line(line) => line.len(),
+        }
+    }
+
+    /// As RESP3 has it.
     pub(crate) fn into_reply(self) -> Reply {
-        self.waiting_bytes.fetch_sub(self.payload.len(), Ordering::Relaxed);
+        self.waiting_bytes.fetch_sub(self.bytes(), Ordering::Relaxed);
         let items = match self.what {
-            What::Line => return Reply::Simple(String::from_utf8_lossy(&self.payload).into_owned().into()),
-            What::Message(_, Some(pattern), channel) => {
-                vec![Reply::copied(b"pmessage"), Reply::Bulk(pattern), Reply::Bulk(channel), Reply::Bulk(self.payload)]
+            What::Message { pattern: Some(pattern), channel, payload, .. } => {
+                vec![Reply::copied(b"pmessage"), Reply::Bulk(pattern), Reply::Bulk(channel), Reply::Bulk(payload)]
             }
-            What::Message(topic, None, channel) => {
+            What::Message { topic, channel, payload, .. } => {
                 let word: &[u8] = if topic == Topic::Shard { b"smessage" } else { b"message" };
-                vec![Reply::copied(word), Reply::Bulk(channel), Reply::Bulk(self.payload)]
+                vec![Reply::copied(word), Reply::Bulk(channel), Reply::Bulk(payload)]
             }
+            What::Void(key) => vec![Reply::copied(b"invalidate"), voided(key)],
+            What::RedirectionBroken(to) => vec![Reply::copied(b"tracking-redir-broken"), Reply::Integer(to as i64)],
+            What::Line(line) => return Reply::Simple(String::from_utf8_lossy(&line).into_owned().into()),
         };
         Reply::Push(items)
     }
+
+    /// As RESP2 has it, where what is void is a message to those who follow a channel of that.
+    pub(crate) fn into_plain_reply(self, follows_void: impl FnOnce() -> bool) -> Option<Reply> {
+        match self.what {
+            What::Message { .. } | What::Line(_) => Some(self.into_reply()),
+            What::Void(ref key) => {
+                let items = [Reply::copied(b"message"), Reply::copied(tracking::CHANNEL), voided(key.clone())];
+                self.waiting_bytes.fetch_sub(self.bytes(), Ordering::Relaxed);
+                follows_void().then(|| Reply::Push(items.into()))
+            }
+            What::RedirectionBroken(_) => None,
+        }
+    }
+}
+
+fn voided(key: Option<Bytes>) -> Reply {
+    key.map_or(Reply::NullArray, |key| Reply::Array(vec![Reply::Bulk(key)]))
 }
 
 /// The receiving end of a connection.
@@ -69,17 +112,19 @@ impl Subscriber {
 
     /// Hands it a line of MONITOR; says whether there was room.
     pub(crate) fn deliver_line(&self, line: Bytes) -> bool {
-        self.deliver(What::Line, line)
+        self.send(|waiting_bytes| Delivery { what: What::Line(line), waiting_bytes })
     }
 
-    fn deliver(&self, what: What, payload: Bytes) -> bool {
-        let (waiting_bytes, bytes) = (Arc::clone(&self.waiting_bytes), payload.len());
-        let has_room = waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= BACKLOG_BYTES;
-        let is_taken = has_room && self.queue.try_send(Delivery { what, payload, waiting_bytes }).is_ok();
-        if !is_taken {
+    /// Tells it something; false if it cannot take it.
+    pub(crate) fn send(&self, make: impl FnOnce(Arc<AtomicUsize>) -> Delivery) -> bool {
+        let delivery = make(Arc::clone(&self.waiting_bytes));
+        let bytes = delivery.bytes();
+        let fits = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= BACKLOG_BYTES;
+        let is_sent = fits && self.queue.try_send(delivery).is_ok();
+        if !is_sent {
             self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
-        is_taken
+        is_sent
     }
 }
 
@@ -140,6 +185,20 @@ impl PubSub {
         });
     }
 
+    /// What these connections follow.
+    pub(crate) fn followed_by(&self, ids: &HashSet<u64>) -> Vec<(u64, Topic, Vec<u8>)> {
+        self.with(|tables| {
+            let mut followed = Vec::new();
+            for topic in [Topic::Channel, Topic::Pattern, Topic::Shard] {
+                for (name, subscribers) in tables.of(topic).iter() {
+                    let theirs = subscribers.iter().filter(|subscriber| ids.contains(&subscriber.id));
+                    followed.extend(theirs.map(|subscriber| (subscriber.id, topic, name.clone())));
+                }
+            }
+            followed
+        })
+    }
+
     /// Does nobody here follow anything?
     pub(crate) fn is_idle(&self) -> bool {
         self.with(|tables| tables.channels.is_empty() && tables.patterns.is_empty())
@@ -161,8 +220,8 @@ impl PubSub {
         self.with(|tables| {
             let mut reached = 0;
             let mut deliver = |subscriber: &Subscriber, pattern: Option<Bytes>| {
-                let what = What::Message(topic, pattern, name.clone());
-                reached += usize::from(subscriber.deliver(what, payload.clone()));
+                let what = What::Message { topic, pattern, channel: name.clone(), payload: payload.clone() };
+                reached += usize::from(subscriber.send(|waiting_bytes| Delivery { what, waiting_bytes }));
             };
             tables.of(topic).get(channel).into_iter().flatten().for_each(|subscriber| deliver(subscriber, None));
             let patterns = tables

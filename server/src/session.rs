@@ -11,13 +11,15 @@ use replica::{ByteString, Context, QuorumKind};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use crate::acl::User;
 use crate::clients::Client;
-use crate::command::Mode;
+use crate::command::{Mode, Tracking};
 use crate::latency::Family;
 use crate::node::Node;
-use crate::pubsub::{Messages, Subscriber, Topic};
-use crate::resp::Protocol;
+use crate::pubsub::{Delivery, Messages, Subscriber, Topic};
+use crate::resp::{Protocol, Reply};
 use crate::seen::Seen;
+use crate::tracking;
 
 /// What a connection, or one command, has chosen of quorums.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +67,8 @@ pub struct Session {
     pub client: Arc<Client>,
     /// When its command has begun.
     pub now: Instant,
+    /// Whose it is: what it may do.
+    pub user: Arc<User>,
     /// Has it said who it is, where that is asked for?
     pub is_authenticated: bool,
     /// RESP2 until HELLO says otherwise.
@@ -87,6 +91,8 @@ pub struct Session {
     pub mode: Mode,
     /// Is it shown every command?
     pub monitors: bool,
+    /// Is it told what of its reads is void?
+    pub tracking: Option<Tracking>,
     /// It has said goodbye.
     pub closing: bool,
     /// What kind of command was its last.
@@ -171,16 +177,17 @@ impl Session {
     pub(crate) fn new(node: &Arc<Node>, address: String, local_address: String) -> (Self, Messages) {
         let id = node.next_client.fetch_add(1, Ordering::Relaxed);
         let (subscriber, messages) = Subscriber::new(id);
-        let client = Arc::new(Client::new(id, address, local_address));
-        let is_authenticated = node.options.requirepass.is_none();
-        (Self { is_authenticated, ..Self::with(client, subscriber) }, messages)
+        let client = Arc::new(Client::new(id, address, local_address, subscriber.clone()));
+        let (user, is_authenticated) = (node.acl.default_user(), node.acl.is_open());
+        (Self { user, is_authenticated, ..Self::with(client, subscriber) }, messages)
     }
 
     /// For commands that are carried out where their keys are: nobody listens.
     #[must_use]
     pub fn without_connection() -> Self {
-        let client = Arc::new(Client::new(0, String::new(), String::new()));
-        Self { protocol: Protocol::Resp3, ..Self::with(client, Subscriber::new(0).0) }
+        let subscriber = Subscriber::new(0).0;
+        let client = Arc::new(Client::new(0, String::new(), String::new(), subscriber.clone()));
+        Self { protocol: Protocol::Resp3, ..Self::with(client, subscriber) }
     }
 
     fn with(client: Arc<Client>, subscriber: Subscriber) -> Self {
@@ -188,6 +195,7 @@ impl Session {
             id: client.id,
             now: client.since,
             client,
+            user: User::anybody(),
             is_authenticated: true,
             protocol: Protocol::Resp2,
             quorums: Quorums::default(),
@@ -199,6 +207,7 @@ impl Session {
             watched: Rc::default(),
             mode: Mode::Off,
             monitors: false,
+            tracking: None,
             closing: false,
             family: Family::NONE,
         }
@@ -208,8 +217,15 @@ impl Session {
     pub(crate) fn reset(&mut self, node: &Node) {
         self.client.rename("");
         let fresh = Self::with(Arc::clone(&self.client), self.subscriber.clone());
-        *self = Self { is_authenticated: node.options.requirepass.is_none(), ..fresh };
+        *self = Self { is_authenticated: node.acl.is_open(), ..fresh };
+        self.become_user(node.acl.default_user());
         self.describe();
+    }
+
+    /// It belongs to this user from now on.
+    pub(crate) fn become_user(&mut self, user: Arc<User>) {
+        self.client.belong_to(user.name());
+        self.user = user;
     }
 
     /// Is there a connection, which can wait?
@@ -228,6 +244,16 @@ impl Session {
     pub(crate) fn describe(&self) {
         let following = [Topic::Channel, Topic::Pattern, Topic::Shard].map(|topic| self.following(topic));
         self.client.describe(self.protocol.version(), following, if self.monitors { "O" } else { "" });
+    }
+
+    /// What it is told beside replies, as it speaks.
+    pub(crate) fn show(&self, delivery: Delivery) -> Option<Reply> {
+        match self.protocol {
+            Protocol::Resp3 => Some(delivery.into_reply()),
+            Protocol::Resp2 => {
+                delivery.into_plain_reply(|| self.follows.contains(&(Topic::Channel, tracking::CHANNEL.to_vec())))
+            }
+        }
     }
 
     /// In RESP2 a subscriber's connection takes hardly any other command.

@@ -1,10 +1,11 @@
-//! TLS, by [rustls](https://docs.rs/rustls): for clients (`--tls-listen`), and between nodes (`--peer-tls-cert` and others).
+//! TLS, by [rustls](https://docs.rs/rustls): for clients (`--tls-listen`, `--https`), and between nodes (`--peer-tls-cert` and others).
 //!
 //! Nodes know each other by certificates of one authority that are made out to the name `dotted`: a node is no host name, and may
 //! come back at another address.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use rustls::pki_types::pem::PemObject as _;
@@ -18,6 +19,8 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::error::Error;
 
+/// How long a client may take to agree on TLS.
+pub(crate) const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// The name that certificates of nodes are made out to.
 pub const NODE_NAME: &str = "dotted";
 
@@ -32,6 +35,9 @@ pub struct TlsOptions {
     /// Where clients connect by TLS, beside the plain port [default: nowhere].
     #[arg(long, value_name = "HOST:PORT", requires_all = ["tls_cert", "tls_key"])]
     pub tls_listen: Option<std::net::SocketAddr>,
+    /// Where HTTP is spoken by TLS, beside the plain one or alone [default: nowhere].
+    #[arg(long, value_name = "HOST:PORT", requires_all = ["tls_cert", "tls_key"])]
+    pub https: Option<std::net::SocketAddr>,
     /// The certificate shown to clients, with those that vouch for it (PEM).
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
@@ -92,13 +98,21 @@ impl PeerTls {
     }
 }
 
-/// What takes clients' connections by TLS; nothing if the flags say nothing of it.
+/// How a tool speaks to a server that this authority vouches for, with a certificate of its own or without.
+pub(crate) fn to_servers(ca: &Path, own: Option<(&Path, &Path)>) -> Result<ClientConfig, Error> {
+    let config = ClientConfig::builder().with_root_certificates(roots(ca)?);
+    let Some((cert, key)) = own else { return Ok(config.with_no_client_auth()) };
+    let config = config.with_client_auth_cert(chain(cert)?, private_key(key)?);
+    config.map_err(|why| Error::Tls(cert.to_owned(), why.to_string()))
+}
+
+/// What takes clients' connections by TLS, those of HTTP among them; nothing if the flags say nothing of it.
 ///
 /// # Errors
 /// As [`PeerTls::new`].
 pub fn for_clients(options: &TlsOptions) -> Result<Option<TlsAcceptor>, Error> {
-    match (&options.tls_listen, &options.tls_cert, &options.tls_key) {
-        (Some(_), Some(cert), Some(key)) => acceptor(cert, key, options.tls_ca.as_ref()).map(Some),
+    match (&options.tls_cert, &options.tls_key) {
+        (Some(cert), Some(key)) => acceptor(cert, key, options.tls_ca.as_ref()).map(Some),
         _ => Ok(None),
     }
 }

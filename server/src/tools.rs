@@ -12,6 +12,7 @@ mod progress;
 mod scrub;
 mod status;
 mod table;
+mod tls;
 
 pub use bench::{BenchOptions, bench};
 pub use client::{Address, ServerOptions};
@@ -21,3 +22,4 @@ pub use layout::{LayoutOptions, layout};
 pub use membership::{JoinOptions, LeaveOptions, ReplaceOptions, join, leave, replace};
 pub use scrub::{ScrubOptions, scrub};
 pub use status::{StatusOptions, status};
+pub use tls::Trust;

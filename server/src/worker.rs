@@ -152,6 +152,7 @@ impl Worker {
             match action {
                 Action::Write(batch) => {
                     self.node.waiting_clients.wake(&batch);
+                    self.node.tracking.note(&batch);
                     flushed = self.disk.stage(batch).or(flushed);
                 }
                 Action::Send(to, message) => self.node.peers.send(to, &PeerFrame::Core(Box::new(message))),

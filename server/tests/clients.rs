@@ -1,8 +1,10 @@
-//! The clients people use - redis-py, ioredis, node-redis - against one node and against three, in RESP2 and RESP3.
+//! The clients people use - redis-py, ioredis, node-redis, redis-rs - against one node and against three, in RESP2 and RESP3.
 //!
-//! They are programs from elsewhere: `DOTTED_WITH_CLIENTS` names a directory with `node_modules`, and must find redis-py in
+//! All but redis-rs are programs from elsewhere: `DOTTED_WITH_CLIENTS` names a directory with `node_modules`, and must find redis-py in
 //! the `python3` that comes first; where it is not set and one of them is not there, the test says so and passes.
 
+#[path = "clients/redis_rs.rs"]
+mod redis_rs;
 mod support;
 
 use std::process::Command;

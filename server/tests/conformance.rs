@@ -13,6 +13,8 @@ mod support;
 mod peer;
 #[path = "conformance/random.rs"]
 mod random;
+#[path = "conformance/rights.rs"]
+mod rights;
 
 use peer::{Redis, Speaker, Value};
 use support::Process;
@@ -118,7 +120,7 @@ macro_rules! scripts {
     };
 }
 
-scripts! { scripting strings keys hashes sets geo sorted_sets lists streams bits transactions connection }
+scripts! { scripting strings keys hashes sets geo sorted_sets lists streams bits transactions connection acl tracking }
 
 /// What a subscriber hears until this marker comes by.
 fn heard(subscriber: &mut Speaker, marker: &str) -> Vec<Value> {

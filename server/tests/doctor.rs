@@ -73,7 +73,7 @@ fn what_endangers_data_or_lets_strangers_in_is_said() {
         lines(&shown, "FAIL")[0].contains("takes anybody's commands (--unprotected, no password): set --requirepass"),
         "{shown}"
     );
-    for expected in ["1 members for 3 replicas", "keeps nothing on disk", "which is no address: bind --listen"] {
+    for expected in ["1 members for 3 replicas", "keeps nothing on disk", "which is no address: say with --advertise"] {
         assert!(lines(&shown, "WARN").iter().any(|line| line.contains(expected)), "{expected} in {shown}");
     }
 

@@ -1,14 +1,16 @@
 //! The peer port: strangers, other clusters, other versions, damaged frames and floods are refused with a reason and counted, and
 //! change nothing; with certificates, only nodes that have one come in, and nothing is readable on the wire.
 
+#[path = "support/authority.rs"]
+mod authority;
 mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use authority::Authority;
 use replica::{ClusterId, Gossip, Incarnation, Message, NodeId, PartitionId};
 use serde::Serialize;
 use server::peer::{Capabilities, Hello, Lane, PeerFrame, Reply, Versions};
@@ -115,43 +117,6 @@ fn damaged_forged_and_oversized_frames_end_their_connection_only() {
     client.until("INFO", |info| info.contains("\r\npeer_frames_broken:4\r\n"));
     assert_eq!((client.run("GET k"), client.info("members")), ("v".to_owned(), "1".to_owned()));
     assert_eq!(client.run("SET k w"), "OK");
-}
-
-/// An authority, and certificates of it, in a directory.
-struct Authority {
-    directory: PathBuf,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new(directory: &Path) -> Self {
-        let (key, mut ca) =
-            (KeyPair::generate().expect("it works"), CertificateParams::new(Vec::new()).expect("it works"));
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        std::fs::create_dir_all(directory).expect("it works");
-        std::fs::write(directory.join("ca.pem"), ca.self_signed(&key).expect("it works").pem()).expect("it works");
-        Self { directory: directory.to_owned(), issuer: Issuer::new(ca, key) }
-    }
-
-    fn certify(&self, file: &str, name: &str) {
-        let key = KeyPair::generate().expect("it works");
-        let certificate = CertificateParams::new(vec![name.to_owned()])
-            .expect("it works")
-            .signed_by(&key, &self.issuer)
-            .expect("it works");
-        std::fs::write(self.path(&format!("{file}.pem")), certificate.pem()).expect("it works");
-        std::fs::write(self.path(&format!("{file}.key")), key.serialize_pem()).expect("it works");
-    }
-
-    fn path(&self, file: &str) -> String {
-        self.directory.join(file).to_str().expect("it works").to_owned()
-    }
-
-    fn peer_flags(&self) -> [String; 6] {
-        let flag = |name: &str| name.to_owned();
-        let [cert, key, ca] = ["node.pem", "node.key", "ca.pem"].map(|file| self.path(file));
-        [flag("--peer-tls-cert"), cert, flag("--peer-tls-key"), key, flag("--peer-tls-ca"), ca]
-    }
 }
 
 fn serve(data: &Path, flags: &[&str], more: &[String]) -> Result<Process, String> {

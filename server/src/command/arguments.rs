@@ -1,7 +1,10 @@
 //! The arguments of a command, and what can be asked of each.
 
+use std::sync::Arc;
+
 use replica::ByteString;
 
+use crate::acl::User;
 use crate::command::refusal::Refused;
 use crate::resp::{Reply, Scanner, parse_integer};
 
@@ -18,19 +21,31 @@ enum Source<'a> {
 pub struct Arguments<'a> {
     source: Source<'a>,
     from: usize,
+    asker: Option<&'a Arc<User>>,
 }
 
 impl<'a> Arguments<'a> {
     /// The arguments the scanner has just found in these bytes.
     #[must_use]
     pub fn new(scanner: &'a Scanner, bytes: &'a [u8]) -> Self {
-        Self { source: Source::Read(scanner, bytes), from: 0 }
+        Self { source: Source::Read(scanner, bytes), from: 0, asker: None }
     }
 
     /// Arguments that were kept.
     #[must_use]
     pub fn kept(list: &'a [ByteString]) -> Self {
-        Self { source: Source::Kept(list), from: 0 }
+        Self { source: Source::Kept(list), from: 0, asker: None }
+    }
+
+    /// The same, on behalf of somebody who may not do everything.
+    #[must_use]
+    pub fn on_behalf_of(self, asker: Option<&'a Arc<User>>) -> Self {
+        Self { asker, ..self }
+    }
+
+    /// On whose behalf, where it is not the node's own.
+    pub(super) fn asker(&self) -> Option<&'a Arc<User>> {
+        self.asker
     }
 
     /// How many.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::command::{ANYWHERE, Arguments, Command, NO_KEYS, here};
+use crate::acl::Occasion;
+use crate::command::{ANYWHERE, Arguments, Command, NO_KEYS, here, permits, tracking};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::{Protocol, Reply, parse_integer};
@@ -34,7 +35,7 @@ pub(super) static COMMANDS: &[Command] = &[
         &["noscript"],
         NO_KEYS,
         GROUP,
-        "ID, INFO, LIST, KILL, SETNAME, GETNAME, SETINFO and more.",
+        "ID, INFO, LIST, KILL, SETNAME, GETNAME, SETINFO, TRACKING and more.",
         client,
     ),
 ];
@@ -116,9 +117,12 @@ fn quit(_: &Arguments<'_>, session: &mut Session, _: &Arc<Node>) -> Step {
 }
 
 fn authenticate(user: &[u8], password: &[u8], session: &mut Session, node: &Node) -> Result<(), Reply> {
-    if !node.is_allowed(user, password) {
+    let Some(user) = node.acl.authenticate(user, password) else {
+        let (command, who) = (session.client.command(), String::from_utf8_lossy(user));
+        permits::note(node, session, "auth", Occasion::TopLevel, command, &who);
         return Err(Reply::error("WRONGPASS invalid username-password pair or user is disabled."));
-    }
+    };
+    session.become_user(user);
     session.is_authenticated = true;
     Ok(())
 }
@@ -129,7 +133,7 @@ fn auth(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
         3 => (arguments.get(1), arguments.get(2)),
         _ => return Reply::syntax_error().into(),
     };
-    if arguments.len() == 2 && node.options.requirepass.is_none() {
+    if arguments.len() == 2 && node.acl.default_user().definition().takes_any_password() {
         return Reply::error(
             "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
         )
@@ -141,6 +145,7 @@ fn auth(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> S
 fn reset(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     node.pubsub.forget(session.id);
     node.monitors.forget(session.id);
+    tracking::end(session, node);
     session.reset(node);
     Reply::status("RESET").into()
 }
@@ -167,9 +172,13 @@ fn client(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) ->
         ("NO-EVICT" | "NO-TOUCH", 3) if one_of(&["ON", "OFF"]) => Reply::ok(),
         ("REPLY", 3) if one_of(&["ON"]) => Reply::ok(),
         ("REPLY", 3) => Reply::error("ERR CLIENT REPLY OFF and SKIP are not there: every command is answered"),
-        ("TRACKING", 3..) if one_of(&["OFF"]) => Reply::ok(),
-        ("TRACKING", 3..) => Reply::error("ERR CLIENT TRACKING is not there yet: no invalidations are sent"),
-        ("GETREDIR", 2) => Reply::Integer(-1),
+        ("TRACKING", 3..) => tracking::tracking(arguments, session, node),
+        ("TRACKINGINFO", 2) => tracking::info(session),
+        ("CACHING", 3) => tracking::caching(arguments, session),
+        ("GETREDIR", 2) => tracking::redirection(session),
+        ("TRACKING" | "TRACKINGINFO" | "CACHING" | "GETREDIR", _) => {
+            Reply::wrong_number_of_arguments(&format!("client|{}", sub.to_ascii_lowercase()))
+        }
         ("ID" | "GETNAME" | "SETNAME" | "SETINFO" | "INFO" | "KILL" | "NO-EVICT" | "NO-TOUCH" | "REPLY", _) => {
             Reply::wrong_number_of_arguments(&format!("client|{}", sub.to_ascii_lowercase()))
         }
@@ -196,9 +205,9 @@ fn list(arguments: &Arguments<'_>, node: &Node) -> Reply {
     Reply::Verbatim(wanted.map(|client| client.line() + "\n").collect())
 }
 
-/// `KILL address`, or `KILL [ID n] [ADDR a] [LADDR a] [SKIPME yes | no]` with the number of those that go.
+/// `KILL address`, or `KILL [ID n] [ADDR a] [LADDR a] [USER u] [SKIPME yes | no]` with the number of those that go.
 fn kill(arguments: &Arguments<'_>, session: &Session, node: &Node) -> Reply {
-    let (mut id, mut address, mut local, mut skips_me) = (None, None, None, true);
+    let (mut id, mut address, mut local, mut user, mut skips_me) = (None, None, None, None, true);
     let is_old = arguments.len() == 3;
     if is_old {
         (address, skips_me) = (Some(arguments.text(2)), false);
@@ -217,6 +226,10 @@ fn kill(arguments: &Arguments<'_>, session: &Session, node: &Node) -> Reply {
             }
             "ADDR" => address = Some(arguments.text(at + 1)),
             "LADDR" => local = Some(arguments.text(at + 1)),
+            "USER" => match node.acl.user(&arguments.text(at + 1)) {
+                Some(known) => user = Some(known),
+                None => return Reply::error(format!("ERR No such user '{}'", arguments.text(at + 1))),
+            },
             "SKIPME" if arguments.is(at + 1, "YES") => skips_me = true,
             "SKIPME" if arguments.is(at + 1, "NO") => skips_me = false,
             _ => return Reply::syntax_error(),
@@ -228,6 +241,7 @@ fn kill(arguments: &Arguments<'_>, session: &Session, node: &Node) -> Reply {
         id.is_none_or(|id| client.id == id)
             && address.as_ref().is_none_or(|address| client.address == *address)
             && local.as_ref().is_none_or(|local| client.local_address == *local)
+            && user.as_ref().is_none_or(|user| client.belongs_to(user.name()))
             && !(skips_me && client.id == session.id)
     });
     let count = goes.map(|client| client.kill.notify_one()).count();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::command::{Arguments, Command, IN_TURN, NO_KEYS, causal, check, here};
+use crate::command::{Arguments, Command, IN_TURN, NO_KEYS, causal, here, known, permits};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::Reply;
@@ -34,7 +34,13 @@ fn monitor(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
 
 /// Shows a command that is about to begin.
 pub(super) fn show(arguments: &Arguments<'_>, session: &Session, node: &Node) {
-    if check(arguments, session).is_ok_and(|command| !command.has("admin")) {
+    // What is refused is not shown, nor is who may not be known.
+    let is_carried_out = |command: &Command| {
+        (session.is_authenticated || command.has("no-auth"))
+            && !command.has("admin")
+            && permits::may(&session.user, command, arguments).is_ok()
+    };
+    if known(arguments).is_ok_and(is_carried_out) {
         node.monitors.show(&session.client.address, redacted(arguments));
     }
 }

@@ -69,7 +69,12 @@ pub(super) fn call(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node
     let named = keys.iter().try_for_each(|key| check_name(node, key));
     let all = named.and_then(|()| arguments.skip(1).try_for_each(|argument| check_value(node, argument)));
     match all.and_then(|()| check_cells(arguments)) {
-        Ok(()) => call_at(first, &Call::Command(arguments.to_kept()), &Asker::of(session), node),
+        Ok(()) => {
+            let command = Call::Command(arguments.to_kept());
+            // What is permitted has been looked at, but for what a script will do.
+            let what = if places == KeyPlaces::Scripted { command.on_behalf_of(&session.user) } else { command };
+            call_at(first, &what, &Asker::of(session), node)
+        }
         Err(refused) => refused.into(),
     }
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use mlua::{HookTriggers, Lua, LuaOptions, StdLib, Table, Value, Variadic, VmState};
 use replica::{ByteString, Failure, Keys};
 
+use crate::acl::User;
+use crate::command::permits::check_in_script;
 use crate::command::refusal::{Done, Refused};
 use crate::command::requests::call;
 use crate::command::{ANYWHERE, Arguments, Command, KeyPlaces, NO_KEYS, carry_out, here, monitor};
@@ -166,7 +168,18 @@ fn eval_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Nod
     let named: Vec<&[u8]> = (3..3 + count).map(|at| arguments.get(at)).collect();
     let others: Vec<&[u8]> = arguments.skip(3 + count).collect();
     let limit = Duration::from_millis(node.config.script_ms.get());
-    carry_out_script(arguments.get(1), (&named, &others), Some(keys), node, limit).map_err(Refused::Failure)
+    let script = Script { source: arguments.get(1), asker: arguments.asker(), limit };
+    carry_out_script(&script, (&named, &others), Some(keys), node).map_err(Refused::Failure)
+}
+
+/// A script.
+pub(crate) struct Script<'a> {
+    /// Its text.
+    pub(crate) source: &'a [u8],
+    /// On whose behalf, where that one may not do everything.
+    pub(crate) asker: Option<&'a Arc<User>>,
+    /// How long it may take.
+    pub(crate) limit: Duration,
 }
 
 /// Carries a script out on this thread, with the keys that are here, if it has to do with any.
@@ -174,11 +187,10 @@ fn eval_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Nod
 /// # Errors
 /// The [`Failure`] of a command that was refused, or of the store; nothing of the script's may stay then.
 pub(crate) fn carry_out_script(
-    source: &[u8],
+    script: &Script<'_>,
     words: (&[&[u8]], &[&[u8]]),
     keys: Option<&mut Keys<'_, '_>>,
     node: &Arc<Node>,
-    limit: Duration,
 ) -> Result<Reply, Failure> {
     let lua = LUA.with(|lua| lua.take());
     let lua = match lua.map_or_else(interpreter, Ok) {
@@ -186,14 +198,14 @@ pub(crate) fn carry_out_script(
         Err(why) => return Ok(Reply::error(format!("ERR no interpreter: {why}"))),
     };
     let mut store_failed = None;
-    lua.set_app_data(Time { began: Instant::now(), limit });
-    let said = run(&lua, source, words, keys, node, &mut store_failed);
+    lua.set_app_data(Time { began: Instant::now(), limit: script.limit });
+    let said = run(&lua, script, words, keys, node, &mut store_failed);
     if let Some(failure) = store_failed {
         return Err(failure);
     }
     match said {
         // One that has failed may be full, or worse: the next script gets another.
-        Err(why) => Ok(Reply::error(error_text(&why, source))),
+        Err(why) => Ok(Reply::error(error_text(&why, script.source))),
         Ok(said) => {
             if lua.used_memory() > MEMORY_BYTES / 8 {
                 drop(lua.gc_collect());
@@ -292,7 +304,7 @@ fn interpreter() -> mlua::Result<Lua> {
 
 fn run(
     lua: &Lua,
-    source: &[u8],
+    Script { source, asker, .. }: &Script<'_>,
     (named, others): (&[&[u8]], &[&[u8]]),
     keys: Option<&mut Keys<'_, '_>>,
     node: &Arc<Node>,
@@ -309,11 +321,14 @@ fn run(
         if list.is_empty() {
             return Err(mlua::Error::runtime("Please specify at least one argument for this redis.call() call"));
         }
-        let arguments = Arguments::kept(&list);
+        let arguments = Arguments::kept(&list).on_behalf_of(*asker);
         if super::find(arguments.get(0)).is_some_and(|command| command.has("noscript")) {
             return Ok(Reply::error("ERR This Redis command is not allowed from script"));
         }
         monitor::show_scripts(&arguments, node);
+        if let Some(Err(refused)) = asker.map(|asker| check_in_script(&arguments, asker, node)) {
+            return Ok(refused);
+        }
         let mut keys = keys.borrow_mut();
         let Some(keys) = keys.as_deref_mut() else {
             return Err(mlua::Error::runtime("there are no keys here: this script only makes one value of two"));

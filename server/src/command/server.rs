@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 
 use replica::{Operation, PARTITIONS, PartitionId};
 
+use crate::command::categories::{self, find_either};
 use crate::command::keys::counted;
+use crate::command::subcommands::{Subcommand, subcommands};
 use crate::command::{ANYWHERE, Arguments, Command, IN_TURN, NO_KEYS, all, everywhere, find, here};
 use crate::disk::Durability;
 use crate::gather::Step;
@@ -168,6 +170,7 @@ fn describe(node: &Node, keys: u64, wanted: &[String]) -> String {
         &[
             ("connected_clients", node.clients.count().to_string()),
             ("blocked_clients", node.waiting_clients.count().to_string()),
+            ("tracking_clients", node.tracking.count().to_string()),
             ("connections_received", (node.next_client.load(Ordering::Relaxed) - 1).to_string()),
         ],
     );
@@ -190,7 +193,13 @@ fn describe(node: &Node, keys: u64, wanted: &[String]) -> String {
             ("durability", durability(node).to_owned()),
         ],
     );
-    section("Stats", &[("total_commands_processed", node.commands.load(Ordering::Relaxed).to_string())]);
+    section(
+        "Stats",
+        &[
+            ("total_commands_processed", node.commands.load(Ordering::Relaxed).to_string()),
+            ("tracking_total_keys", node.tracking.keys().to_string()),
+        ],
+    );
     section("Replication", &[("role", "master".to_owned()), ("connected_slaves", "0".to_owned())]);
     section("Cluster", &[("cluster_enabled", "0".to_owned())]);
     section(
@@ -203,6 +212,8 @@ fn describe(node: &Node, keys: u64, wanted: &[String]) -> String {
                 view.members.nodes.get(&node.id).map_or(String::new(), |own| own.peer_address.to_string()),
             ),
             ("http_address", node.http_address.map_or(String::new(), |address| address.to_string())),
+            ("tls_address", node.tls_address.map_or(String::new(), |address| address.to_string())),
+            ("https_address", node.https_address.map_or(String::new(), |address| address.to_string())),
             ("incarnation", node.incarnation().0.to_string()),
             ("layout_version", view.members.version().to_string()),
             ("replicas", view.members.replicas.to_string()),
@@ -331,16 +342,19 @@ fn config_set(arguments: &Arguments<'_>, node: &Node) -> Reply {
 }
 
 fn command(arguments: &Arguments<'_>, _: &mut Session, _: &Arc<Node>) -> Step {
-    let named = || arguments.skip(2).map(|name| (name, find(name)));
+    let named = || arguments.skip(2).map(find_either);
     let sub = arguments.text(1).to_ascii_uppercase();
     let reply = match sub.as_str() {
-        "" => Reply::Array(shown().map(entry).collect()),
+        "" => Reply::Array(shown().map(|command| entry(command, None)).collect()),
         "COUNT" => Reply::count(shown().count()),
         "LIST" => Reply::Array(shown().map(|command| Reply::bulk(command.name.to_ascii_lowercase())).collect()),
-        "INFO" if arguments.len() == 2 => Reply::Array(shown().map(entry).collect()),
-        "INFO" => Reply::Array(named().map(|(_, command)| command.map_or(Reply::Null, entry)).collect()),
-        "DOCS" if arguments.len() == 2 => Reply::Map(shown().map(documentation).collect()),
-        "DOCS" => Reply::Map(named().filter_map(|(_, command)| command.map(documentation)).collect()),
+        "INFO" if arguments.len() == 2 => Reply::Array(shown().map(|command| entry(command, None)).collect()),
+        "INFO" => {
+            let known = |(command, sub): (&Command, _)| entry(command, sub);
+            Reply::Array(named().map(|named| named.map_or(Reply::Null, known)).collect())
+        }
+        "DOCS" if arguments.len() == 2 => Reply::Map(shown().map(|command| documentation(command, None)).collect()),
+        "DOCS" => Reply::Map(named().flatten().map(|(command, sub)| documentation(command, sub)).collect()),
         "GETKEYS" if arguments.len() < 4 => Reply::wrong_number_of_arguments("command|getkeys"),
         "GETKEYS" => return keys_of(&arguments.after(2)).into(),
         _ => Reply::error(format!("ERR unknown subcommand '{}'. Try COMMAND HELP.", arguments.text(1))),
@@ -356,28 +370,43 @@ fn shown() -> impl Iterator<Item = &'static Command> {
 /// Flags that are only ours.
 const OWN_FLAGS: &[&str] = &["pubsub-mode", "no-queue", "no-auth", "hidden", IN_TURN, ANYWHERE];
 
-fn entry(command: &Command) -> Reply {
-    let (first, last, step) = command.keys.fixed();
+/// `command` or `command|subcommand`.
+fn name_of(command: &Command, sub: Option<&Subcommand>) -> String {
+    let behind = sub.map_or_else(String::new, |sub| format!("|{}", sub.name));
+    format!("{}{behind}", command.name).to_ascii_lowercase()
+}
+
+fn entry(command: &Command, sub: Option<&Subcommand>) -> Reply {
+    let own = (command.arity, command.flags, command.keys);
+    let (arity, flags, keys) = sub.map_or(own, |sub| (sub.arity, sub.flags, sub.keys));
+    let (first, last, step) = keys.fixed();
+    let within = if sub.is_none() { subcommands(command) } else { &[] };
+    let categories = categories::shown(command, sub).into_iter().map(|name| Reply::Simple(name.into()));
     Reply::Array(vec![
-        Reply::bulk(command.name.to_ascii_lowercase()),
-        Reply::Integer(command.arity),
-        Reply::Set(
-            command.flags.iter().filter(|flag| !OWN_FLAGS.contains(flag)).map(|flag| Reply::status(flag)).collect(),
-        ),
+        Reply::bulk(name_of(command, sub)),
+        Reply::Integer(arity),
+        Reply::Set(flags.iter().filter(|flag| !OWN_FLAGS.contains(flag)).map(|flag| Reply::status(flag)).collect()),
         Reply::Integer(first),
         Reply::Integer(last),
         Reply::Integer(step),
-        Reply::Set(Vec::new()),
+        Reply::Set(categories.collect()),
         Reply::Array(Vec::new()),
         Reply::Array(Vec::new()),
-        Reply::Array(Vec::new()),
+        Reply::Array(within.iter().map(|sub| entry(command, Some(sub))).collect()),
     ])
 }
 
-fn documentation(command: &Command) -> (Reply, Reply) {
+fn documentation(command: &Command, sub: Option<&Subcommand>) -> (Reply, Reply) {
     let pairs = [("summary", command.summary), ("since", "0.1.0"), ("group", command.group)];
-    let pairs = pairs.map(|(key, value)| (Reply::copied(key.as_bytes()), Reply::copied(value.as_bytes())));
-    (Reply::bulk(command.name.to_ascii_lowercase()), Reply::map(pairs))
+    let mut pairs: Vec<(Reply, Reply)> = pairs
+        .into_iter()
+        .map(|(key, value)| (Reply::copied(key.as_bytes()), Reply::copied(value.as_bytes())))
+        .collect();
+    if sub.is_none() && !subcommands(command).is_empty() {
+        let within = subcommands(command).iter().map(|sub| documentation(command, Some(sub)));
+        pairs.push((Reply::copied(b"subcommands"), Reply::Map(within.collect())));
+    }
+    (Reply::bulk(name_of(command, sub)), Reply::Map(pairs))
 }
 
 fn keys_of(arguments: &Arguments<'_>) -> Reply {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use replica::{Answer, ByteString, CellId, CellKind, Found, Operation, Read, Request};
 
 use crate::command::arguments::parse_float;
+use crate::command::permits::may_read_all;
 use crate::command::refusal::{Refused, refusal};
 use crate::command::requests::{Asker, call_at, check_name, request_with};
 use crate::command::values::winner;
@@ -130,6 +131,16 @@ impl Sorting {
         Ok(sorting)
     }
 
+    /// Keys whose names are made of elements may be any.
+    fn check_rights(&self, session: &Session) -> Result<(), Reply> {
+        let by = matches!(self.by, Pattern::Key { .. }).then_some("BY");
+        let Some(option) = by.or((!self.gets.is_empty()).then_some("GET")) else { return Ok(()) };
+        if may_read_all(&session.user) {
+            return Ok(());
+        }
+        Err(Reply::error(format!("ERR {option} option of SORT denied due to insufficient ACL permissions.")))
+    }
+
     /// The elements in their order, by what they weigh.
     fn order(&self, elements: Vec<Vec<u8>>, weights: &[Option<Vec<u8>>]) -> Result<Vec<Vec<u8>>, Reply> {
         let mut weighed = Vec::with_capacity(elements.len());
@@ -188,6 +199,9 @@ fn run(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>, may_store
         Ok(sorting) => sorting,
         Err(refused) => return refused.at_once(node),
     };
+    if let Err(refused) = sorting.check_rights(session) {
+        return refused.into();
+    }
     let key = arguments.get(1);
     let named = check_name(node, key).and_then(|()| sorting.store.iter().try_for_each(|to| check_name(node, to)));
     if let Err(refused) = named {

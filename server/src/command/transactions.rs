@@ -101,12 +101,12 @@ fn exec(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     let at = keys.into_iter().next().unwrap_or_default();
     let mut asked = request(session, node, &at, Operation::Write(replica::Write::RemoveKey));
     let (node, commands, last) = (Arc::clone(node), transaction.commands, session.last_write.clone());
-    let (noted, seen) = (at.clone(), session.seen.clone());
+    let (noted, seen, user) = (at.clone(), session.seen.clone(), Arc::clone(&session.user));
     Step::Wait(Box::pin(async move {
         let Some(watched) = watched.known().await else {
             return Reply::error("EXECABORT Transaction discarded: a watched key could not be read.");
         };
-        asked.operation = Operation::Write(Call::Transaction { watched, commands }.to_write());
+        asked.operation = Operation::Write(Call::Transaction { watched, commands }.on_behalf_of(&user).to_write());
         match Seen::ask(seen.as_ref(), &node, asked).await {
             Answer::Written(written) => {
                 last.note([(noted, written.own.context)]);

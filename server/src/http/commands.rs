@@ -7,6 +7,8 @@ use replica::ByteString;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::sync::oneshot;
 
+use super::problem::{Problem, refused};
+use crate::acl::User;
 use crate::command::{self, Arguments};
 use crate::gather::Step;
 use crate::node::Node;
@@ -24,7 +26,13 @@ pub(super) fn words<T: AsRef<[u8]>>(words: impl IntoIterator<Item = T>) -> Words
     words.into_iter().map(|word| ByteString::from(word.as_ref())).collect()
 }
 
+tokio::task_local! {
+    /// Whose request this task serves.
+    pub(super) static USER: Arc<User>;
+}
+
 struct Call {
+    user: Arc<User>,
     commands: Vec<Words>,
     replies: oneshot::Sender<Vec<Reply>>,
 }
@@ -39,10 +47,10 @@ impl Commands {
         let (calls, mut taken) = channel::<Call>(WAITING_CALLS);
         let node = Arc::clone(node);
         tokio::task::spawn_local(async move {
-            while let Some(Call { commands, mut replies }) = taken.recv().await {
+            while let Some(Call { user, commands, mut replies }) = taken.recv().await {
                 let node = Arc::clone(&node);
                 tokio::task::spawn_local(async move {
-                    let said = carry_out(commands, &node, &mut replies).await;
+                    let said = carry_out(user, commands, &node, &mut replies).await;
                     // Whoever asked may be gone.
                     let _ = replies.send(said);
                 });
@@ -51,12 +59,24 @@ impl Commands {
         Self(calls)
     }
 
-    /// Carries these out in their order, on one session, until one of them is refused.
+    /// Carries these out in their order, on one session of the request's user, until one of them is refused.
     pub(super) async fn run_all(&self, commands: Vec<Words>) -> Vec<Reply> {
+        let Ok(user) = USER.try_with(Arc::clone) else {
+            return vec![Reply::error("NOAUTH Authentication required.")];
+        };
         let (replies, said) = oneshot::channel();
         // The other end is dropped only with the process.
-        let _ = self.0.send(Call { commands, replies }).await;
+        let _ = self.0.send(Call { user, commands, replies }).await;
         said.await.unwrap_or_default()
+    }
+
+    /// May the request's user do that? For what is no command, but tells as much as one.
+    pub(super) fn check(&self, command: &Words) -> Result<(), Problem> {
+        let user = USER.try_with(Arc::clone).map_err(|_| refused("NOAUTH Authentication required."))?;
+        match command::check_words(&user, command) {
+            Err(Reply::Error(why)) => Err(refused(&why)),
+            _ => Ok(()),
+        }
     }
 
     /// Carries one out.
@@ -65,10 +85,16 @@ impl Commands {
     }
 }
 
-async fn carry_out(commands: Vec<Words>, node: &Arc<Node>, asker: &mut oneshot::Sender<Vec<Reply>>) -> Vec<Reply> {
+async fn carry_out(
+    user: Arc<User>,
+    commands: Vec<Words>,
+    node: &Arc<Node>,
+    asker: &mut oneshot::Sender<Vec<Reply>>,
+) -> Vec<Reply> {
     let (mut session, _messages) = Session::new(node, "http".to_owned(), String::new());
     // Whoever asks over HTTP has been let in by HTTP's own means.
     session.is_authenticated = true;
+    session.become_user(user);
     session.protocol = Protocol::Resp3;
     let mut replies = Vec::with_capacity(commands.len());
     for words in commands {

@@ -1,6 +1,7 @@
 //! Who may ask: the same people as at the Redis port, and no web page of somebody else's.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -11,19 +12,22 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::App;
+use super::commands::USER;
 use super::problem::problem;
+use crate::acl::{Occasion, User};
 use crate::config::MAX_VALUE_BYTES;
 
 /// How long a request may take to come in and be carried out; what waits longer on purpose is asked for again.
 const REQUEST_TIME: Duration = Duration::from_secs(120);
 
 pub(super) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
-    if is_of_another_site(request.headers(), app.node.options.requirepass.is_some()) {
+    if is_of_another_site(request.headers(), !app.node.acl.is_open()) {
         return problem(StatusCode::FORBIDDEN, "DENIED", "pages of other sites may not ask here").into_response();
     }
     // Whether the process is there is no secret.
-    if request.uri().path() != "/health" && !knows_password(&app, request.headers()) {
-        let refused = problem(StatusCode::UNAUTHORIZED, "NOAUTH", "authentication required: user default");
+    let user = user_of(&app, request.headers());
+    if request.uri().path() != "/health" && user.is_none() {
+        let refused = problem(StatusCode::UNAUTHORIZED, "NOAUTH", "authentication required: a user and his password");
         let mut refused = refused.into_response();
         let how = HeaderValue::from_static("Basic realm=\"dotted\"");
         refused.headers_mut().insert(header::WWW_AUTHENTICATE, how);
@@ -33,7 +37,8 @@ pub(super) async fn check(State(app): State<App>, request: Request, next: Next) 
         let why = format!("a request has at most {MAX_VALUE_BYTES} bytes");
         return problem(StatusCode::PAYLOAD_TOO_LARGE, "ERR", &why).into_response();
     }
-    let served = tokio::time::timeout(REQUEST_TIME, next.run(request)).await;
+    let user = user.unwrap_or_else(|| app.node.acl.default_user());
+    let served = USER.scope(user, tokio::time::timeout(REQUEST_TIME, next.run(request))).await;
     let mut response = served.unwrap_or_else(|_| {
         problem(StatusCode::GATEWAY_TIMEOUT, "TIMEOUT", "the request took more than two minutes").into_response()
     });
@@ -62,14 +67,20 @@ fn is_of_another_site(headers: &HeaderMap, asks_for_password: bool) -> bool {
     !is_ours || is_foreign || origin.is_some_and(|origin| origin != host)
 }
 
-fn knows_password(app: &App, headers: &HeaderMap) -> bool {
-    let given = || {
-        let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-        let (scheme, secret) = text.split_once(' ')?;
-        let decoded = STANDARD.decode(secret.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-        let at = decoded.iter().position(|byte| *byte == b':')?;
-        Some((decoded[..at].to_vec(), decoded[at + 1..].to_vec()))
+/// Who asks: whoever the request says, if it knows his password; where it says nothing, the user `default`, if he needs none.
+fn user_of(app: &App, headers: &HeaderMap) -> Option<Arc<User>> {
+    let acl = &app.node.acl;
+    let Some(given) = headers.get(header::AUTHORIZATION) else {
+        return acl.is_open().then(|| acl.default_user());
     };
-    app.node.options.requirepass.is_none()
-        || given().is_some_and(|(user, password)| app.node.is_allowed(&user, &password))
+    let (scheme, secret) = given.to_str().ok()?.split_once(' ')?;
+    let decoded = STANDARD.decode(secret.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let at = decoded.iter().position(|byte| *byte == b':')?;
+    let (name, password) = (&decoded[..at], &decoded[at + 1..]);
+    let user = acl.authenticate(name, password);
+    if user.is_none() {
+        let (limit, who) = (app.node.config.acl_log_entries.get(), String::from_utf8_lossy(name));
+        acl.log.note("auth", Occasion::TopLevel, "HTTP", &who, String::new(), limit);
+    }
+    user
 }

@@ -15,6 +15,7 @@ use replica::{NodeId, PartitionId};
 use serde_json::{Value, json};
 
 use super::commands::words;
+use super::problem::Problem;
 use super::{App, DESCRIPTION, json};
 use crate::drain::Stage;
 use crate::merges;
@@ -51,11 +52,12 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
     (status, Json(body)).into_response()
 }
 
-pub(super) async fn metrics(State(app): State<App>) -> Response {
+pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
+    app.commands.check(&words(["INFO"]))?;
     let (keys, entropy) = (app.commands.run(words(["DBSIZE"])).await, app.commands.run(words(["DOT.ENTROPY"])).await);
     let keys = if let Reply::Integer(keys) = keys { Some(keys) } else { None };
     let text = metrics::render(&app.node, keys, &lacks(&json::of(&entropy)));
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
 }
 
 fn lacks(entropy: &Value) -> Vec<metrics::Lack> {
@@ -69,7 +71,8 @@ fn lacks(entropy: &Value) -> Vec<metrics::Lack> {
 }
 
 /// All that the page shows at a glance: members, who owns which partition, what they lack of each other.
-pub(super) async fn status(State(app): State<App>) -> Response {
+pub(super) async fn status(State(app): State<App>) -> Result<Response, Problem> {
+    app.commands.check(&words(["INFO"]))?;
     let mut said = [Value::Null, Value::Null, Value::Null];
     for (said, command) in said.iter_mut().zip(["DBSIZE", "DOT.ENTROPY", "DOT.LAYOUT SHOW"]) {
         // While a part of the cluster is away, what can be said is.
@@ -96,7 +99,7 @@ pub(super) async fn status(State(app): State<App>) -> Response {
             "alive": view.alive.contains(id),
         })
     });
-    Json(json!({
+    Ok(Json(json!({
         "node": view.name(node.id),
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_s": node.started.elapsed().as_secs(),
@@ -115,7 +118,7 @@ pub(super) async fn status(State(app): State<App>) -> Response {
             "cut": node.peers.faults().cut.iter().map(|other| view.name(*other)).collect::<Vec<_>>(),
         },
     }))
-    .into_response()
+    .into_response())
 }
 
 /// Follows the merges of this node, until it is dropped.
@@ -151,7 +154,8 @@ impl Drop for Follower {
 }
 
 /// Each merge of this node as it happens, as server-sent events.
-pub(super) async fn merges(State(app): State<App>) -> Response {
+pub(super) async fn merges(State(app): State<App>) -> Result<Response, Problem> {
+    app.commands.check(&words([&b"SUBSCRIBE"[..], merges::CHANNEL]))?;
     let stream = unfold(Follower::new(&app.node), Follower::next);
-    Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
+    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response())
 }

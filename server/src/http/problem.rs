@@ -32,6 +32,7 @@ pub(super) fn bad_request(message: &str) -> Problem {
 pub(super) fn refused(text: &str) -> Problem {
     let (code, message) = text.split_once(' ').unwrap_or((text, ""));
     let status = match code {
+        "NOPERM" => StatusCode::FORBIDDEN,
         "WRONGTYPE" => StatusCode::CONFLICT,
         "NOQUORUM" | "TRYAGAIN" | "BUSY" => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,

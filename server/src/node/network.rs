@@ -40,8 +40,8 @@ pub(super) async fn start_network(node: &Arc<Node>, network: Network) -> Result<
     tokio::task::spawn_local(peer::accept(peers, Arc::clone(node)));
     tokio::task::spawn_local(peer::keep_links(wanted, Arc::clone(node), peer_address));
     tokio::task::spawn_local(beat(Arc::clone(node)));
-    if let Some(address) = node.options.join {
-        let other = peer::find(address, node, peer_address).await?;
+    if let Some(place) = &node.options.join {
+        let (other, address) = peer::find(place, node, peer_address).await?;
         node.peers.connect(other, address);
     }
     let node = Arc::clone(node);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use replica::NodeId;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -16,6 +16,7 @@ use crate::peer::frame::{encode, invalid, read};
 use crate::peer::greeting::{Capabilities, FORM, GREETING_BYTES, Hello, MAGIC, Reply, Versions, Welcome, differences};
 use crate::peer::lane::{Lane, LaneQueue, lane};
 use crate::peer::{GREETING_TIME, Link, REDIAL_TIME, REFUSED_TIME, tune};
+use crate::place::Place;
 use crate::tls::Duplex;
 
 /// How often it is said that a node refuses to talk.
@@ -144,13 +145,14 @@ async fn dial(address: SocketAddr, node: &Node, own: SocketAddr, lane: Lane) -> 
     }
 }
 
-/// Finds out who is at the address given with `--join`.
-pub(crate) async fn find(address: SocketAddr, node: &Node, own: SocketAddr) -> Result<NodeId, Error> {
+/// Finds out who is at the place given with `--join`, and by which of its addresses he answers.
+pub(crate) async fn find(place: &Place, node: &Node, own: SocketAddr) -> Result<(NodeId, SocketAddr), Error> {
     let deadline = Instant::now() + JOIN_TIME;
     let mut refused_since = None;
     loop {
-        match dial(address, node, own, Lane::Bulk).await {
-            Ok((_, other)) => return Ok(other.node),
+        // A name may be another address by the next time.
+        match find_once(place, node, own).await {
+            Ok(found) => return Ok(found),
             Err(error @ (Error::Refused(..) | Error::IdInUse(..))) => {
                 let since = *refused_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > REFUSED_TIME {
@@ -162,4 +164,18 @@ pub(crate) async fn find(address: SocketAddr, node: &Node, own: SocketAddr) -> R
             Err(_) => sleep(REDIAL_TIME).await,
         }
     }
+}
+
+async fn find_once(place: &Place, node: &Node, own: SocketAddr) -> Result<(NodeId, SocketAddr), Error> {
+    let unresolved = |why| Error::Unresolved(place.to_string(), why);
+    let addresses = lookup_host((place.host(), place.port().unwrap_or(0))).await.map_err(unresolved)?;
+    let mut last = unresolved(std::io::ErrorKind::NotFound.into());
+    // Names of several nodes may be this one's as well.
+    for address in addresses.filter(|address| *address != own) {
+        match dial(address, node, own, Lane::Bulk).await {
+            Ok((_, other)) => return Ok((other.node, address)),
+            Err(why) => last = why,
+        }
+    }
+    Err(last)
 }

@@ -17,8 +17,10 @@ use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use crate::error::Error;
+use crate::tls::Duplex;
 use crate::tools::client::{Address, ServerOptions, Words, encode, words};
 use crate::tools::progress::bar;
 use crate::tools::table::{Table, say};
@@ -273,7 +275,7 @@ async fn run(
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Duplex>,
     unread: Vec<u8>,
     address: String,
 }
@@ -283,6 +285,10 @@ impl Connection {
         let failed = |why| Error::Unreachable(address.to_string(), why);
         let stream = TcpStream::connect(address.place()).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
+        let stream: Box<dyn Duplex> = match address.tls()? {
+            Some((config, name)) => Box::new(TlsConnector::from(config).connect(name, stream).await.map_err(failed)?),
+            None => Box::new(stream),
+        };
         let mut connection = Self { stream, unread: Vec::new(), address: address.to_string() };
         if let Some(login) = address.login() {
             connection.carry_out(&[login]).await?;
@@ -296,6 +302,7 @@ impl Connection {
         let failed = |why| Error::Unreachable(address.clone(), why);
         let late = |_| failed(std::io::ErrorKind::TimedOut.into());
         timeout(PATIENCE, self.stream.write_all(commands)).await.map_err(late)?.map_err(failed)?;
+        timeout(PATIENCE, self.stream.flush()).await.map_err(late)?.map_err(failed)?;
         let (mut missing, mut done) = (count, 0);
         while missing > 0 {
             match decode(&self.unread[done..]) {

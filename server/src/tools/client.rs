@@ -1,15 +1,19 @@
 //! A client that waits for its answers.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use redis_protocol::resp2::decode::decode;
 use redis_protocol::resp2::types::OwnedFrame;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::error::Error;
+use crate::tools::tls::Trust;
 
 /// How long a server may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,7 +39,7 @@ pub(super) fn encode(command: &Words, out: &mut Vec<u8>) {
     }
 }
 
-/// `HOST:PORT`, or `redis://[[user]:password@]host[:port]`.
+/// `HOST:PORT`, or `redis://[[user]:password@]host[:port]`; `rediss://` by TLS.
 ///
 /// ```
 /// use server::tools::Address;
@@ -51,16 +55,18 @@ pub struct Address {
     user: Option<String>,
     /// What it asks for.
     pub password: Option<String>,
+    /// It is spoken to by TLS, and this one is believed.
+    trust: Option<Trust>,
 }
 
 impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.starts_with("rediss://") {
-            return Err("TLS is not there yet: redis:// is".to_owned());
-        }
-        let rest = text.strip_prefix("redis://").unwrap_or(text);
+        let (rest, trust) = match text.strip_prefix("rediss://") {
+            Some(rest) => (rest, Some(Trust::default())),
+            None => (text.strip_prefix("redis://").unwrap_or(text), None),
+        };
         // A database's number is behind the host: there is one, number 0.
         let (rest, database) = rest.split_once('/').unwrap_or((rest, ""));
         if !database.is_empty() && database != "0" {
@@ -78,9 +84,9 @@ impl FromStr for Address {
         };
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if host.is_empty() {
-            return Err(format!("{text} names no host: HOST:PORT, or redis://[[user]:password@]host[:port]"));
+            return Err(format!("{text} names no host: HOST:PORT, or redis[s]://[[user]:password@]host[:port]"));
         }
-        Ok(Self { host: host.to_owned(), port, user, password })
+        Ok(Self { host: host.to_owned(), port, user, password, trust })
     }
 }
 
@@ -96,6 +102,17 @@ impl Address {
     pub(super) fn at(&self, host: &str, port: u16) -> Self {
         let host = host.trim_matches(['[', ']']).to_owned();
         Self { host, port, ..self.clone() }
+    }
+
+    /// The same, if it is by TLS with these as whom to believe.
+    pub(super) fn trusting(mut self, trust: &Trust) -> Self {
+        self.trust = self.trust.map(|_| trust.clone());
+        self
+    }
+
+    /// What TLS needs to reach it; nothing if it is spoken to in the clear.
+    pub(super) fn tls(&self) -> Result<Option<(Arc<ClientConfig>, ServerName<'static>)>, Error> {
+        self.trust.as_ref().map(|trust| trust.of_host(&self.host)).transpose()
     }
 
     /// The command that logs in, if there is a password.
@@ -125,7 +142,7 @@ pub(super) fn is_of_this_machine(address: &Address) -> bool {
 /// Which server is spoken to.
 #[derive(Args, Clone, Debug)]
 pub struct ServerOptions {
-    /// Any node of the cluster, by its address for clients.
+    /// Any node of the cluster, by its address for clients; rediss://HOST:PORT by TLS.
     #[arg(
         long,
         default_value = "127.0.0.1:6379",
@@ -134,9 +151,15 @@ pub struct ServerOptions {
         hide_env_values = true
     )]
     pub node: Address,
-    /// Its password.
+    /// Who is asked for: a user of that node [default: the user default].
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The user's password.
     #[arg(long, value_name = "PASSWORD", env = "DOTTED_REQUIREPASS", hide_env_values = true)]
     pub password: Option<String>,
+    /// Whom to believe.
+    #[command(flatten)]
+    pub trust: Trust,
 }
 
 impl ServerOptions {
@@ -144,17 +167,23 @@ impl ServerOptions {
         Client::connect(&self.address())
     }
 
-    /// Where it is, with the password.
+    /// Where it is, with user and password, and whom to believe.
     pub(super) fn address(&self) -> Address {
-        let mut address = self.node.clone();
+        let mut address = self.node.clone().trusting(&self.trust);
+        address.user = address.user.or_else(|| self.user.clone());
         address.password = address.password.or_else(|| self.password.clone());
         address
     }
 }
 
+/// What can be read and written: with TLS, or without.
+trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
+
 /// A connection.
 pub(super) struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     unread: Vec<u8>,
     address: String,
 }
@@ -166,6 +195,13 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
+        let stream: Box<dyn Stream> = match address.tls()? {
+            Some((config, name)) => {
+                let tls = ClientConnection::new(config, name).map_err(std::io::Error::other).map_err(failed)?;
+                Box::new(StreamOwned::new(tls, stream))
+            }
+            None => Box::new(stream),
+        };
         let mut client = Self { stream, unread: Vec::new(), address: address.to_string() };
         if let Some(login) = address.login() {
             client.call(&login)?;
@@ -272,7 +308,11 @@ mod tests {
             let address: Address = text.parse().unwrap();
             assert_eq!((address.host.as_str(), address.to_string().as_str()), ("::1", shown));
         }
-        for wrong in ["", ":7001", "host:port", "rediss://host", "redis://host/3", "host:70000"] {
+        let secret: Address = "rediss://host:6390".parse().unwrap();
+        assert_eq!((secret.to_string().as_str(), secret.trust.is_some()), ("host:6390", true));
+        assert!(plain.trust.is_none() && plain.trusting(&Trust::default()).trust.is_none());
+        assert!(secret.tls().is_err(), "somebody must vouch for it");
+        for wrong in ["", ":7001", "host:port", "rediss://", "redis://host/3", "host:70000"] {
             assert!(wrong.parse::<Address>().is_err(), "{wrong}");
         }
     }

@@ -20,6 +20,7 @@ use redis_protocol::resp2::types::OwnedFrame;
 use crate::error::Error;
 use crate::tools::client::{Address, Client, ServerOptions, Words, bytes, encode, items, named, number, text, words};
 use crate::tools::progress::bar;
+use crate::tools::tls::Trust;
 
 /// How many keys are looked at together.
 const PAGE_KEYS: usize = 64;
@@ -33,8 +34,14 @@ const MARK: &str = "dotted-backup 1";
 /// The flags of `dotted import`.
 #[derive(Args, Clone, Debug)]
 pub struct ImportOptions {
-    /// Where the keys are: a Redis, or another Dotted. HOST:PORT, or redis://user:password@host:port.
+    /// Where the keys are: a Redis, or another Dotted. HOST:PORT, or redis://user:password@host:port; rediss:// by TLS.
     pub from: Address,
+    /// The authority that vouches for that server, where it is another than --tls-ca (PEM).
+    #[arg(long, value_name = "FILE")]
+    from_tls_ca: Option<PathBuf>,
+    /// The name in that server's certificate [default: the host in its address].
+    #[arg(long, value_name = "NAME")]
+    from_tls_name: Option<String>,
     #[command(flatten)]
     to: ServerOptions,
     /// Only keys that match this pattern.
@@ -104,7 +111,12 @@ trait Sink {
 /// # Errors
 /// [`Error::Unreachable`], [`Error::Answer`].
 pub fn import(options: &ImportOptions) -> Result<(), Error> {
-    let mut from = Client::connect(&options.from)?;
+    let trust = Trust {
+        tls_ca: options.from_tls_ca.clone().or_else(|| options.to.trust.tls_ca.clone()),
+        tls_name: options.from_tls_name.clone(),
+        ..options.to.trust.clone()
+    };
+    let mut from = Client::connect(&options.from.clone().trusting(&trust))?;
     let mut to = ToServer { client: options.to.connect()?, replaces: options.replace, waiting: Vec::new(), bytes: 0 };
     let outcome = copy(&mut from, options.matching.as_deref(), &mut to)?;
     to.send()?;

@@ -273,7 +273,7 @@ fn check_listeners(seen: &Seen, findings: &mut Findings) {
         parsed.is_ok_and(|address| !address.ip().to_canonical().is_loopback())
     };
     let mut open: Vec<&str> =
-        ["listen", "http", "tls-listen"].into_iter().filter(|at| is_open(&seen.setting(at))).collect();
+        ["listen", "http", "https", "tls-listen"].into_iter().filter(|at| is_open(&seen.setting(at))).collect();
     open.sort_unstable();
     let asks = asks_for_password(&seen.address);
     match (open.as_slice(), asks, seen.setting("unprotected") == "true") {
@@ -285,13 +285,13 @@ fn check_listeners(seen: &Seen, findings: &mut Findings) {
         (_, false, false) => findings.warn(format!(
             "{name} is bound to an address of the network but takes clients of its own machine only: set --requirepass"
         )),
-        (_, true, _) => findings.ok(format!("{name} asks for a password (which travels in the clear, unless clients come by --tls-listen)")),
+        (_, true, _) => findings.ok(format!("{name} asks for a password (which travels in the clear, unless clients come by --tls-listen or --https)")),
     }
     let is_anywhere =
         |address: &str| address.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_unspecified());
     if is_anywhere(seen.info("peer_address")) {
         findings.warn(format!(
-            "{name} tells other nodes to reach it at {}, which is no address: bind --listen and --peer-listen to the one they reach",
+            "{name} tells other nodes to reach it at {}, which is no address: say with --advertise where they reach it",
             seen.info("peer_address")
         ));
     } else if is_open(seen.info("peer_address")) {
