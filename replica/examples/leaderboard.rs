@@ -117,7 +117,7 @@ impl Clients for Players {
 fn main() {
     let mut players = Players::new();
     let outcome = run(7, &Plan { nodes: 5, ..Plan::default() }, &mut players);
-    println!("{} faults, {} messages", outcome.faults, outcome.delivered);
+    println!("{} faults, {} messages", outcome.faults.values().sum::<u64>(), outcome.delivered);
     println!(
         "asked for {} points, {} acknowledged; last seen: {:?}",
         players.asked, players.acknowledged, players.seen

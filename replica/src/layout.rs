@@ -11,6 +11,7 @@ mod decided;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -358,7 +359,7 @@ pub struct View {
     /// Tells decisions on who owns what apart: what a node says of what it holds counts only for those who live by the same.
     /// (Who is filled by now is not part of it.)
     pub placement: u64,
-    replicas: Vec<Replicas>,
+    replicas: Arc<[Replicas]>,
 }
 
 impl View {

@@ -356,8 +356,7 @@ impl Partition {
     pub(crate) fn forget_changes(&mut self, txn: &Txn<'_>) -> Result<(), StoreError> {
         (self.names, self.meta) = Self::load_meta(self.id, txn)?;
         (self.stability, self.inbound, self.asked, self.dirty) = (Stability::default(), None, None, false);
-        // They may have what did not come to be: the next scrub finds out.
-        self.sums = Sums::default();
+        self.sums.forget();
         self.ends.get_mut().clear();
         self.next_ending_ms = Some(0);
         Ok(())

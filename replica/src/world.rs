@@ -2,7 +2,8 @@
 //! queue of events, ordered by virtual time.
 //!
 //! The seed decides everything: what clients ask, how long every message takes, which are lost, doubled or overtaken, who is
-//! cut off from whom, which node crashes with its unsynced writes, comes back with an old disk, joins. An [`Oracle`] that has
+//! cut off from whom, which links come and go, which node is slow, has no room on its disk, crashes with its unsynced writes, comes
+//! back with an old disk, is replaced, joins. An [`Oracle`] that has
 //! heard of every write says at the end what must be live, and nothing else may be; the [`Clients`] say whether what they
 //! were told holds together.
 //!
@@ -39,23 +40,35 @@
 
 mod dice;
 mod disk;
+mod layouts;
+mod majorities;
+mod network;
 mod oracle;
+mod scene;
+mod trouble;
+mod verdict;
 
 pub use dice::Dice;
 pub use oracle::Oracle;
+pub use scene::Scene;
+pub use trouble::Fault;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hash as _};
+use std::sync::Arc;
 
 use crate::{
     Action, Actor, Answer, BEAT_MS, BatchSeq, Cluster, ClusterAction, Contents, Context, Core, DEFAULT_REPLICAS,
-    Durability, Event, Gossip, Holder, Incarnation, LayoutChange, Medium, Member, Members, MemoryStore, Message,
-    NodeId, Now, Operation, Part, PartitionId, PartitionSet, Place, Presence, Request, RequestId, Role, Settings,
-    TICK_MS, Written,
+    Durability, Event, Incarnation, Member, Members, MemoryStore, Message, NoProcedures, NodeId, Now, Operation,
+    PartitionId, PartitionSet, Presence, Procedures, Request, RequestId, Settings, TICK_MS,
 };
 use uuid::Uuid;
 
 use disk::Disk;
+use majorities::Majorities;
+use network::{Network, Packet};
+use scene::Stage;
+use trouble::Troubles;
 
 /// What a run is made of.
 #[derive(Clone, Debug)]
@@ -72,13 +85,31 @@ pub struct Plan {
     pub layouts: bool,
     /// Does a record vanish from a disk without anybody being told, once everything has come to rest?
     pub rot: bool,
+    /// What is staged again and again, if anything; accidents are rarer then.
+    pub scene: Option<Scene>,
     /// Which guard is taken out, if any.
     pub sabotage: Option<Sabotage>,
 }
 
+impl Plan {
+    /// May the owners of the partition change?
+    fn moves(&self) -> bool {
+        self.join || self.layouts || self.scene == Some(Scene::Bridge)
+    }
+}
+
 impl Default for Plan {
     fn default() -> Self {
-        Self { troubled_ms: 12_000, calm_ms: 15_000, nodes: 3, join: false, layouts: false, rot: false, sabotage: None }
+        Self {
+            troubled_ms: 12_000,
+            calm_ms: 15_000,
+            nodes: 3,
+            join: false,
+            layouts: false,
+            rot: false,
+            scene: None,
+            sabotage: None,
+        }
     }
 }
 
@@ -98,7 +129,7 @@ pub enum Sabotage {
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// What must not happen and did.
     pub violation: Option<String>,
@@ -108,35 +139,76 @@ pub struct Outcome {
     pub stood_in: u64,
     /// Messages that arrived.
     pub delivered: u64,
-    /// Crashes, cuts, restores.
-    pub faults: u64,
+    /// How many reads by a majority were held against what majorities had taken before.
+    pub compared: u64,
+    /// What struck, and how often.
+    pub faults: BTreeMap<Fault, u64>,
     /// A hash of everything that happened, in order.
     pub trace: u64,
 }
 
 /// The partition everything happens in: with four nodes, one that the joining node comes to own.
 const PARTITION: u16 = 3;
-const START_WALL_MS: u64 = 1_700_000_000_000;
-
-#[derive(Clone, Debug)]
-enum Packet {
-    Core(Box<Message>),
-    Gossip(Gossip),
-}
+/// What a machine's clock says when a run begins, if it is right.
+pub const START_WALL_MS: u64 = 1_700_000_000_000;
 
 #[derive(Debug)]
 enum What {
-    Arrive { from: usize, to: usize, packet: Packet },
-    Tick { node: usize, life: u32 },
-    Beat { node: usize, life: u32 },
-    Sync { node: usize, life: u32, upto: BatchSeq },
-    Restart { node: usize },
+    Arrive {
+        from: usize,
+        to: usize,
+        packet: Packet,
+    },
+    Tick {
+        node: usize,
+        life: u32,
+    },
+    Beat {
+        node: usize,
+        life: u32,
+    },
+    Sync {
+        node: usize,
+        life: u32,
+        upto: BatchSeq,
+    },
+    Ask {
+        node: usize,
+        id: RequestId,
+    },
+    /// A slow node is done with one thing.
+    Wake {
+        node: usize,
+    },
+    Restart {
+        node: usize,
+    },
     Client,
     Fault,
+    Relief {
+        node: usize,
+    },
+    Scene {
+        step: usize,
+    },
     Heal,
     Join,
     Layout,
     Rot,
+}
+
+impl What {
+    /// Whose turn it is, if it is a running node's.
+    fn node(&self) -> Option<usize> {
+        match self {
+            What::Arrive { to: node, .. }
+            | What::Tick { node, .. }
+            | What::Beat { node, .. }
+            | What::Sync { node, .. }
+            | What::Ask { node, .. } => Some(*node),
+            _ => None,
+        }
+    }
 }
 
 struct Node {
@@ -150,6 +222,10 @@ struct Node {
     /// Has it ever come back with an old copy of its disk?
     restored: bool,
     wall_offset_ms: i64,
+    troubles: Troubles,
+    /// What has come while it was busy.
+    waiting: VecDeque<What>,
+    busy_until_ms: u64,
 }
 
 /// The clients of a run.
@@ -163,6 +239,11 @@ pub trait Clients {
     /// Once everything has healed and come to rest: what is wrong with what the owners have, if anything is. That nothing was
     /// lost nor came back has been judged by then.
     fn judge(&mut self, owners: &[Contents]) -> Option<String>;
+
+    /// What their [`Write::Call`](crate::Write::Call)s mean.
+    fn procedures(&self) -> Arc<dyn Procedures> {
+        Arc::new(NoProcedures)
+    }
 }
 
 struct World<'c> {
@@ -172,17 +253,16 @@ struct World<'c> {
     queue: BTreeMap<(u64, u64), What>,
     queued: u64,
     nodes: Vec<Node>,
-    /// Which side of the cut a node is on.
-    cut: BTreeSet<usize>,
+    network: Network,
     /// What had reached the node that is about to remove everything.
     knew: Context,
-    /// From whom to whom nothing arrives, though the other way it does.
-    one_way: BTreeSet<(usize, usize)>,
-    loss_percent: u64,
     requests: BTreeMap<RequestId, Request>,
     next_request: u64,
     clients: &'c mut dyn Clients,
+    procedures: Arc<dyn Procedures>,
     oracle: Oracle,
+    majorities: Majorities,
+    stage: Stage,
     alarm: Option<String>,
     outcome: Outcome,
     trace: DefaultHasher,
@@ -208,16 +288,17 @@ impl<'c> World<'c> {
             queue: BTreeMap::new(),
             queued: 0,
             nodes: Vec::new(),
-            cut: BTreeSet::new(),
+            network: Network::default(),
             knew: Context::new(),
-            one_way: BTreeSet::new(),
-            loss_percent: 0,
             requests: BTreeMap::new(),
             next_request: 0,
+            procedures: clients.procedures(),
             clients,
             oracle: Oracle::default(),
+            majorities: Majorities::default(),
+            stage: Stage::default(),
             alarm: None,
-            outcome: Outcome { violation: None, acknowledged: 0, stood_in: 0, delivered: 0, faults: 0, trace: 0 },
+            outcome: Outcome::default(),
             trace: DefaultHasher::new(),
             plan,
         };
@@ -232,9 +313,15 @@ impl<'c> World<'c> {
         world.at(world.plan.troubled_ms, What::Heal);
         if world.plan.layouts {
             world.at(700, What::Layout);
+        } else if world.plan.moves() && !world.plan.join {
+            // Whatever is committed on the stage, one layout is left.
+            world.at(world.plan.troubled_ms + 5_000, What::Layout);
+        }
+        if world.plan.scene.is_some() {
+            world.at(900, What::Scene { step: 0 });
         }
         if world.plan.rot {
-            world.at(world.plan.troubled_ms + world.plan.calm_ms / 2, What::Rot);
+            world.at(world.plan.troubled_ms + world.plan.calm_ms * 2 / 5, What::Rot);
         }
         if world.plan.join {
             world.at(world.plan.troubled_ms / 3, What::Join);
@@ -253,6 +340,9 @@ impl<'c> World<'c> {
             backup: None,
             restored: false,
             wall_offset_ms: self.dice.between(0, 2_000) as i64 - 1_000,
+            troubles: Troubles::default(),
+            waiting: VecDeque::new(),
+            busy_until_ms: 0,
         });
         self.start(n);
     }
@@ -274,7 +364,46 @@ impl<'c> World<'c> {
         }
     }
 
+    /// What comes while a node is busy waits for its turn.
     fn happen(&mut self, what: What) {
+        match what {
+            What::Wake { node } => self.wake(node),
+            what => match what.node() {
+                Some(node) if self.is_busy(node) => self.nodes[node].waiting.push_back(what),
+                Some(node) => {
+                    self.happen_now(what);
+                    self.take_time(node);
+                }
+                None => self.happen_now(what),
+            },
+        }
+    }
+
+    fn is_busy(&self, n: usize) -> bool {
+        self.nodes[n].busy_until_ms > self.now_ms || !self.nodes[n].waiting.is_empty()
+    }
+
+    /// A slow node does nothing else for a while.
+    fn take_time(&mut self, n: usize) {
+        let step_ms = self.nodes[n].troubles.step_ms;
+        if step_ms > 0 && self.nodes[n].running.is_some() {
+            let until = self.now_ms + self.dice.between(step_ms / 2, step_ms * 2).max(1);
+            self.nodes[n].busy_until_ms = until;
+            self.count(Fault::SlowStep);
+            self.at(until, What::Wake { node: n });
+        }
+    }
+
+    fn wake(&mut self, n: usize) {
+        while self.nodes[n].busy_until_ms <= self.now_ms
+            && let Some(what) = self.nodes[n].waiting.pop_front()
+        {
+            self.happen_now(what);
+            self.take_time(n);
+        }
+    }
+
+    fn happen_now(&mut self, what: What) {
         match what {
             What::Arrive { from, to, packet } => self.arrive(from, to, packet),
             What::Tick { node, life } if self.nodes[node].life == life => {
@@ -285,14 +414,18 @@ impl<'c> World<'c> {
                 self.cluster(node, |cluster, now, out| cluster.tick(now, out));
                 self.at(self.now_ms + BEAT_MS, What::Beat { node, life });
             }
-            What::Sync { node, life, upto } if self.nodes[node].life == life => {
-                self.nodes[node].disk.sync(upto);
-                self.core(node, Event::Flushed(upto));
+            What::Sync { node, life, upto } if self.nodes[node].life == life => self.sync(node, upto),
+            What::Tick { .. } | What::Beat { .. } | What::Sync { .. } | What::Wake { .. } => {}
+            What::Ask { node, id } => {
+                if let Some(request) = self.requests.get(&id).cloned() {
+                    self.core(node, Event::Client(id, request));
+                }
             }
-            What::Tick { .. } | What::Beat { .. } | What::Sync { .. } => {}
             What::Restart { node } => self.start(node),
             What::Client => self.client(),
             What::Fault => self.fault(),
+            What::Relief { node } => self.nodes[node].relieve(),
+            What::Scene { step } => self.play(step),
             What::Heal => self.heal(),
             What::Layout => self.operate(),
             What::Rot => self.rot(),
@@ -310,6 +443,10 @@ impl<'c> World<'c> {
         let node = &mut self.nodes[n];
         if node.running.is_some() {
             return;
+        }
+        // Without room for its new incarnation a node does not start.
+        if !node.disk.takes_one() {
+            return self.at(self.now_ms + 300, What::Restart { node: n });
         }
         if self.plan.sabotage != Some(Sabotage::SameIncarnation) || node.incarnation.0 == 0 {
             node.incarnation = Incarnation((node.incarnation.0 + 1).max(seconds));
@@ -332,7 +469,7 @@ impl<'c> World<'c> {
             ..Settings::default()
         };
         let core = Core::new(actor, settings, [partition()].into_iter(), &node.disk.visible);
-        let core = core.expect("the simulated disk reads");
+        let core = core.expect("the simulated disk reads").with_procedures(Arc::clone(&self.procedures));
         let filled = node.kept.nodes.get(&node.id).map_or(PartitionSet::none(), |own| own.filled.clone());
         let version = node.kept.nodes.get(&node.id).map_or(1, |own| own.version + 1);
         let own = Member { incarnation: node.incarnation, version, ..member(n, filled) };
@@ -346,12 +483,14 @@ impl<'c> World<'c> {
     }
 
     fn crash(&mut self, n: usize) {
-        let keep = self.dice.below(self.nodes[n].disk.unsynced() + 1);
+        let keep = if self.dice.percent(40) { 0 } else { self.dice.below(self.nodes[n].disk.unsynced() + 1) };
         let node = &mut self.nodes[n];
         if node.running.take().is_none() {
             return;
         }
         node.life += 1;
+        node.waiting.clear();
+        node.busy_until_ms = 0;
         if self.plan.sabotage == Some(Sabotage::ClockWithoutCells) {
             // The clock, and who the numbers in it are.
             node.disk.crash_tearing(|key| matches!(key.first(), Some(b'M' | b'A')));
@@ -399,7 +538,8 @@ impl<'c> World<'c> {
                 // A sync takes everything written by the time it begins.
                 if let Some(upto) = self.nodes[n].disk.last_written() {
                     let busy = if self.dice.percent(5) { self.dice.between(50, 1_500) } else { 0 };
-                    let done = self.now_ms + self.dice.between(1, 20) + busy;
+                    let begins = self.now_ms.max(self.nodes[n].troubles.stalls_until_ms);
+                    let done = begins + self.dice.between(1, 20) + busy;
                     self.at(done, What::Sync { node: n, life, upto });
                 }
             }
@@ -447,80 +587,24 @@ impl<'c> World<'c> {
         }
     }
 
-    // Network
-
-    fn send(&mut self, from: usize, to: NodeId, mut packet: Packet) {
-        let Some(to) = self.nodes.iter().position(|node| node.id == to) else { return };
-        if let Packet::Core(message) = &mut packet {
-            self.overhear(from, message);
-        }
-        let is_cut = self.cut.contains(&from) != self.cut.contains(&to) || self.one_way.contains(&(from, to));
-        if is_cut || self.dice.percent(self.loss_percent) {
-            return;
-        }
-        // A request for coordination is not repeated by any transport: it travels on one connection.
-        let repeats = !matches!(&packet, Packet::Core(message) if matches!(**message, Message::Forward(..)));
-        let doubled = repeats && self.dice.percent(self.loss_percent);
-        for _ in 0..=u8::from(doubled) {
-            let slow = if self.dice.percent(3) { self.dice.between(100, 3_000) } else { 0 };
-            let arrival = self.now_ms + self.dice.between(1, 30) + slow;
-            self.at(arrival, What::Arrive { from, to, packet: packet.clone() });
-        }
-    }
-
-    fn overhear(&mut self, from: usize, message: &mut Message) {
-        match message {
-            Message::Delta(.., changes) => {
-                changes.iter().for_each(|change| self.oracle.minted(change));
-                let author = self.nodes[from].id;
-                for change in changes.iter().filter(|change| change.place == Place::Partition) {
-                    if change.dot.actor.node == author {
-                        self.oracle.cleared(change, &self.knew);
-                    }
-                }
-                if self.plan.sabotage == Some(Sabotage::DeltaWithoutPast) {
-                    changes.iter_mut().for_each(|change| change.seen = Context::new());
-                }
-            }
-            Message::Clock(_, _, clock) if self.plan.sabotage == Some(Sabotage::LyingClocks) => {
-                for n in 0..self.nodes.len() {
-                    clock.union(&self.contents(n).clock);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn arrive(&mut self, from: usize, to: usize, packet: Packet) {
-        if self.nodes[to].running.is_none() {
-            return;
-        }
-        self.outcome.delivered += 1;
-        (from, to, format!("{packet:?}")).hash(&mut self.trace);
-        let sender = self.nodes[from].id;
-        match packet {
-            Packet::Gossip(gossip) => self.cluster(to, |cluster, now, out| cluster.receive(sender, gossip, now, out)),
-            Packet::Core(message) => {
-                self.cluster(to, |cluster, now, out| cluster.heard(sender, now, out));
-                self.core(to, Event::Peer(sender, *message));
-            }
-        }
-    }
-
     // Clients
 
     fn client(&mut self) {
         if self.now_ms >= self.plan.troubled_ms {
             return;
         }
+        let pause = self.dice.between(1, 80);
+        self.at(self.now_ms + pause, What::Client);
+        if self.stage.is_quiet {
+            return;
+        }
         self.next_request += 1;
         let id = RequestId(self.next_request);
         let request = self.clients.next(id, &mut self.dice, partition());
-        self.requests.insert(id, request.clone());
-        let at = self.dice.below(self.nodes.len());
-        self.core(at, Event::Client(id, request));
-        let pause = self.dice.between(1, 80);
-        self.at(self.now_ms + pause, What::Client);
+        self.majorities.asked(id, &request);
+        self.requests.insert(id, request);
+        let node = self.dice.below(self.nodes.len());
+        self.at(self.now_ms, What::Ask { node, id });
     }
 
     fn answered(&mut self, id: RequestId, answer: Answer) {
@@ -531,215 +615,15 @@ impl<'c> World<'c> {
                 self.outcome.acknowledged += written.own.context.len();
                 self.check_receipt(&written);
                 self.oracle.acknowledged(&written.own.context);
+                self.majorities.wrote(id, &written.own.context);
             }
             Answer::Found(found) => {
                 self.oracle.shown(&found.cells);
+                let missed = self.majorities.read(id, &request, &found, &self.oracle, &mut self.outcome.compared);
+                self.alarm = self.alarm.take().or(missed);
             }
             _ => {}
         }
-    }
-
-    /// Who is said to hold a write on disk does - or has dropped it, because every owner has it; it may hold later things by
-    /// the time the answer arrives. Where owners change, so may they.
-    fn check_receipt(&mut self, written: &Written) {
-        self.outcome.stood_in += written.receipt.nodes(Part::StandIn).count() as u64;
-        if self.plan.join || self.plan.layouts {
-            return;
-        }
-        let has_all = |n: usize| self.nodes[n].restored || self.durable_clock(n).covers(&written.own.context);
-        let view = self.nodes.iter().find_map(|node| node.running.as_ref().map(|(_, cluster)| cluster.view()));
-        let owners = view.map_or(Vec::new(), |view| view.replicas(partition()).serving.clone());
-        let all_have_it = (0..self.nodes.len()).filter(|n| owners.contains(&self.nodes[*n].id)).all(has_all);
-        let untruthful = |holder: &&Holder| {
-            if holder.part == Part::StandIn && all_have_it {
-                return false;
-            }
-            let node = self.nodes.iter().position(|node| node.id == holder.node);
-            node.is_some_and(|n| {
-                let clock = self.durable_clock(n);
-                let is_old_copy = self.nodes[n].restored;
-                !is_old_copy && !clock.is_empty() && !clock.covers(&written.own.context)
-            })
-        };
-        let on_disk = written.receipt.holders.iter().filter(|holder| holder.medium == Medium::Disk);
-        if let Some(holder) = on_disk.clone().find(untruthful) {
-            self.alarm = Some(format!("by its receipt {:?} holds {:?} on disk", holder, written.own.context));
-        }
-    }
-
-    // Trouble
-
-    fn fault(&mut self) {
-        if self.now_ms >= self.plan.troubled_ms {
-            return;
-        }
-        self.outcome.faults += 1;
-        let victim = self.dice.below(self.nodes.len());
-        match self.dice.below(13) {
-            0..=2 => self.cut = (0..self.nodes.len()).filter(|_| self.dice.percent(40)).collect(),
-            3 | 4 => self.reconnect(),
-            5 => self.loss_percent = [0, 2, 10, 30][self.dice.below(4)],
-            6 | 7 => self.crash(victim),
-            8 => self.nodes[victim].wall_offset_ms = self.dice.between(0, 7_200_000) as i64 - 3_600_000,
-            9 => self.nodes[victim].backup = Some(self.nodes[victim].disk.durable().clone()),
-            10 => self.restore(victim),
-            11 => drop(self.one_way.insert((victim, self.dice.below(self.nodes.len())))),
-            _ => {}
-        }
-        let pause = self.dice.between(50, 900);
-        self.at(self.now_ms + pause, What::Fault);
-    }
-
-    /// The node comes back with an old copy of its disk (or an empty one) - unless that would lose what nobody else
-    /// has on disk: no protocol survives that.
-    fn restore(&mut self, n: usize) {
-        let others = (0..self.nodes.len()).filter(|other| *other != n).map(|other| self.durable_clock(other));
-        let elsewhere = others.fold(Context::new(), |mut all, clock| {
-            all.union(&clock);
-            all
-        });
-        if !elsewhere.covers(&self.durable_clock(n)) || self.nodes[n].running.is_none() {
-            return;
-        }
-        self.crash(n);
-        let copy = self.nodes[n].backup.take().unwrap_or_default();
-        self.nodes[n].disk.restore(copy);
-        self.nodes[n].restored = true;
-    }
-
-    fn durable_clock(&self, n: usize) -> Context {
-        let actor = Actor { node: self.nodes[n].id, incarnation: Incarnation(0) };
-        let durable = self.nodes[n].disk.durable();
-        let core = Core::new(actor, Settings::default(), [partition()].into_iter(), durable)
-            .expect("the simulated disk reads");
-        core.contents(partition(), durable).map(|contents| contents.clock).unwrap_or_default()
-    }
-
-    /// Operators commit layouts: one, or two who do not know of each other. Once everything has healed, one commits what
-    /// replaces all that hold.
-    fn operate(&mut self) {
-        if self.now_ms >= self.plan.troubled_ms {
-            let running = (0..self.nodes.len()).find(|n| self.nodes[*n].running.is_some());
-            match running {
-                // Each side may have made all the others leave: somebody has to stay.
-                Some(n) => self.commit(n, &[0, 1].map(|n| LayoutChange::Role(id(n), Role::default()))),
-                None => self.at(self.now_ms + 100, What::Layout),
-            }
-            return;
-        }
-        for _ in 0..=self.dice.below(2) {
-            let changes: Vec<LayoutChange> = (0..=self.dice.below(2)).map(|_| self.wish()).collect();
-            let at = self.dice.below(self.nodes.len());
-            self.commit(at, &changes);
-        }
-        let next = self.now_ms + self.dice.between(500, 4_000);
-        let next = if next < self.plan.troubled_ms { next } else { self.plan.troubled_ms + 5_000 };
-        self.at(next, What::Layout);
-    }
-
-    fn wish(&mut self) -> LayoutChange {
-        let node = id(self.dice.below(self.nodes.len()));
-        match self.dice.below(6) {
-            0 => LayoutChange::Leave(node),
-            1 => LayoutChange::Replicas(self.dice.between(2, 4) as u8),
-            _ => {
-                let zone = ["x", "y", "z"][self.dice.below(3)].to_owned();
-                LayoutChange::Role(node, Role { zone, capacity: self.dice.between(1, 4) as u32 })
-            }
-        }
-    }
-
-    fn commit(&mut self, n: usize, changes: &[LayoutChange]) {
-        self.cluster(n, |cluster, now, out| {
-            changes.iter().for_each(|change| drop(cluster.stage(change.clone())));
-            // The oracle hears of writes by their deltas: somebody else has to own the partition as well.
-            match cluster.propose() {
-                Ok(proposal) if proposal.layout.roles.len() > 1 => drop(cluster.commit(proposal.id, now, out)),
-                _ => cluster.revert(),
-            }
-        });
-    }
-
-    /// An owner's disk loses a record of a key that the others have as well, and the scrub comes by. What is read or written
-    /// in between would take the loss for a removal: nothing can be done about that.
-    fn rot(&mut self) {
-        let Some((_, cluster)) = &self.nodes[0].running else { return };
-        let owners = cluster.view().replicas(partition()).serving.clone();
-        let owners: Vec<usize> = (0..self.nodes.len()).filter(|n| owners.contains(&self.nodes[*n].id)).collect();
-        let victim = owners[self.dice.below(owners.len())];
-        let contents: Vec<_> = owners.iter().map(|n| self.contents(*n)).collect();
-        if contents.iter().any(|other| *other != contents[0]) {
-            return;
-        }
-        let (mut paths, table) = (Vec::new(), [b'K', b'C'][self.dice.below(2)]);
-        let scanned = crate::Store::scan(&self.nodes[victim].disk.visible, &[table], &[table], &mut |path, _| {
-            paths.push(path.to_vec());
-            std::ops::ControlFlow::Continue(())
-        });
-        if scanned.is_ok() && !paths.is_empty() {
-            let lost = paths[self.dice.below(paths.len())].clone();
-            self.nodes[victim].disk.lose(&lost);
-            self.outcome.faults += 1;
-        }
-        self.core(victim, Event::Scrub);
-    }
-
-    fn reconnect(&mut self) {
-        self.cut.clear();
-        self.one_way.clear();
-    }
-
-    fn heal(&mut self) {
-        self.reconnect();
-        self.loss_percent = 0;
-    }
-
-    // The end
-
-    fn contents(&self, n: usize) -> crate::Contents {
-        let node = &self.nodes[n];
-        let contents = node.running.as_ref().map(|(core, _)| core.contents(partition(), &node.disk.visible));
-        contents.and_then(Result::ok).unwrap_or_default()
-    }
-
-    fn judge(mut self) -> Outcome {
-        self.outcome.trace = self.trace.finish();
-        self.outcome.violation = self.alarm.take().or_else(|| self.verdict());
-        self.outcome
-    }
-
-    fn verdict(&mut self) -> Option<String> {
-        let (_, cluster) = self.nodes[0].running.as_ref()?;
-        let replicas = cluster.view().replicas(partition()).clone();
-        let owner = |n: &usize| replicas.serving.contains(&self.nodes[*n].id);
-        let (owners, rest): (Vec<usize>, Vec<usize>) = (0..self.nodes.len()).partition(owner);
-        let owners: Vec<_> = owners.into_iter().map(|n| (n, self.contents(n))).collect();
-        let members = &cluster.view().members;
-        let bearing = members.layouts.iter().map(|(_, layout)| layout.roles.len()).max().unwrap_or(self.nodes.len());
-        if !replicas.filling.is_empty() || replicas.serving.len() != bearing.min(members.replicas().into()) {
-            return Some(format!("after healing the owners are still {replicas:?}"));
-        }
-        if members.layouts.iter().len() > 1 {
-            return Some("after one more commit there are still several layouts".to_owned());
-        }
-        if let Some(n) = rest.into_iter().find(|n| self.contents(*n) != crate::Contents::default()) {
-            return Some(format!("node {n} owns nothing any more and still holds {:?}", self.contents(n)));
-        }
-        if let Some(n) = owners.iter().map(|(n, _)| *n).find(|n| self.log_entries(*n) > 0) {
-            return Some(format!("node {n} still logs {} events that everybody has", self.log_entries(n)));
-        }
-        let contents: Vec<_> = owners.into_iter().map(|(_, contents)| contents).collect();
-        self.oracle.judge(&contents).or_else(|| self.clients.judge(&contents))
-    }
-
-    fn log_entries(&self, n: usize) -> usize {
-        let mut entries = 0;
-        let visible = &self.nodes[n].disk.visible;
-        let counted = crate::Store::scan(visible, b"L", b"L", &mut |_, _| {
-            entries += 1;
-            std::ops::ControlFlow::Continue(())
-        });
-        counted.map_or(0, |()| entries)
     }
 }
 

@@ -193,6 +193,8 @@ fn a_late_answer_to_a_node_that_has_dropped_the_partition_changes_nothing() {
         late.receive(node(n), Message::Clock(partition(), note, owner.contents().clock));
     }
     assert_eq!(late.contents(), Contents::default(), "it has dropped everything");
+    // It is to own the partition again, and has nothing yet, when the answer comes.
+    late.handle(Event::View(view(late.id, &three, &three)));
     for message in answer {
         late.receive(owner.id, message);
     }

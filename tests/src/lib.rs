@@ -12,10 +12,11 @@
 #![forbid(unsafe_code)]
 
 mod control;
+mod procedures;
 mod workload;
 
 pub use control::run_last_writer_wins;
-pub use replica::world::{Oracle, Outcome, Plan, Sabotage};
+pub use replica::world::{Fault, Oracle, Outcome, Plan, Sabotage, Scene};
 use workload::Workload;
 
 /// Runs one seed with clients that do a bit of everything.

@@ -1,13 +1,16 @@
 //! Clients: random operations on a few keys of every type, with what they have read before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crdt::{Content, reading};
-use replica::world::{Clients, Dice};
+use replica::world::{Clients, Dice, START_WALL_MS};
 use replica::{
-    Answer, ByteString, CellId, CellKind, CellState, Contents, Context, Dot, Failure, Found, Observed, Operation,
-    PartitionId, Quorum, QuorumKind, Read, Request, RequestId, Write,
+    Answer, ByteString, CellId, CellKind, CellState, Contents, Context, Dot, Failure, Found, NEVER, Observed,
+    Operation, PartitionId, Procedures, Quorum, QuorumKind, Read, Request, RequestId, Write,
 };
+
+use crate::procedures::{DONE, Lists, QUEUE};
 
 /// What a client has read of a cell, to write with later.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub(crate) struct Workload {
     sessions: [Session; SESSIONS],
     /// Whose request it was.
     asked: BTreeMap<RequestId, usize>,
+    /// What was taken from the queue, by answers.
+    taken: BTreeSet<Vec<u8>>,
     violation: Option<String>,
 }
 
@@ -39,12 +44,16 @@ struct Session {
 
 const MEMORIES: usize = 64;
 const SESSIONS: usize = 3;
+/// A key that ends.
+const LEASE: &str = "lease";
+/// How much the siblings of a cell may come to.
+const CELL_BYTES: usize = 48 * 1024 * 1024;
 /// How many gone dots a session remembers.
 const GONE: usize = 64;
 
 impl Clients for Workload {
     fn next(&mut self, asked: RequestId, dice: &mut Dice, partition: PartitionId) -> Request {
-        let (key, operation) = match dice.below(23) {
+        let (key, operation) = match dice.below(32) {
             0..=2 => ("cart", Operation::Write(Write::Set(self.fresh()))),
             3 | 4 => self.with_memory(dice),
             5 => ("cart", Operation::Read(Read::Cells(vec![CellId::value()]))),
@@ -67,13 +76,25 @@ impl Clients for Workload {
                 ("board", Operation::Write(Write::Put(CellKind::Score, vec![(name(dice), score)])))
             }
             21 => ("board", Operation::Write(Write::Increment(CellId::score(name(dice).0), 1))),
-            _ => ("board", Operation::Write(Write::Remove(CellKind::Score, self.members(dice)))),
+            22 => ("board", Operation::Write(Write::Remove(CellKind::Score, self.members(dice)))),
+            23 | 24 => (QUEUE, Operation::Write(Write::Call(self.push(dice)))),
+            25 => (QUEUE, Operation::Write(Write::Call(["pop first", "pop last", "move"][dice.below(3)].into()))),
+            26 => ([QUEUE, DONE][dice.below(2)], Operation::Read(Read::All)),
+            27 => (LEASE, Operation::Write(Write::Set(self.fresh()))),
+            28 => (LEASE, Operation::Write(Write::Put(CellKind::Deadline, vec![("".into(), deadline(dice))]))),
+            29 => ([LEASE, "tags"][dice.below(2)], Operation::Read(Read::All)),
+            30 if dice.percent(4) => ("cart", Operation::Write(Write::Set(self.huge(dice)))),
+            30 if dice.percent(1) => self.too_large(),
+            _ => ("cart", Operation::Read(Read::Cells(vec![CellId::value()]))),
         };
         let number = |dice: &mut Dice| [Some(1), Some(2), None][dice.below(3)];
         let kind = if dice.percent(30) { QuorumKind::Strict } else { QuorumKind::Sloppy };
         let owners = if dice.percent(20) { number(dice) } else { None };
         let on_disk = if dice.percent(20) { number(dice) } else { None };
-        let quorum = Quorum { nodes: number(dice), owners, on_disk, kind, write_back: dice.percent(20) };
+        let any = Quorum { nodes: number(dice), owners, on_disk, kind, write_back: dice.percent(20) };
+        // What a majority of owners has taken, a majority has to show.
+        let majority = Quorum { kind: QuorumKind::Strict, ..Quorum::default() };
+        let quorum = if dice.percent(25) { majority } else { any };
         // What a removal of everything may have seen is judged by what had reached its author when it was asked.
         let may_wait = operation != Operation::Write(Write::Clear);
         let session = (may_wait && dice.percent(30)).then(|| dice.below(SESSIONS));
@@ -89,13 +110,37 @@ impl Clients for Workload {
             let broken = self.sessions[session].hear(request, answer);
             self.violation = self.violation.take().or(broken);
         }
-        if let Answer::Found(found) = answer {
-            self.remember(dice, &request.key, found);
+        match (answer, &request.operation) {
+            (Answer::Found(found), _) => self.remember(dice, &request.key, found),
+            (Answer::Written(written), Operation::Write(Write::Call(call))) => {
+                if !written.said.0.is_empty() {
+                    self.taken.insert(written.said.0.clone());
+                }
+                if call.0.starts_with(b"!") {
+                    self.complain("a call that failed half-way is said to be written");
+                }
+            }
+            (Answer::Written(_), Operation::Write(Write::PutObserved(_, values, _))) if is_too_large(values) => {
+                self.complain("siblings were written that no message can carry");
+            }
+            _ => {}
         }
     }
 
-    fn judge(&mut self, _: &[Contents]) -> Option<String> {
+    fn judge(&mut self, owners: &[Contents]) -> Option<String> {
+        let cells = owners.iter().flat_map(|owner| &owner.cells);
+        let queued = cells.filter(|((key, cell), _)| key == QUEUE.as_bytes() && cell.kind == CellKind::Item);
+        for (_, state) in queued {
+            if let Some(back) = reading::winner(&state.live).filter(|element| self.taken.contains(&element[..])) {
+                let back = String::from_utf8_lossy(&back);
+                self.violation.get_or_insert(format!("{back} was taken from the queue, and is in it again"));
+            }
+        }
         self.violation.take()
+    }
+
+    fn procedures(&self) -> Arc<dyn Procedures> {
+        Arc::new(Lists)
     }
 }
 
@@ -152,7 +197,40 @@ fn values(state: &CellState) -> impl Iterator<Item = Dot> {
     state.live.iter().filter(|(_, entry)| matches!(entry.content, Content::Value { .. })).map(|(dot, _)| *dot)
 }
 
+/// A moment in or soon after the run, by a clock that is right; or never.
+fn deadline(dice: &mut Dice) -> ByteString {
+    let at_ms =
+        if dice.percent(20) { NEVER.to_vec() } else { (START_WALL_MS + dice.between(0, 20_000)).to_string().into() };
+    ByteString(at_ms)
+}
+
+fn is_too_large(values: &[ByteString]) -> bool {
+    values.iter().map(|value| value.0.len()).sum::<usize>() > CELL_BYTES
+}
+
 impl Workload {
+    fn complain(&mut self, what: &str) {
+        self.violation.get_or_insert(what.to_owned());
+    }
+
+    fn push(&mut self, dice: &mut Dice) -> ByteString {
+        let how = ["<", ">", "|", "!"][dice.below(4)];
+        [how.as_bytes(), &self.fresh()].concat().into()
+    }
+
+    /// Larger than any answer of anti-entropy is meant to be.
+    fn huge(&mut self, dice: &mut Dice) -> Vec<u8> {
+        let mut value = self.fresh();
+        value.resize(dice.between(200_000, 3_000_000) as usize, b'.');
+        value
+    }
+
+    /// Siblings that together are more than may be in a cell.
+    fn too_large(&mut self) -> (&'static str, Operation) {
+        let values = vec![ByteString(vec![b'.'; CELL_BYTES / 2]), ByteString(vec![b'.'; CELL_BYTES / 2 + 1])];
+        ("cart", Operation::Write(Write::PutObserved(CellId::value(), values, Box::default())))
+    }
+
     fn fresh(&mut self) -> Vec<u8> {
         self.written += 1;
         format!("v{}", self.written).into_bytes()

@@ -1,7 +1,7 @@
 //! Some hundred seeds of the simulator, and the proof that its oracle sees what it should: with a guard taken out
 //! some seed must fail. More seeds: `cargo run --release -p dotted-tests --bin simulate -- --seeds 10000`.
 
-use simulator::{Plan, Sabotage, run, run_last_writer_wins};
+use simulator::{Fault, Plan, Sabotage, Scene, run, run_last_writer_wins};
 
 fn assert_safe(plan: &Plan, seeds: std::ops::Range<u64>) {
     let mut acknowledged = 0;
@@ -10,10 +10,11 @@ fn assert_safe(plan: &Plan, seeds: std::ops::Range<u64>) {
         let join = if plan.join { " --join" } else { "" };
         let layouts = if plan.layouts { " --layouts" } else { "" };
         let rot = if plan.rot { " --rot" } else { "" };
+        let scene = plan.scene.map(|scene| format!(" --scene {scene:?}").to_lowercase()).unwrap_or_default();
         let nodes = plan.nodes;
         assert_eq!(
             outcome.violation, None,
-            "seed {seed}; replay: simulate --seeds 1 --from {seed} --nodes {nodes}{join}{layouts}{rot}"
+            "seed {seed}; replay: simulate --seeds 1 --from {seed} --nodes {nodes}{join}{layouts}{rot}{scene}"
         );
         acknowledged += outcome.acknowledged;
     }
@@ -50,6 +51,32 @@ fn a_record_that_vanishes_from_one_disk_is_written_anew_everywhere() {
 #[test]
 fn nothing_is_lost_while_operators_commit_layouts_on_both_sides_of_cuts() {
     assert_safe(&Plan { layouts: true, nodes: 5, ..Plan::default() }, 0..30);
+}
+
+#[test]
+fn nothing_is_lost_when_the_power_fails_right_after_owners_were_handed_what_they_missed() {
+    assert_safe(&Plan { scene: Some(Scene::Handover), nodes: 5, ..Plan::default() }, 0..20);
+}
+
+#[test]
+fn nothing_comes_back_when_an_owner_that_left_and_returned_is_answered_late() {
+    assert_safe(&Plan { scene: Some(Scene::Bridge), ..Plan::default() }, 0..30);
+}
+
+/// A fault that never strikes tests nothing.
+#[test]
+fn every_fault_strikes_and_majorities_are_compared() {
+    let (mut struck, mut compared) = (std::collections::BTreeMap::<Fault, u64>::new(), 0);
+    let plans = [Plan { rot: true, ..Plan::default() }, Plan { layouts: true, ..Plan::default() }];
+    for (seed, plan) in plans.iter().flat_map(|plan| (0..20).map(move |seed| (seed, plan))) {
+        let outcome = run(seed, plan);
+        outcome.faults.into_iter().for_each(|(fault, times)| *struck.entry(fault).or_default() += times);
+        compared += outcome.compared;
+    }
+    for fault in Fault::ALL {
+        assert!(struck.contains_key(&fault), "{fault:?} never struck: {struck:?}");
+    }
+    assert!(compared > 50, "{compared} reads were held against what majorities had taken");
 }
 
 #[test]

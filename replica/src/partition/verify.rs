@@ -37,7 +37,14 @@ pub(crate) struct Sums {
     suspected: BTreeMap<NodeId, (Context, u32)>,
     /// When another replica was asked last, and with which question.
     asked: BTreeMap<NodeId, (u64, Ticket)>,
+    /// What a call has changed so far, to be undone if it fails half-way.
+    undo: Option<Vec<Replaced>>,
+    /// Has that been done in this event?
+    is_undone: bool,
 }
+
+/// A key that has changed: the path of its record, the key, its digests and whether it was and is present.
+type Replaced = (Vec<u8>, Vec<u8>, (u64, u64), (bool, bool));
 
 /// A scrub under way: the sums of the keys it has passed.
 #[derive(Debug, Default)]
@@ -61,8 +68,38 @@ pub(crate) struct Scrubbed {
 }
 
 impl Sums {
+    /// A call begins.
+    pub(super) fn note(&mut self) {
+        (self.undo, self.is_undone) = (Some(Vec::new()), false);
+    }
+
+    /// It has come to an end.
+    pub(super) fn settle(&mut self) {
+        self.undo = None;
+    }
+
+    /// It has failed: everything is as it was.
+    pub(super) fn undo(&mut self) {
+        let undo = self.undo.take().unwrap_or_default();
+        self.is_undone = !undo.is_empty();
+        for (path, key, (before, after), (was, is)) in undo.into_iter().rev() {
+            self.replace(&path, &key, (after, before), (is, was));
+        }
+    }
+
+    /// After an event that failed half-way they may have what did not come to be - unless that has been undone; the next scrub
+    /// finds out.
+    pub(super) fn forget(&mut self) {
+        if !std::mem::take(&mut self.is_undone) {
+            *self = Self::default();
+        }
+    }
+
     /// A key has changed: its digest, and whether it is present.
     pub(crate) fn replace(&mut self, path: &[u8], key: &[u8], digests: (u64, u64), present: (bool, bool)) {
+        if let Some(undo) = &mut self.undo {
+            undo.push((path.to_vec(), key.to_vec(), digests, present));
+        }
         let (before, after) = digests;
         if before != after
             && let Some(tree) = &mut self.tree

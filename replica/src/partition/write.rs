@@ -50,9 +50,13 @@ impl Partition {
         match order.write {
             Write::Clear => self.clear(txn, &mut writing)?,
             Write::Call(call) => {
-                let mut keys = Keys::new(self, txn, &mut writing);
-                let said = order.procedures.call(&call.0, &mut keys)?;
-                writing.written.said = ByteString(said);
+                self.sums.note();
+                let said = order.procedures.call(&call.0, &mut Keys::new(self, txn, &mut writing));
+                match said {
+                    Ok(_) | Err(Failure::Store(_)) => self.sums.settle(),
+                    Err(_) => self.sums.undo(),
+                }
+                writing.written.said = ByteString(said?);
             }
             write if watched => {
                 let mut keys = Keys::new(self, txn, &mut writing);

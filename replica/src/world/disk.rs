@@ -10,6 +10,8 @@ pub(crate) struct Disk {
     pub(crate) visible: MemoryStore,
     durable: MemoryStore,
     unsynced: VecDeque<Batch>,
+    /// How many more batches fit, if it is about to be full.
+    pub(crate) room_batches: Option<usize>,
 }
 
 impl Disk {
@@ -22,14 +24,34 @@ impl Disk {
         self.unsynced.back().map(|batch| batch.seq)
     }
 
-    pub(crate) fn sync(&mut self, upto: BatchSeq) {
-        while let Some(batch) = self.unsynced.pop_front_if(|batch| batch.seq <= upto) {
-            self.durable.apply(&batch);
+    /// Is there room for one more?
+    pub(crate) fn takes_one(&mut self) -> bool {
+        match &mut self.room_batches {
+            Some(0) => false,
+            Some(room) => {
+                *room -= 1;
+                true
+            }
+            None => true,
         }
     }
 
-    /// The machine stops; `kept` of the unsynced batches happen to have reached the disk.
+    /// Says whether all of it found room.
+    pub(crate) fn sync(&mut self, upto: BatchSeq) -> bool {
+        while self.unsynced.front().is_some_and(|batch| batch.seq <= upto) {
+            if !self.takes_one() {
+                return false;
+            }
+            if let Some(batch) = self.unsynced.pop_front() {
+                self.durable.apply(&batch);
+            }
+        }
+        true
+    }
+
+    /// The machine stops; `kept` of the unsynced batches happen to have reached the disk, if there was room.
     pub(crate) fn crash(&mut self, kept: usize) {
+        let kept = kept.min(self.room_batches.unwrap_or(usize::MAX));
         for batch in self.unsynced.drain(..).take(kept) {
             self.durable.apply(&batch);
         }
@@ -65,6 +87,6 @@ impl Disk {
 
     /// The disk is replaced by an older copy of it.
     pub(crate) fn restore(&mut self, copy: MemoryStore) {
-        *self = Self { visible: copy.clone(), durable: copy, unsynced: VecDeque::new() };
+        *self = Self { visible: copy.clone(), durable: copy, ..Self::default() };
     }
 }

@@ -42,9 +42,14 @@ impl Oracle {
         }
     }
 
-    /// A client was told that its write holds.
+    /// A client was told that its write holds, and that these are the dots of it: of no other write, or it could remove with them
+    /// what it has never read.
     pub fn acknowledged(&mut self, dots: &Context) {
-        self.acknowledged.extend(dots.dots());
+        for dot in dots.dots() {
+            if !self.acknowledged.insert(dot) {
+                self.complain(format!("{dot} is told to belong to two writes: {:?}", self.events.get(&dot)));
+            }
+        }
     }
 
     /// A client was shown this.
@@ -54,6 +59,23 @@ impl Oracle {
                 self.complain(format!("a read shows {dot} with {entry:?}, which nobody wrote"));
             }
         }
+    }
+
+    pub(super) fn event(&self, dot: &Dot) -> Option<&Change> {
+        self.events.get(dot)
+    }
+
+    pub(super) fn events(&self) -> impl Iterator<Item = &Change> {
+        self.events.values()
+    }
+
+    /// Has anybody replaced or removed what this event wrote, wherever that is known by now?
+    pub(super) fn has_successor(&self, dot: &Dot) -> bool {
+        let place = match self.events.get(dot).map(|event| &event.place) {
+            Some(Place::Cell(key, cell)) => (key.clone(), cell.clone()),
+            _ => return false,
+        };
+        self.events.values().any(|other| other.seen.contains(dot) && other.reaches(&place))
     }
 
     fn complain(&mut self, what: String) {

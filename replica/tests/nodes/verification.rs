@@ -3,12 +3,26 @@
 use super::support::{Nodes, partition, request};
 use crdt::reading;
 use replica::{
-    Answer, ByteString, CellId, CellKind, Event, Message, Operation, Quorum, Read, Request, Settings, Write,
+    Answer, ByteString, CellId, CellKind, Event, Failure, Keys, Message, Operation, Procedures, Quorum, Read, Request,
+    Settings, Write,
 };
+use std::sync::Arc;
+
+/// Whatever is called is written, and then refused.
+#[derive(Debug)]
+struct HalfWay;
+
+impl Procedures for HalfWay {
+    fn call(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure> {
+        keys.write(b"cart", &Write::Set(call.to_vec()))?;
+        keys.write(b"other", &Write::Set(call.to_vec()))?;
+        Err(Failure::NotCurrent)
+    }
+}
 
 fn three() -> Nodes {
     let settings = Settings { verify_every_ms: 500, ..Settings::default() };
-    let mut nodes = Nodes::new(3, settings);
+    let mut nodes = Nodes::with_procedures(3, settings, Arc::new(HalfWay));
     for write in [
         ("cart", Write::Set(b"milk".to_vec())),
         ("tags", Write::Add(vec!["x".into(), "y".into()])),
@@ -61,6 +75,21 @@ fn a_key_that_one_replica_has_lost_is_written_anew_and_nobody_else_loses_it() {
             assert!(alarms.iter().any(|alarm| alarm.contains("written anew")), "{alarms:?}");
         }
     }
+}
+
+/// A call that failed after it had written used to cost the node its sums: until its next scrub, a day later, nothing was compared.
+#[test]
+fn what_is_lost_after_a_call_that_failed_half_way_is_found_all_the_same() {
+    let mut nodes = three();
+    for at in 0..3 {
+        let refused = nodes.ask(at, request("cart", Operation::Write(Write::Call("half".into()))));
+        assert!(matches!(refused[0].1, Answer::Failed(Failure::NotCurrent)), "{refused:?}");
+    }
+    assert_eq!(nodes.tamper(2, b'K', b"cart", None), 1);
+    nodes.handle_quietly(2, Event::Scrub);
+    nodes.pass_time(200);
+    assert_eq!([0, 1, 2].map(|at| shown(&nodes, at, "cart")), [0; 3].map(|_| Some("milk".to_owned())));
+    assert_equal(&nodes);
 }
 
 #[test]
