@@ -52,7 +52,7 @@ impl Replica {
     fn new(n: u128, filled: &[u128], all: &[u128], answer_bytes: usize) -> Self {
         let store = MemoryStore::new();
         let actor = Actor { node: node(n), incarnation: Incarnation(1) };
-        let settings = Settings { answer_bytes, ..Settings::default() };
+        let settings = Settings { answer_bytes, stream_bytes_per_s: u64::MAX, ..Settings::default() };
         let core = Core::new(actor, settings, [partition()].into_iter(), &store).expect("an empty store reads");
         let mut replica = Self { id: node(n), core, store, now_ms: 0, wall_ms: 1, says_filled: false };
         replica.handle(Event::View(view(node(n), filled, all)));

@@ -289,6 +289,7 @@ impl Connection {
             slot: self.outbox.open_slot(),
             protocol: self.session.protocol,
             at,
+            now: at,
             family: Family::NONE,
             what: shown(&arguments),
             client: Arc::clone(&self.session.client),

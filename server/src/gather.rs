@@ -115,6 +115,8 @@ pub struct Begun {
     pub protocol: Protocol,
     /// When it began.
     pub at: Instant,
+    /// When its present step did.
+    pub now: Instant,
     /// What kind of command it is.
     pub family: Family,
     /// The command's name and first argument, as far as the slow log shows them.
@@ -166,7 +168,7 @@ impl Gather {
                 }
                 // Most reads of a node that is alone: nothing is kept for an answer that is there already.
                 if let [request] = requests.as_slice()
-                    && let Some(answer) = worker.read_alone(request, begun.at)
+                    && let Some(answer) = worker.read_alone(request, begun.now)
                 {
                     return Self::start(finish(vec![answer], node), begun, node, worker);
                 }
@@ -198,8 +200,9 @@ impl Gather {
         debug_assert!(before.is_none(), "each request is answered once");
         self.missing.set(self.missing.get() - 1);
         if self.missing.get() == 0
-            && let (Some(finish), Some(begun)) = (self.finish.take(), self.begun.take())
+            && let (Some(finish), Some(mut begun)) = (self.finish.take(), self.begun.take())
         {
+            begun.now = Instant::now();
             let answers = self.answers.take().into_iter().flatten().collect();
             Self::start(finish(answers, &self.node), begun, &self.node, worker);
         }

@@ -8,13 +8,14 @@ mod greeting;
 mod lane;
 mod listen;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use replica::{Message, NodeId, SILENCE_MS};
+use replica::{Gossip, Message, NodeId, Operation, SILENCE_MS};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
@@ -67,15 +68,22 @@ impl Link {
     }
 }
 
-/// The frame as a node understands it that cannot do everything this one can, if it is another for that.
-fn plainer(frame: &PeerFrame, theirs: Capabilities) -> Option<PeerFrame> {
-    let PeerFrame::Core(message) = frame else { return None };
-    match &**message {
-        Message::ForwardRead(ticket, request, _) if !theirs.has(Capabilities::READS_WITH_DIGEST) => {
-            Some(PeerFrame::Core(Box::new(Message::Forward(*ticket, request.clone()))))
-        }
-        _ => None,
-    }
+/// What a node is sent that cannot do everything this one can: the frame as it is, another in its place, or nothing.
+fn understood(frame: &PeerFrame, theirs: Capabilities) -> Option<Cow<'_, PeerFrame>> {
+    let needed = match frame {
+        PeerFrame::Gossip(Gossip::Decided(..)) => Capabilities::DECISIONS,
+        PeerFrame::Core(message) => match &**message {
+            Message::ForwardRead(ticket, request, _) if !theirs.has(Capabilities::READS_WITH_DIGEST) => {
+                let plain = Message::Forward(*ticket, request.clone());
+                return Some(Cow::Owned(PeerFrame::Core(Box::new(plain))));
+            }
+            Message::InspectStored(..) => Capabilities::STORED,
+            Message::Forward(_, request) if request.operation == Operation::ExplainStored => Capabilities::STORED,
+            _ => Capabilities::default(),
+        },
+        _ => Capabilities::default(),
+    };
+    theirs.has(needed).then_some(Cow::Borrowed(frame))
 }
 
 struct Caller {
@@ -145,8 +153,9 @@ impl Peers {
     fn enqueue(&self, to: NodeId, frame: &PeerFrame, delay: Duration) {
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
         let Some(link) = links.get(&to) else { return };
-        let plainer = plainer(frame, link.requests.capabilities());
-        let bytes = encode(plainer.as_ref().unwrap_or(frame));
+        // Without a link nobody knows what the other can do, and nothing is sent.
+        let Some(understood) = understood(frame, link.requests.capabilities()) else { return };
+        let bytes = encode(&*understood);
         let len = bytes.len();
         if len > FRAME_BYTES {
             // It would cost the link, again and again.
@@ -226,20 +235,37 @@ fn apply_faults(node: &Arc<Node>, faults: Faults) {
 
 #[cfg(test)]
 mod tests {
-    use replica::{CellId, Message, Operation, PartitionId, Read, Request, Ticket};
+    use std::borrow::Cow;
 
-    use super::{Capabilities, PeerFrame, plainer};
+    use replica::{ByteString, CellId, Message, Operation, PartitionId, Read, Request, Ticket};
 
-    /// A node of an earlier release takes reads only as it knows them.
+    use super::{Capabilities, PeerFrame, understood};
+
+    fn core(message: Message) -> PeerFrame {
+        PeerFrame::Core(Box::new(message))
+    }
+
+    /// A node of an earlier release would end the link over a frame that it does not know.
     #[test]
     fn what_a_node_cannot_do_is_not_asked_of_it() {
         let partition = PartitionId::new(3).unwrap();
-        let request = Request::new(partition, b"key", Operation::Read(Read::Cells(vec![CellId::value()])));
-        let read = PeerFrame::Core(Box::new(Message::ForwardRead(Ticket(1), request.clone(), 7)));
-        assert!(plainer(&read, Capabilities::OURS).is_none());
-        match plainer(&read, Capabilities::default()) {
-            Some(PeerFrame::Core(message)) => assert_eq!(*message, Message::Forward(Ticket(1), request)),
+        let key = ByteString::from(b"key".as_slice());
+        let request = |operation| Request::new(partition, b"key", operation);
+        let read = request(Operation::Read(Read::Cells(vec![CellId::value()])));
+        let frame = core(Message::ForwardRead(Ticket(1), read.clone(), 7));
+        match understood(&frame, Capabilities::default()).as_deref() {
+            Some(PeerFrame::Core(message)) => assert_eq!(**message, Message::Forward(Ticket(1), read)),
             other => panic!("{other:?}"),
+        }
+        let stored = core(Message::InspectStored(Ticket(1), partition, key.clone()));
+        let passed_on = core(Message::Forward(Ticket(1), request(Operation::ExplainStored)));
+        for frame in [&stored, &passed_on] {
+            assert!(understood(frame, Capabilities::default()).is_none(), "{frame:?}");
+        }
+        let plain = core(Message::Inspect(Ticket(1), partition, key));
+        assert!(understood(&plain, Capabilities::default()).is_some());
+        for frame in [&frame, &stored, &passed_on] {
+            assert!(matches!(understood(frame, Capabilities::OURS), Some(Cow::Borrowed(_))), "{frame:?}");
         }
     }
 }

@@ -93,8 +93,8 @@ pub struct Worker {
     actions: Vec<Action>,
     answered: Vec<(Waiter, Answer)>,
     settling: bool,
-    /// Is there a timer for what the core has to do next?
-    is_timed: bool,
+    /// For when there is a timer for what the core has to do next.
+    timed_ms: Option<u64>,
     pace: Pace,
     ticks: u64,
 }
@@ -130,7 +130,7 @@ impl Worker {
             actions: Vec::new(),
             answered: Vec::new(),
             settling: false,
-            is_timed: false,
+            timed_ms: None,
             pace,
             ticks: 0,
         })
@@ -224,15 +224,17 @@ impl WorkerRef {
     /// Sees to it that the core is called when it wants to be.
     fn set_timer(&self) {
         let worker = &mut *self.0.borrow_mut();
-        let Some(due_ms) = worker.core.due_ms().filter(|_| !worker.is_timed) else { return };
-        worker.is_timed = true;
+        let is_earlier = |due_ms: &u64| worker.timed_ms.is_none_or(|timed_ms| *due_ms < timed_ms);
+        let Some(due_ms) = worker.core.due_ms().filter(is_earlier) else { return };
+        worker.timed_ms = Some(due_ms);
         let wait = Duration::from_millis(due_ms).saturating_sub(worker.started.elapsed());
         let this = self.clone();
         tokio::task::spawn_local(async move {
             tokio::time::sleep(wait).await;
             {
                 let worker = &mut *this.0.borrow_mut();
-                worker.is_timed = false;
+                // One that was set later, for an earlier time, may have been first.
+                worker.timed_ms = worker.timed_ms.filter(|timed_ms| *timed_ms != due_ms);
                 worker.handle(Event::Due);
             }
             this.end_turn();

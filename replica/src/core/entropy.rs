@@ -15,7 +15,7 @@ use crate::quorum::Medium;
 /// An answer that has not come by then was lost.
 const ANSWER_MS: u64 = 2_000;
 /// A stream that has not moved for so long is begun anew, perhaps from another source.
-const STREAM_MS: u64 = 6_000;
+const STREAM_MS: u64 = 600_000;
 
 /// How many keys of a partition that have ended one round removes.
 const ENDINGS_PER_ROUND: usize = 256;

@@ -10,6 +10,10 @@ use crate::core::{Action, Core, Step, Until};
 use crate::id::{NodeId, PartitionId};
 use crate::message::{Cursor, Message};
 
+/// How long a range counts at most: everybody who waits has a turn before giving up, and what came while it was slow does not
+/// outlast that by much.
+const RANGE_US: u64 = 500_000;
+
 /// Who waits for the next range of what, from where.
 #[derive(Debug)]
 struct Waiting {
@@ -62,7 +66,8 @@ impl Core {
         {
             let streamed = self.quietly(step, partition, |p, txn| p.stream_range(txn, after));
             let Some((range, bytes)) = streamed else { continue };
-            let took_us = bytes as u64 * 1_000_000 / self.settings.stream_bytes_per_s.max(1);
+            let took_us = (bytes as u64).saturating_mul(1_000_000) / self.settings.stream_bytes_per_s.max(1);
+            let took_us = took_us.min(RANGE_US);
             self.streams.free_at_us = self.streams.free_at_us.max(now_us.saturating_sub(1_000)) + took_us;
             let until = Until::OnDisk(self.batch_of(partition));
             self.release(step, until, Action::Send(to, Message::Streamed(partition, Box::new(range))));

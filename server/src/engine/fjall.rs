@@ -7,6 +7,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -16,7 +17,7 @@ use replica::merge_scan;
 use super::journal::Journals;
 use super::ledger::Entry;
 use super::manifest::Manifest;
-use super::recent::{GROUPS, Recent, Word, is_group, is_recent};
+use super::recent::{GROUPS, Recent, Word, is_group, is_recent, oldest_of};
 use super::{Edits, Engine, EngineError, KeyRange, Sync, VisitRecord, gone, is_of_the_system};
 
 /// What the tree has in memory before it goes into a table; while that is written there is as much again.
@@ -27,6 +28,9 @@ pub(super) struct Fjall {
     records: Keyspace,
     recent: RwLock<Recent>,
 }
+
+/// So many recent words are copied at once for a scan.
+const PAGE_WORDS: usize = 128;
 
 /// What becomes of damage that an opening meets.
 pub(super) type OnDamage<'a> = dyn FnMut(EngineError) -> Result<(), EngineError> + 'a;
@@ -74,8 +78,10 @@ fn read_recent(records: &Keyspace, on_damage: &mut OnDamage<'_>) -> Result<Recen
     if !is_whole {
         groups.extend(records.prefix(GROUPS).rev().map_while(|item| item.into_inner().ok()));
     }
+    let last = groups.last_key_value().map(|(key, group)| (key.as_ref(), group.as_ref()));
+    let oldest = oldest_of(last).unwrap_or_default();
     let mut recent = Recent::default();
-    for (key, group) in groups {
+    for (key, group) in groups.into_iter().filter(|(key, _)| **key >= *oldest) {
         recent.read(&key, &group).or_else(&mut *on_damage)?;
     }
     Ok(recent)
@@ -149,14 +155,33 @@ impl Engine for Fjall {
     }
 
     fn scan(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), EngineError> {
-        let recent = self.recent().within(range);
-        merge_scan(recent.iter().map(borrowed), Ordering::Less, visit, |visit| {
-            visit_all(self.records.range::<&[u8], _>(range), visit)
-        })
+        // By pages: whoever looks at the first of many need not have all of them copied.
+        let (mut from, mut is_over) = (range.0.map(<[u8]>::to_vec), false);
+        while !is_over {
+            let begin = from.as_ref().map(Vec::as_slice);
+            let recent = self.recent().within((begin, range.1), PAGE_WORDS);
+            let last = recent.last().filter(|_| recent.len() == PAGE_WORDS).map(|(key, _)| key.clone());
+            let end = last.as_deref().map_or(range.1, Bound::Included);
+            merge_scan(
+                recent.iter().map(borrowed),
+                Ordering::Less,
+                &mut |key, value| {
+                    let flow = visit(key, value);
+                    is_over = flow.is_break();
+                    flow
+                },
+                |visit| visit_all(self.records.range::<&[u8], _>((begin, end)), visit),
+            )?;
+            match last {
+                Some(last) => from = Bound::Excluded(last),
+                None => break,
+            }
+        }
+        Ok(())
     }
 
     fn scan_back(&self, range: KeyRange<'_>, visit: &mut VisitRecord<'_>) -> Result<(), EngineError> {
-        let recent = self.recent().within(range);
+        let recent = self.recent().within(range, usize::MAX);
         merge_scan(recent.iter().rev().map(borrowed), Ordering::Greater, visit, |visit| {
             visit_all(self.records.range::<&[u8], _>(range).rev(), visit)
         })

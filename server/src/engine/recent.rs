@@ -5,11 +5,12 @@
 //! So those of one batch go into it together, as one record, and are kept in memory beside it:
 //!
 //! ```text
-//! 'G' number:8   -> version:1 crc32(number edits):4 edits        number big-endian
+//! 'G' number:8   -> version:1 crc32(number oldest edits):4 oldest:8 edits     numbers big-endian
 //! edit           =  key_len:4 value_len:4 key value              little-endian; a length of 0xffffffff removes the key
 //! ```
 //! When these groups are too many the oldest go, one by one: what is still the last word on a key is put under its own name in
-//! the tree, in the same batch. What was put and removed meanwhile leaves no trace there. At an opening the groups are read again.
+//! the tree, in the same batch. What was put and removed meanwhile leaves no trace there. At an opening the groups are read again; each
+//! says which was the oldest beside it, so that one that has gone is not believed if damage brings it back.
 //!
 //! Invariant: the last word on a key is in a group, or else in the tree under its own name.
 
@@ -25,7 +26,9 @@ use super::{EngineError, KeyRange};
 /// Of so many bytes of groups the oldest goes.
 const GROUPS_BYTES: usize = 16 * 1024 * 1024;
 const VERSION: u8 = 1;
-const HEAD_BYTES: usize = 1 + 4;
+const HEAD_BYTES: usize = 1 + 4 + 8;
+/// The checksum covers what follows it.
+const SUMMED_FROM: usize = 1 + 4;
 /// The length of a value that is none.
 const REMOVED: u32 = u32::MAX;
 
@@ -116,7 +119,8 @@ impl Recent {
     /// Takes one batch's edits, and gives the record of the tree that keeps them.
     pub(super) fn take(&mut self, edits: &[(&[u8], Option<&[u8]>)]) -> (Vec<u8>, &[u8]) {
         let number = self.next;
-        self.note(number, encode(number, edits));
+        let oldest = self.groups.front().map_or(number, |(oldest, _)| *oldest);
+        self.note(number, encode(number, oldest, edits), Below::Nothing);
         (group_key(number), self.groups.back().map(|(_, group)| group.as_slice()).unwrap_or_default())
     }
 
@@ -131,14 +135,16 @@ impl Recent {
         if number < self.next || !is_whole(number, group) {
             return Err(damaged());
         }
-        self.note(number, group.to_vec());
+        // Of what was before nobody knows: an event that was logged, forgotten and logged again may be in the tree.
+        self.note(number, group.to_vec(), Below::Perhaps);
         Ok(())
     }
 
-    fn note(&mut self, number: u64, group: Vec<u8>) {
+    /// `new` is what is below an event that is logged, where nothing is known of it.
+    fn note(&mut self, number: u64, group: Vec<u8>, new: Below) {
         for (key, at, len) in edits(&group) {
             let Some((shelf, name)) = key.split_first_chunk() else { continue };
-            // Each event is logged once; whatever else is here may be in the tree as well.
+            // An event is logged only while it is in no log; whatever else is here may be in the tree as well.
             let is_new = key.first() == Some(&b'L') && len != REMOVED;
             match self.last.entry(*shelf).or_default().entry(Name::from_slice(name)) {
                 Entry::Occupied(mut known) => {
@@ -146,7 +152,7 @@ impl Recent {
                     known.insert(Last { group: number, at, len, below });
                 }
                 Entry::Vacant(place) => {
-                    let below = if is_new { Below::Nothing } else { Below::Perhaps };
+                    let below = if is_new { new } else { Below::Perhaps };
                     place.insert(Last { group: number, at, len, below });
                 }
             }
@@ -209,8 +215,8 @@ impl Recent {
         Some(self.value(last).map(<[u8]>::to_vec))
     }
 
-    /// The last words on the keys of a range, but for those of which nobody has heard.
-    pub(super) fn within(&self, range: KeyRange<'_>) -> Vec<Word> {
+    /// The last words on the first keys of a range, so many at most, but for those of which nobody has heard.
+    pub(super) fn within(&self, range: KeyRange<'_>, most: usize) -> Vec<Word> {
         let mut words = Vec::new();
         if !has_recent(range) {
             return words;
@@ -220,6 +226,9 @@ impl Recent {
             let Some(from) = within_shelf(from, shelf, Ordering::Greater) else { continue };
             let Some(upto) = within_shelf(upto, shelf, Ordering::Less) else { break };
             for (name, last) in names.range::<[u8], _>((from, upto)).filter(|(_, last)| !last.is_nothing()) {
+                if words.len() == most {
+                    return words;
+                }
                 words.push(([&shelf[..], name].concat(), self.value(last).map(<[u8]>::to_vec)));
             }
         }
@@ -253,6 +262,13 @@ fn within_shelf<'k>(end: Bound<&'k [u8]>, shelf: &Shelf, inside: Ordering) -> Op
     }
 }
 
+/// The first of the groups that there were when the last of these was written: those before it have gone.
+pub(super) fn oldest_of(last: Option<(&[u8], &[u8])>) -> Option<Vec<u8>> {
+    let (_, group) = last?;
+    let oldest = group.get(SUMMED_FROM..HEAD_BYTES)?;
+    Some([GROUPS, oldest].concat())
+}
+
 fn group_key(number: u64) -> Vec<u8> {
     [GROUPS, &number.to_be_bytes()].concat()
 }
@@ -264,23 +280,26 @@ fn checksum(number: u64, edits: &[u8]) -> [u8; 4] {
     hasher.finalize().to_le_bytes()
 }
 
-fn encode(number: u64, edits: &[(&[u8], Option<&[u8]>)]) -> Vec<u8> {
+fn encode(number: u64, oldest: u64, edits: &[(&[u8], Option<&[u8]>)]) -> Vec<u8> {
     let bytes: usize = edits.iter().map(|(key, value)| 8 + key.len() + value.map_or(0, <[u8]>::len)).sum();
     let mut out = Vec::with_capacity(HEAD_BYTES + bytes);
     out.extend([VERSION, 0, 0, 0, 0]);
+    out.extend(oldest.to_be_bytes());
     for (key, value) in edits {
         out.extend_from_slice(&(key.len() as u32).to_le_bytes());
         out.extend_from_slice(&value.map_or(REMOVED, |value| value.len() as u32).to_le_bytes());
         out.extend_from_slice(key);
         out.extend_from_slice(value.unwrap_or_default());
     }
-    let sum = checksum(number, &out[HEAD_BYTES..]);
-    out[1..HEAD_BYTES].copy_from_slice(&sum);
+    let sum = checksum(number, &out[SUMMED_FROM..]);
+    out[1..SUMMED_FROM].copy_from_slice(&sum);
     out
 }
 
 fn is_whole(number: u64, group: &[u8]) -> bool {
-    let Some((head, rest)) = group.split_at_checked(HEAD_BYTES) else { return false };
+    let Some((head, rest)) = group.split_at_checked(SUMMED_FROM).filter(|_| group.len() >= HEAD_BYTES) else {
+        return false;
+    };
     let reaches = edits(group).last().map_or(HEAD_BYTES, |(_, at, len)| at as usize + value_len(len));
     head[0] == VERSION && head[1..] == checksum(number, rest) && reaches == group.len()
 }
@@ -346,7 +365,7 @@ mod tests {
     fn shown(recent: &Recent, tree: &Tree) -> Tree {
         let mut shown: Tree =
             tree.iter().filter(|(key, _)| !is_group(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
-        for (key, value) in recent.within(EVERYTHING) {
+        for (key, value) in recent.within(EVERYTHING, usize::MAX) {
             edit(&mut shown, &key, value.as_deref());
         }
         shown
@@ -402,7 +421,7 @@ mod tests {
             write(&mut recent, &mut tree, &words, &[]);
             let ends = [[b"L".as_slice(), &from].concat(), [b"M".as_slice(), &upto].concat()];
             let is_right = |range| {
-                let found: Vec<Vec<u8>> = recent.within(range).into_iter().map(|(key, _)| key).collect();
+                let found: Vec<Vec<u8>> = recent.within(range, usize::MAX).into_iter().map(|(key, _)| key).collect();
                 found.iter().eq(words.range::<[u8], _>(range).map(|(key, _)| key))
             };
             is_right((Included(&ends[0]), Excluded(&ends[1])))
@@ -414,7 +433,7 @@ mod tests {
             let mut written: Vec<(&[u8], Option<&[u8]>)> =
                 puts.iter().map(|(key, value)| (&key[..], Some(&value[..]))).collect();
             written.extend(removals.iter().map(|key| (&key[..], None)));
-            let group = encode(number, &written);
+            let group = encode(number, 7, &written);
             let value = |at: u32, len: u32| (len != super::REMOVED).then(|| &group[at as usize..at as usize + value_len(len)]);
             is_whole(number, &group) && edits(&group).map(|(key, at, len)| (key, value(at, len))).eq(written)
         }
@@ -438,9 +457,9 @@ mod tests {
 
     #[test]
     fn a_group_with_any_bit_flipped_or_under_another_number_is_none() {
-        let group = encode(7, &[(b"Lkey", Some(b"value".as_slice())), (b"Mkey", None)]);
+        let group = encode(7, 5, &[(b"Lkey", Some(b"value".as_slice())), (b"Mkey", None)]);
         assert_eq!(
-            group, b"\x01\xbf\x0a\x5c\x89\x04\0\0\0\x05\0\0\0Lkeyvalue\x04\0\0\0\xff\xff\xff\xffMkey",
+            group, b"\x01\x43\xd9\x94\x05\0\0\0\0\0\0\0\x05\x04\0\0\0\x05\0\0\0Lkeyvalue\x04\0\0\0\xff\xff\xff\xffMkey",
             "the bytes on disk"
         );
         assert!(!is_whole(8, &group));

@@ -26,16 +26,22 @@ pub(super) fn open_readable(path: &Path, into: &Path, entry: &Entry, loss: &mut 
     journals.note_loss(loss);
     let damaged = Manifest::of(&path.join(KEYSPACE));
     let is_trusted = damaged.check(entry).is_ok();
+    let mut met = Vec::new();
     if is_trusted
-        && let Ok(opened) = open_as_it_is(&damaged, &journals, into)
+        && let Ok(opened) = open_as_it_is(&damaged, &journals, into, &mut |why| {
+            met.push(why.to_string());
+            Ok(())
+        })
         && is_readable(&opened)
     {
+        loss.other.extend(met);
         return Ok(opened);
     }
     let (mut whole, probe) = (Vec::new(), beside(into, ".probe"));
     let tables = damaged.tables()?;
     for table in &tables {
-        match open_tables(&damaged, &[*table], None, &probe, &mut Err) {
+        // What it has of recent records is judged when all are there.
+        match open_tables(&damaged, &[*table], None, &probe, &mut |_| Ok(())) {
             Ok(alone) if is_readable(&alone) => whole.push(*table),
             _ => loss.other.push(format!("table {table} of {}, which cannot be read", tables.len())),
         }
@@ -56,13 +62,18 @@ fn is_readable(opened: &Fjall) -> bool {
     opened.scan(EVERYTHING, &mut first).is_ok() || opened.scan_back(EVERYTHING, &mut first).is_ok()
 }
 
-fn open_as_it_is(damaged: &Manifest, journals: &Journals, into: &Path) -> Result<Fjall, EngineError> {
+fn open_as_it_is(
+    damaged: &Manifest,
+    journals: &Journals,
+    into: &Path,
+    on_damage: &mut OnDamage<'_>,
+) -> Result<Fjall, EngineError> {
     new_database(into)?;
     let keyspace = into.join(KEYSPACE);
     std::fs::remove_dir_all(&keyspace)?;
     copy_or_link(damaged.keyspace(), &keyspace)?;
     journals.write_whole(into)?;
-    Fjall::open(into)
+    Fjall::open_despite(into, on_damage)
 }
 
 fn open_tables(

@@ -50,8 +50,12 @@ pub struct Capabilities(pub u64);
 impl Capabilities {
     /// It takes reads with the digest of what the node has that passes them on.
     pub const READS_WITH_DIGEST: Self = Self(1);
+    /// It says where it stands on a key once that is on disk.
+    pub const STORED: Self = Self(2);
+    /// It takes part in decisions of the whole cluster by name.
+    pub const DECISIONS: Self = Self(4);
     /// Those of this program.
-    pub const OURS: Self = Self::READS_WITH_DIGEST;
+    pub const OURS: Self = Self(Self::READS_WITH_DIGEST.0 | Self::STORED.0 | Self::DECISIONS.0);
 
     /// Does it have all of these?
     #[must_use]
