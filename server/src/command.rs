@@ -60,7 +60,7 @@ pub(crate) use permits::check_words;
 use refusal::{Done, Refused, first_refusal, refusal};
 use requests::{call, check_cells, everywhere, names, partition_of, read, read_kind, request, shown, write};
 pub(crate) use requests::{check_cells_of, check_name, check_value};
-pub(crate) use scripting::{Script, carry_out_script};
+pub(crate) use scripting::{Reach, Script, carry_out_script};
 pub(crate) use subcommands::subcommands;
 pub use tracking::Choice as Tracking;
 
@@ -112,7 +112,11 @@ impl KeyPlaces {
         let len = arguments.len();
         match self {
             KeyPlaces::Inner => match causal::inner(arguments) {
-                Some(inner) => find(inner.get(0)).map_or(Ok(Vec::new()), |command| command.keys.of(&inner)),
+                // One within one within one, and so on, ends here: it does not nest.
+                Some(inner) => match find(inner.get(0)).map(|command| command.keys) {
+                    None | Some(KeyPlaces::Inner) => Ok(Vec::new()),
+                    Some(places) => places.of(&inner),
+                },
                 None => Ok(Vec::new()),
             },
             KeyPlaces::Scripted => {
@@ -286,6 +290,11 @@ impl Command {
         takes(self.arity, given)
     }
 
+    /// Has it to do with the node that is asked, and no keys?
+    fn is_of_its_node(&self) -> bool {
+        self.keys == NO_KEYS && !self.has(ANYWHERE)
+    }
+
     fn has(&self, flag: &str) -> bool {
         self.flags.contains(&flag)
     }
@@ -302,6 +311,11 @@ fn takes(arity: i64, given: usize) -> bool {
 pub fn is_in_turn(arguments: &Arguments<'_>) -> bool {
     let is_so = |arguments: &Arguments<'_>| find(arguments.get(0)).is_some_and(|command| command.is_in_turn);
     is_so(arguments) || causal::inner(arguments).is_some_and(|inner| is_so(&inner))
+}
+
+/// The command within a DOT.WITH.
+fn inner_of(arguments: &Arguments<'_>) -> Option<&'static Command> {
+    find(causal::inner(arguments)?.get(0))
 }
 
 /// May the command of this name wait for something that somebody else does, perhaps for ever?
@@ -367,7 +381,7 @@ fn check(arguments: &Arguments<'_>, session: &Session, node: &Node) -> Result<&'
     if !session.is_authenticated && !command.has("no-auth") {
         return Err(Reply::error("NOAUTH Authentication required."));
     }
-    if session.monitors && (command.has("readonly") || command.has("write")) {
+    if is_barred(command, session) {
         return Err(Reply::error("ERR Replica can't interact with the keyspace"));
     }
     if !session.user.may_do_all() {
@@ -380,6 +394,11 @@ fn check(arguments: &Arguments<'_>, session: &Session, node: &Node) -> Result<&'
         )));
     }
     Ok(command)
+}
+
+/// Who monitors does nothing with keys.
+fn is_barred(command: &Command, session: &Session) -> bool {
+    session.monitors && (command.has("readonly") || command.has("write"))
 }
 
 fn start(command: &Command, arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
@@ -425,8 +444,12 @@ pub(crate) fn carry_out(
     };
     let command = match known(arguments).and_then(permitted) {
         // Whoever it came from: what has no key is not done at somebody else's.
-        Ok(command) if command.keys == NO_KEYS && !command.has(ANYWHERE) => return Ok(keyless(command)),
-        Ok(command) => command,
+        Ok(command) => {
+            match [Some(command), inner_of(arguments)].into_iter().flatten().find(|it| it.is_of_its_node()) {
+                Some(of_its_node) => return Ok(keyless(of_its_node)),
+                None => command,
+            }
+        }
         Err(refused) => return Ok(refused),
     };
     let named = match command.keys.of(arguments) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use replica::{ByteString, CellKind, Failure, Keys, Mapped};
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Script, carry_out_script};
+use crate::command::{Reach, Script, carry_out_script};
 use crate::glob;
 use crate::merges::type_name;
 use crate::node::Node;
@@ -42,7 +42,7 @@ pub enum What {
 
 /// Whoever asks may read every key: that was looked at.
 fn script(source: &[u8]) -> Script<'_> {
-    Script { source, asker: None, limit: SCRIPT_TIME }
+    Script { source, asker: None, reach: Reach::Keys, limit: SCRIPT_TIME }
 }
 
 impl Job {

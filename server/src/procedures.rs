@@ -33,10 +33,10 @@ pub enum Call {
     },
     /// What a key is, to be compared later.
     Watch(ByteString),
-    /// A key is put in the place of whatever is there: the work of the command that this event is called after.
-    Store(String, ByteString, Box<Dump>, Conditions),
-    /// What was observed of a key is removed, and nothing else; told of as this event.
-    Forget(String, ByteString, Vec<(CellId, Observed)>),
+    /// A key is put in the place of whatever is there, and nobody is told: as nodes of an earlier release say it.
+    Store(ByteString, Box<Dump>, Conditions),
+    /// What was observed of a key is removed, and nothing else; likewise.
+    Forget(ByteString, Vec<(CellId, Observed)>),
     /// The application that the node was started with knows.
     Own(ByteString),
     /// A call of somebody who may not do everything, and is a user of the node that he asked only.
@@ -48,6 +48,10 @@ pub enum Call {
         /// The call, encoded: so that whoever sends one within another, and so on, gets no deeper.
         call: ByteString,
     },
+    /// A key is put in the place of whatever is there: the work of the command that this event is called after.
+    StoreAs(String, ByteString, Box<Dump>, Conditions),
+    /// What was observed of a key is removed, and nothing else; told of as this event.
+    ForgetAs(String, ByteString, Vec<(CellId, Observed)>),
 }
 
 /// Under which conditions a key is put somewhere.
@@ -62,7 +66,7 @@ impl Call {
     #[must_use]
     pub fn store(event: &str, key: &[u8], contents: Contents) -> Self {
         let dump = Dump { contents, deadline_ms: None };
-        Self::Store(event.to_owned(), key.into(), Box::new(dump), Conditions::default())
+        Self::StoreAs(event.to_owned(), key.into(), Box::new(dump), Conditions::default())
     }
 
     /// As a write.
@@ -173,23 +177,41 @@ fn carry_out(
             replies.collect::<Result<_, _>>().map(Reply::Array)
         }
         Call::Watch(key) => Ok(Reply::Integer(keys.digest(&key.0)? as i64)),
-        Call::Store(event, key, dump, conditions) => command::around_call(event, &key.0, keys, |keys| {
-            if conditions.absent_only && keys.read(&key.0, &replica::Read::Summary)?.kind.is_some() {
-                return Ok(Reply::Integer(0));
-            }
-            if let Err(refused) = dump.check(&key.0, node) {
-                return Ok(refused);
-            }
-            dump.restore(&key.0, keys)?;
-            Ok(Reply::Integer(1))
-        }),
-        Call::Forget(event, key, cells) => command::around_call(event, &key.0, keys, |keys| {
-            for (cell, observed) in cells {
-                keys.write(&key.0, &Write::RemoveObserved(cell.clone(), Box::new(observed.clone())))?;
-            }
-            Ok(Reply::Integer(1))
-        }),
+        Call::Store(key, dump, conditions) => store(key, dump, *conditions, keys, node),
+        Call::Forget(key, cells) => forget(key, cells, keys),
+        Call::StoreAs(event, key, dump, conditions) => {
+            command::around_call(event, &key.0, keys, |keys| store(key, dump, *conditions, keys, node))
+        }
+        Call::ForgetAs(event, key, cells) => command::around_call(event, &key.0, keys, |keys| forget(key, cells, keys)),
     }
+}
+
+fn store(
+    ByteString(key): &ByteString,
+    dump: &Dump,
+    conditions: Conditions,
+    keys: &mut Keys<'_, '_>,
+    node: &Arc<Node>,
+) -> Result<Reply, Failure> {
+    if conditions.absent_only && keys.read(key, &replica::Read::Summary)?.kind.is_some() {
+        return Ok(Reply::Integer(0));
+    }
+    if let Err(refused) = dump.check(key, node) {
+        return Ok(refused);
+    }
+    dump.restore(key, keys)?;
+    Ok(Reply::Integer(1))
+}
+
+fn forget(
+    ByteString(key): &ByteString,
+    cells: &[(CellId, Observed)],
+    keys: &mut Keys<'_, '_>,
+) -> Result<Reply, Failure> {
+    for (cell, observed) in cells {
+        keys.write(key, &Write::RemoveObserved(cell.clone(), Box::new(observed.clone())))?;
+    }
+    Ok(Reply::Integer(1))
 }
 
 /// Answers a request from the keys at hand: what a command within a transaction asks.

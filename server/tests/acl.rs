@@ -204,3 +204,53 @@ fn http_knows_the_same_users() {
     let log = root.run("ACL LOG");
     assert!(log.contains("object\nHTTP\nusername\nann"), "{log}");
 }
+
+/// The story: what DOT.WITH carries was looked at as DOT.WITH is, which has no key and belongs to nobody, and a map script has no
+/// user: whoever might read everything could make himself whatever he liked.
+#[test]
+fn nothing_of_the_node_is_done_by_way_of_keys() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let node = Process::serve(folder.path(), &[]);
+    let mut root = node.client();
+    assert_eq!(root.run("SET k v"), "OK");
+    assert_eq!(root.run("ACL SETUSER reader on >secret ~* &* +@all -@admin -config"), "OK");
+    let mut reader = as_user(&node, "reader");
+    for call in
+        ["'DOT.WITH','R','1','ACL','SETUSER','reader','+@all'", "'ACL','SETUSER','reader','+@all'", "'PUBLISH','c','x'"]
+    {
+        let map = format!("return {{'said', redis.pcall({call}).err}}");
+        let said = reader.call(&["DOT.MAPREDUCE", &map, "return ARGV[1]"]);
+        assert!(said.contains("not allowed from script") || said.contains("calls nothing that has none"), "{said}");
+        let run = format!("return redis.pcall({call}).err or 'done'");
+        let said = reader.call(&["EVAL", &run, "1", "k"]);
+        assert!(call.contains("PUBLISH") || !said.contains("done"), "{said}");
+    }
+    assert!(reader.run("CONFIG GET timeout-ms").starts_with("NOPERM"));
+    assert_eq!(root.run("MULTI"), "OK");
+    let refused = root.run("DOT.WITH R 1 CONFIG SET timeout-ms 5000");
+    assert!(refused.contains("CONFIG has no key"), "{refused}");
+    assert!(root.run("EXEC").starts_with("EXECABORT"));
+}
+
+/// GEORADIUS writes where it stores, and only there.
+#[test]
+fn what_is_stored_is_written() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let node = Process::serve(folder.path(), &[]);
+    let mut root = node.client();
+    assert_eq!(root.run("GEOADD mine 1 1 here"), "1");
+    assert_eq!(root.run("SET yours v"), "OK");
+    assert_eq!(root.run("ACL SETUSER ann on >secret ~mine +@geo"), "OK");
+    let mut ann = as_user(&node, "ann");
+    assert_eq!(ann.run("GEORADIUS mine 1 1 1 km"), "here");
+    for command in [
+        "GEORADIUS mine 1 1 1 km STORE yours",
+        "GEORADIUS mine 1 1 1 km COUNT 1 STOREDIST yours",
+        "GEORADIUSBYMEMBER mine here 1 km STORE yours",
+        "GEOSEARCHSTORE yours mine FROMLONLAT 1 1 BYRADIUS 1 km",
+        "GEOSEARCHSTORE mine yours FROMLONLAT 1 1 BYRADIUS 1 km",
+    ] {
+        assert!(ann.run(command).starts_with("NOPERM"), "{command}");
+    }
+    assert_eq!(root.run("GET yours"), "v");
+}

@@ -155,3 +155,22 @@ fn without_a_password_clients_of_other_machines_are_told_why_they_are_refused() 
     assert_eq!(open.client().run("PING"), "PONG");
     assert_eq!(asks.client().run("AUTH sesame"), "OK");
 }
+
+/// The story: the keys of what DOT.WITH carries were looked for in what that carries, and so on; a message of some megabytes ended
+/// the node.
+#[test]
+fn a_command_within_a_command_within_a_command_is_refused() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let node = Process::serve(folder.path(), &[]);
+    let mut client = node.client();
+    let nested = vec!["DOT.WITH"; 200_000];
+    for begin in [&["COMMAND", "GETKEYS"][..], &[]] {
+        assert_eq!(client.run("MULTI"), "OK");
+        let refused = client.call(&[begin, &nested[..]].concat());
+        assert!(!refused.is_empty());
+        client.run("EXEC");
+        let refused = client.call(&[begin, &nested[..]].concat());
+        assert!(refused.starts_with("ERR"), "{refused}");
+    }
+    assert_eq!(client.run("PING"), "PONG");
+}

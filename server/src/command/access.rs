@@ -39,8 +39,8 @@ fn accesses(command: &Command, arguments: &Arguments<'_>) -> (Access, Access) {
         }
         "PFMERGE" => (Access::BOTH, Access::READ),
         "SDIFFSTORE" | "SINTERSTORE" | "SUNIONSTORE" | "ZDIFFSTORE" | "ZINTERSTORE" | "ZUNIONSTORE" | "ZRANGESTORE"
-        | "BITOP" => (Access::WRITE, Access::READ),
-        "SORT" | "SORT_RO" | "EVAL_RO" | "EVALSHA_RO" => all(Access::READ),
+        | "BITOP" | "GEOSEARCHSTORE" => (Access::WRITE, Access::READ),
+        "SORT" | "SORT_RO" | "EVAL_RO" | "EVALSHA_RO" | "GEORADIUS" | "GEORADIUSBYMEMBER" => all(Access::READ),
         "SET" if (3..arguments.len()).any(|at| arguments.is(at, "GET")) => all(Access::BOTH),
         "BITFIELD" if only_gets(arguments) => all(Access::READ),
         "BITFIELD" | "DECR" | "DECRBY" | "INCR" | "INCRBY" | "INCRBYFLOAT" | "HINCRBY" | "HINCRBYFLOAT" | "ZINCRBY"
@@ -66,17 +66,21 @@ fn only_gets(arguments: &Arguments<'_>) -> bool {
     true
 }
 
-/// Where SORT puts what it has sorted.
+/// Where SORT puts what it has sorted, and GEORADIUS what it has found.
 fn stored<'a>(command: &Command, arguments: &Arguments<'a>) -> Option<&'a [u8]> {
-    if command.name != "SORT" {
-        return None;
-    }
-    let (mut at, mut stored) = (2, None);
+    let (mut at, mut stored) = match command.name {
+        "SORT" => (2, None),
+        "GEORADIUS" => (6, None),
+        "GEORADIUSBYMEMBER" => (5, None),
+        _ => return None,
+    };
     while at < arguments.len() {
         at += match arguments.word(at).as_str() {
-            "LIMIT" => 3,
-            "BY" | "GET" => 2,
-            "STORE" => {
+            "LIMIT" if command.name == "SORT" => 3,
+            "BY" | "GET" if command.name == "SORT" => 2,
+            "COUNT" if command.name != "SORT" => 2,
+            "STOREDIST" if command.name == "SORT" => 1,
+            "STORE" | "STOREDIST" => {
                 // The last one counts.
                 stored = (at + 1 < arguments.len()).then(|| arguments.get(at + 1));
                 2

@@ -118,14 +118,14 @@ fn transfer(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>, tran
         let Answer::Found(found) = answer else { return refusal(&answer, node).into() };
         let Some(dump) = Dump::of(&found) else { return (transfer.missing)().into() };
         let event = if transfer.moves { "rename_to" } else { "copy_to" };
-        let put = Call::Store(event.to_owned(), to.clone().into(), Box::new(dump), transfer.conditions);
+        let put = Call::StoreAs(event.to_owned(), to.clone().into(), Box::new(dump), transfer.conditions);
         // Removed is what was copied: what somebody else writes under the old name meanwhile stays there.
         let observed = |(id, cell): (CellId, CellState)| {
             let seen = crdt::reading::tallies(&cell.live).reset();
             (id, Observed { context: cell.live.dots().copied().collect(), seen })
         };
         let removed = found.cells.into_iter().map(observed).collect();
-        let removal = Call::Forget("rename_from".to_owned(), from_key.clone().into(), removed);
+        let removal = Call::ForgetAs("rename_from".to_owned(), from_key.clone().into(), removed);
         call_at(&to, &put, &asker, node).then(move |reply, node| match reply {
             Reply::Integer(1) if transfer.moves => {
                 call_at(&from_key, &removal, &asker, node).map_reply(move |reply| match reply {

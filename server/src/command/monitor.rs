@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::command::{Arguments, Command, IN_TURN, NO_KEYS, causal, here, known, permits};
+use crate::command::{Arguments, Command, IN_TURN, NO_KEYS, causal, here, is_barred, known, permits};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::Reply;
@@ -38,6 +38,7 @@ pub(super) fn show(arguments: &Arguments<'_>, session: &Session, node: &Node) {
     let is_carried_out = |command: &Command| {
         (session.is_authenticated || command.has("no-auth"))
             && !command.has("admin")
+            && !is_barred(command, session)
             && permits::may(&session.user, command, arguments).is_ok()
     };
     if known(arguments).is_ok_and(is_carried_out) {

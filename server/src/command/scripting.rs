@@ -12,7 +12,7 @@ use crate::acl::User;
 use crate::command::permits::check_in_script;
 use crate::command::refusal::{Done, Refused};
 use crate::command::requests::call;
-use crate::command::{ANYWHERE, Arguments, Command, KeyPlaces, NO_KEYS, carry_out, here, monitor};
+use crate::command::{ANYWHERE, Arguments, Command, KeyPlaces, NO_KEYS, carry_out, here, inner_of, monitor};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::{DoubleText, Reply};
@@ -168,7 +168,7 @@ fn eval_there(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Nod
     let named: Vec<&[u8]> = (3..3 + count).map(|at| arguments.get(at)).collect();
     let others: Vec<&[u8]> = arguments.skip(3 + count).collect();
     let limit = Duration::from_millis(node.config.script_ms.get());
-    let script = Script { source: arguments.get(1), asker: arguments.asker(), limit };
+    let script = Script { source: arguments.get(1), asker: arguments.asker(), reach: Reach::Anything, limit };
     carry_out_script(&script, (&named, &others), Some(keys), node).map_err(Refused::Failure)
 }
 
@@ -178,8 +178,19 @@ pub(crate) struct Script<'a> {
     pub(crate) source: &'a [u8],
     /// On whose behalf, where that one may not do everything.
     pub(crate) asker: Option<&'a Arc<User>>,
+    /// What it may call.
+    pub(crate) reach: Reach,
     /// How long it may take.
     pub(crate) limit: Duration,
+}
+
+/// What a script may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Commands with keys.
+    Keys,
+    /// Others as well, like PUBLISH.
+    Anything,
 }
 
 /// Carries a script out on this thread, with the keys that are here, if it has to do with any.
@@ -304,7 +315,7 @@ fn interpreter() -> mlua::Result<Lua> {
 
 fn run(
     lua: &Lua,
-    Script { source, asker, .. }: &Script<'_>,
+    Script { source, asker, reach, .. }: &Script<'_>,
     (named, others): (&[&[u8]], &[&[u8]]),
     keys: Option<&mut Keys<'_, '_>>,
     node: &Arc<Node>,
@@ -322,8 +333,12 @@ fn run(
             return Err(mlua::Error::runtime("Please specify at least one argument for this redis.call() call"));
         }
         let arguments = Arguments::kept(&list).on_behalf_of(*asker);
-        if super::find(arguments.get(0)).is_some_and(|command| command.has("noscript")) {
+        let called = [super::find(arguments.get(0)), inner_of(&arguments)];
+        if called.iter().flatten().any(|command| command.has("noscript")) {
             return Ok(Reply::error("ERR This Redis command is not allowed from script"));
+        }
+        if *reach == Reach::Keys && called.iter().flatten().any(|command| command.keys == NO_KEYS) {
+            return Ok(Reply::error("ERR this script looks at its key, and calls nothing that has none"));
         }
         monitor::show_scripts(&arguments, node);
         if let Some(Err(refused)) = asker.map(|asker| check_in_script(&arguments, asker, node)) {

@@ -7,7 +7,7 @@ use replica::{Answer, ByteString, Operation};
 
 use crate::command::refusal::refusal;
 use crate::command::requests::{check_name, request};
-use crate::command::{ALL_KEYS, ANYWHERE, Arguments, Command, IN_TURN, NO_KEYS, find, here, keyless};
+use crate::command::{ALL_KEYS, ANYWHERE, Arguments, Command, IN_TURN, NO_KEYS, find, here, inner_of, keyless};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::procedures::{self, Call};
@@ -58,7 +58,7 @@ fn multi(_: &Arguments<'_>, session: &mut Session, _: &Arc<Node>) -> Step {
 /// Keeps a command for EXEC.
 pub(super) fn queue(command: &Command, arguments: &Arguments<'_>, session: &mut Session) -> Reply {
     let Some(transaction) = &mut session.transaction else { return Reply::error("ERR not in a transaction") };
-    if command.keys == NO_KEYS && !command.has(ANYWHERE) {
+    if let Some(command) = [Some(command), inner_of(arguments)].into_iter().flatten().find(|it| it.is_of_its_node()) {
         transaction.is_broken = true;
         return keyless(command);
     }

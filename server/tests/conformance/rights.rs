@@ -25,6 +25,7 @@ const SCRIPTS: &[&str] = &[
     include_str!("keys.txt"),
     include_str!("hashes.txt"),
     include_str!("sets.txt"),
+    include_str!("geo.txt"),
     include_str!("sorted_sets.txt"),
     include_str!("lists.txt"),
     include_str!("streams.txt"),
