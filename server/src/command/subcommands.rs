@@ -131,6 +131,13 @@ static DOT_LAYOUT: &[Subcommand] = &[
     sub("STAGE", -4, ADMIN, NO_KEYS),
     HELP,
 ];
+static DOT_BUCKET: &[Subcommand] = &[
+    sub("DEL", 3, ADMIN, NO_KEYS),
+    sub("GET", 3, ADMIN, NO_KEYS),
+    sub("LIST", 2, ADMIN, NO_KEYS),
+    sub("SET", -4, ADMIN, NO_KEYS),
+    HELP,
+];
 static DOT_FAULT: &[Subcommand] = &[
     sub("CUT", -3, ADMIN, NO_KEYS),
     sub("DELAY", 3, ADMIN, NO_KEYS),
@@ -157,6 +164,7 @@ pub(crate) fn subcommands(command: &Command) -> &'static [Subcommand] {
         "XINFO" => XINFO,
         "DOT.LAYOUT" => DOT_LAYOUT,
         "DOT.FAULT" => DOT_FAULT,
+        "DOT.BUCKET" => DOT_BUCKET,
         _ => &[],
     }
 }
@@ -177,6 +185,15 @@ mod tests {
     use replica::ByteString;
 
     use super::*;
+    use crate::command::{WITH_SUBCOMMANDS, all};
+
+    #[test]
+    fn every_command_that_has_subcommands_names_them() {
+        for command in all() {
+            let has_help = subcommands(command).iter().any(|sub| sub.name == "HELP");
+            assert_eq!(has_help, WITH_SUBCOMMANDS.contains(&command.name), "{}", command.name);
+        }
+    }
 
     #[test]
     fn no_text_of_a_client_gets_into_the_list_of_clients() {
