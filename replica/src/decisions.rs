@@ -108,20 +108,30 @@ impl Decisions {
         Ok(())
     }
 
-    /// Takes over what others have decided; says whether that changed anything. What is over the limits is passed over.
+    /// Takes over what others have decided; says whether that changed anything. What is over the limits is passed over: of more
+    /// names than there may be, all nodes keep the smallest, so that they end up with the same.
     pub fn merge(&mut self, other: &Self) -> bool {
         let mut changed = false;
         for (name, theirs) in &other.0 {
-            let has_room = self.0.len() < MAX_DECISIONS || self.0.contains_key(name);
             let is_long = theirs.live().iter().any(|(_, value)| value.0.len() > MAX_DECISION_BYTES);
-            if !has_room || is_long || name.0.len() > MAX_DECISION_NAME_BYTES {
+            if !self.makes_room_for(name) || is_long || name.0.len() > MAX_DECISION_NAME_BYTES {
                 continue;
             }
             // One decision is never two: whoever decides has an incarnation of its own.
             let ours = self.0.entry(name.clone()).or_default();
             changed |= ours.sync(theirs).is_ok_and(|outcome| outcome.changed());
+            if self.0.len() > MAX_DECISIONS {
+                self.0.pop_last();
+            }
         }
         changed
+    }
+
+    /// Is there room, or a greater name that goes?
+    fn makes_room_for(&self, name: &ByteString) -> bool {
+        self.0.len() < MAX_DECISIONS
+            || self.0.contains_key(name)
+            || self.0.last_key_value().is_some_and(|(last, _)| name < last)
     }
 
     /// Tells them apart: what is the same has the same digest; 0 if nothing has ever been decided.
@@ -166,8 +176,28 @@ mod tests {
         }
         assert_eq!(here.decide(actor(1), b"one more", Some(b"x")), Err(Undecided::TooMany));
         let mut other = Decisions::default();
-        other.decide(actor(2), b"one more", Some(b"x")).expect("there is room");
+        other.decide(actor(2), &[0xff; 9], Some(b"x")).expect("there is room");
         assert!(!here.merge(&other));
         assert!(other.merge(&here) && other.0.len() == MAX_DECISIONS);
+        assert_eq!(here.digest(), other.digest());
+    }
+
+    #[test]
+    fn nodes_that_have_decided_too_much_between_them_keep_the_same() {
+        let full = |by: u128| {
+            let mut all = Decisions::default();
+            for number in 0..MAX_DECISIONS as u32 {
+                let name = format!("{:05}", u128::from(number) * 2 + by);
+                all.decide(actor(by + 1), name.as_bytes(), Some(b"x")).expect("there is room");
+            }
+            all
+        };
+        let (mut here, mut there) = (full(0), full(1));
+        let before = here.clone();
+        assert!(here.merge(&there) && there.merge(&before));
+        assert_eq!((here.0.len(), here.digest()), (MAX_DECISIONS, there.digest()));
+        assert_eq!(here, there);
+        assert!(!here.merge(&there) && !here.merge(&before), "what has gone does not come back");
+        assert_eq!(here.of(b"01023").count() + here.of(b"01024").count(), 1);
     }
 }

@@ -34,7 +34,7 @@ struct Now {
     command: &'static str,
     at: Instant,
     /// The subcommand of what it does.
-    sub: String,
+    sub: &'static str,
     protocol: i64,
     /// Channels, patterns, channels of slots.
     following: [usize; 3],
@@ -50,7 +50,7 @@ impl Client {
     #[must_use]
     pub fn new(id: u64, address: String, local_address: String, inbox: Subscriber) -> Self {
         let since = Instant::now();
-        let (name, sub, made_with) = (String::new(), String::new(), <[String; 2]>::default());
+        let (name, sub, made_with) = (String::new(), "", <[String; 2]>::default());
         let user = DEFAULT.to_owned();
         let now = Now {
             name,
@@ -74,14 +74,13 @@ impl Client {
     /// It has begun a command at this moment.
     pub fn begin(&self, command: &'static str, at: Instant) {
         self.with(|now| {
-            (now.command, now.at) = (command, at);
-            now.sub.clear();
+            (now.command, now.at, now.sub) = (command, at, "");
         });
     }
 
-    /// Which of the command's subcommands it is.
-    pub fn begin_sub(&self, sub: &str) {
-        self.with(|now| sub.clone_into(&mut now.sub));
+    /// Which of the command's subcommands it is: one that there is, not whatever somebody sends.
+    pub fn begin_sub(&self, sub: &'static str) {
+        self.with(|now| now.sub = sub);
     }
 
     /// The library it is made with, and that one's version.
@@ -139,7 +138,7 @@ impl Client {
         let flags = [role, follows, tracks].concat();
         let flags = if flags.is_empty() { "N" } else { &flags };
         let redirect = redirect.map_or(-1, |id| id as i64);
-        let sub = if sub.is_empty() { sub } else { format!("|{sub}") };
+        let sub = if sub.is_empty() { String::new() } else { format!("|{}", sub.to_ascii_lowercase()) };
         format!(
             "id={} addr={} laddr={} name={name} age={age} idle={idle} flags={flags} db=0 sub={channels} psub={patterns} \
              ssub={shards} multi=-1 cmd={}{sub} user={user} redir={redirect} resp={protocol} lib-name={library} lib-ver={version}",

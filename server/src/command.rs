@@ -61,6 +61,7 @@ use refusal::{Done, Refused, first_refusal, refusal};
 use requests::{call, check_cells, everywhere, names, partition_of, read, read_kind, request, shown, write};
 pub(crate) use requests::{check_cells_of, check_name, check_value};
 pub(crate) use scripting::{Reach, Script, carry_out_script};
+use subcommands::begin_sub;
 pub(crate) use subcommands::subcommands;
 pub use tracking::Choice as Tracking;
 

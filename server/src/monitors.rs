@@ -12,6 +12,9 @@ use bytes::Bytes;
 use crate::clients::Client;
 use crate::pubsub::Subscriber;
 
+/// So much is shown of a word: a large value would else be copied, several times as large, and push out who monitors.
+const WORD_BYTES: usize = 1_024;
+
 /// Who monitors.
 #[derive(Debug, Default)]
 pub struct Monitors {
@@ -71,7 +74,7 @@ fn line<'a>(from: &str, words: impl Iterator<Item = &'a [u8]>) -> String {
     let mut line = format!("{}.{:06} [0 {from}]", now.as_secs(), now.subsec_micros());
     for word in words {
         line.push_str(" \"");
-        for byte in word {
+        for byte in &word[..word.len().min(WORD_BYTES)] {
             match byte {
                 b'"' | b'\\' => line.extend(['\\', char::from(*byte)]),
                 b'\n' => line.push_str("\\n"),
@@ -84,7 +87,7 @@ fn line<'a>(from: &str, words: impl Iterator<Item = &'a [u8]>) -> String {
                 other => drop(write!(line, "\\x{other:02x}")),
             }
         }
-        line.push('"');
+        line.push_str(if word.len() > WORD_BYTES { "..\"" } else { "\"" });
     }
     line
 }
@@ -98,5 +101,12 @@ mod tests {
         let shown = line("127.0.0.1:1", [&b"SET"[..], b"a\"b\\ \x01\n\r\t\x07\x08\xff"].into_iter());
         let (_, words) = shown.split_once(" [0 127.0.0.1:1] ").expect("where it comes from");
         assert_eq!(words, r#""SET" "a\"b\\ \x01\n\r\t\a\b\xff""#);
+    }
+
+    #[test]
+    fn a_large_word_is_cut() {
+        let shown = |bytes: usize| line("", [vec![b'x'; bytes].as_slice()].into_iter());
+        assert!(shown(WORD_BYTES).ends_with(&format!(" \"{}\"", "x".repeat(WORD_BYTES))));
+        assert!(shown(16 * 1024 * 1024).ends_with(&format!(" \"{}..\"", "x".repeat(WORD_BYTES))));
     }
 }

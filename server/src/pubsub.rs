@@ -50,7 +50,9 @@ impl Delivery {
 
     fn bytes(&self) -> usize {
         match &self.what {
-            What::Message { payload, .. } => payload.len(),
+            What::Message { pattern, channel, payload, .. } => {
+                payload.len() + channel.len() + pattern.as_ref().map_or(0, Bytes::len)
+            }
             What::Void(key) => key.as_ref().map_or(0, Bytes::len),
             What::RedirectionBroken(_) => 0,
             What::Line(line) => line.len(),
@@ -243,5 +245,26 @@ impl Tables {
             Topic::Pattern => &mut self.patterns,
             Topic::Shard => &mut self.shards,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Large names would else be held without a limit, however small the messages are.
+    #[test]
+    fn a_backlog_counts_the_names_of_channels_and_patterns_too() {
+        const NAME_BYTES: usize = 1024 * 1024;
+        let (pubsub, channel) = (PubSub::default(), vec![b'c'; NAME_BYTES]);
+        let pattern = [&channel[1..], b"*"].concat();
+        let ((one, mut messages), (other, mut matched)) = (Subscriber::new(1), Subscriber::new(2));
+        pubsub.subscribe(Topic::Channel, &channel, &one);
+        pubsub.subscribe(Topic::Pattern, &pattern, &other);
+        let reached = (0..64).map(|_| pubsub.publish(Topic::Channel, &channel, b"")).sum::<usize>();
+        assert_eq!(reached, 32 + 16);
+        drop(messages.try_recv().map(Delivery::into_reply));
+        drop(matched.try_recv().map(Delivery::into_reply));
+        assert_eq!(pubsub.publish(Topic::Channel, &channel, b""), 2, "what is taken makes room");
     }
 }

@@ -77,6 +77,22 @@ fn a_node_that_joins_by_name_waits_for_the_other_to_start() {
     assert_eq!(b.client().run("GET k"), "v");
 }
 
+/// Its members would be told to find it at `0.0.0.0`, where each finds itself.
+#[test]
+fn a_node_that_is_told_of_at_no_address_is_joined_by_nobody() {
+    let data = tempfile::tempdir().expect("a directory");
+    let first = Process::serve(&data.path().join("a"), &["--listen", "0.0.0.0:0", "--peer-listen", "0.0.0.0:0"]);
+    let address = first.address.replace("0.0.0.0", "127.0.0.1");
+    let mut client = support::Client::connect(&address);
+    assert_eq!(client.run("SET k v"), "OK");
+    let join = client.info("peer_address").replace("0.0.0.0", "127.0.0.1");
+    let Err(why) = Process::try_serve(&data.path().join("b"), &["--join", &join]) else { panic!("it was let in") };
+    assert!(
+        why.contains("this node tells others to reach it at 0.0.0.0:") && why.contains("--advertise HOST"),
+        "{why}"
+    );
+}
+
 #[test]
 fn what_cannot_be_reached_is_said_before_anything_starts() {
     let data = tempfile::tempdir().expect("a directory");

@@ -64,6 +64,11 @@ fn wrong_commands_arities_types_and_numbers_have_the_texts_clients_know() {
     assert_eq!(over, "ERR a value of 1001 bytes is over the limit of 1000 (CONFIG SET max-value-bytes changes it)");
     let key = client.run(&format!("SET {} v", "k".repeat(20_000)));
     assert!(key.contains("over the limit of 16384"), "{key}");
+    let channel = "c".repeat(20_000);
+    for command in ["PUBLISH % m", "SPUBLISH % m", "SUBSCRIBE ok %", "PSUBSCRIBE %", "SSUBSCRIBE %"] {
+        let refused = client.run(&command.replace('%', &channel));
+        assert!(refused.starts_with("ERR") && refused.contains("channel of 20000 bytes"), "{command}: {refused}");
+    }
     assert_eq!(client.run("SET max 9223372036854775807"), "OK");
     assert_eq!(client.run("INCR max"), "ERR increment or decrement would overflow");
     assert_eq!(client.run("GET max"), "9223372036854775807");

@@ -149,10 +149,17 @@ fn a_monitor_that_does_not_read_is_let_go_and_costs_others_nothing() {
     let mut client = node.client();
     let list = client.run("CLIENT LIST");
     assert!(list.lines().any(|line| line.contains("flags=O ")), "{list}");
-    // More than waits for anybody, of commands and of bytes.
-    let big = vec![b'x'; 1024 * 1024];
-    for _ in 0..64 {
+    // One large value is no reason.
+    let big = vec![b'x'; 16 * 1024 * 1024];
+    for _ in 0..4 {
         assert_eq!(client.call(&[&b"SET"[..], b"k", &big]), "OK");
+    }
+    assert!(client.run("CLIENT LIST").contains("flags=O "));
+    // More than waits for anybody, of commands and of bytes.
+    let words = vec![&[b'x'; 1024][..]; 1024];
+    let mset: Vec<&[u8]> = [&b"MSET"[..]].into_iter().chain(words).collect();
+    for _ in 0..64 {
+        assert_eq!(client.call(&mset), "OK");
     }
     client.until("CLIENT LIST", |list| !list.contains("flags=O "));
     while monitor.try_receive_text().is_some() {}

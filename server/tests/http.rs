@@ -180,6 +180,12 @@ fn types_are_json_and_change_at_once() {
     assert_eq!(http.get("/types/never").status, 404);
     assert_eq!(http.post("/command", &json!(["LRANGE", "jobs", 0, -1])).json()["reply"], json!(["zero", "one", "two"]));
     assert_eq!(http.post("/command", &json!(["SUBSCRIBE", "ch"])).status, 400);
+    for how in ["ON", "OFF"] {
+        let refused = http.post("/command", &json!(["CLIENT", "TRACKING", how]));
+        assert_eq!(refused.status, 400);
+        assert!(refused.text().contains("needs a connection of its own"), "{}", refused.text());
+    }
+    assert_eq!(node.client().info("tracking_clients"), "0");
     assert_eq!(node.client().run("PUBSUB NUMSUB ch"), "ch\n0");
     // What has more digits than a number of JSON is not written as another one.
     let long = br#"["SET", "big", 123456789012345678901234567890]"#;

@@ -68,6 +68,13 @@ fn every_tool_speaks_tls() {
     assert!(why.contains("not valid for name"), "{why}");
     let why = refused(&dotted(&["status", "--node", &address]));
     assert!(why.contains("say with --tls-ca FILE who vouches for the server"), "{why}");
+    // Flags of TLS are for TLS: without it a password would go over the wire as it is.
+    let plain = ["--node", &node.address, "--password", "sesame"];
+    let why = refused(&run(&["status", "--tls-ca", &ca], &plain));
+    assert!(why.contains("write rediss://HOST:PORT"), "{why}");
+    let why = refused(&run(&["import", &source.address, "--from-tls-ca", &other_ca], &plain));
+    assert!(why.contains("write rediss://HOST:PORT"), "{why}");
+    assert_eq!(said(&run(&["import", "--replace", &source.address], &whole)), "1 keys imported\n");
     let missing = data.path().join("nothing.pem");
     let why = refused(&dotted(&["status", "--node", &address, "--tls-ca", missing.to_str().expect("a path")]));
     assert!(why.contains("cannot be used for TLS"), "{why}");

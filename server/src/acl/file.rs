@@ -52,10 +52,13 @@ fn user(line: &[u8]) -> Result<(String, Definition), String> {
     Ok((name.to_owned(), definition))
 }
 
-/// Replaces the file as a whole.
+/// Replaces the file as a whole; whoever could read it can, and a new one is for its owner alone.
 pub(super) fn write(path: &Path, users: &[Arc<User>]) -> io::Result<()> {
     let draft = path.with_extension("acl-new");
-    let mut file = std::fs::File::create(&draft)?;
+    let mut file = begin(&draft)?;
+    if let Ok(before) = std::fs::metadata(path) {
+        file.set_permissions(before.permissions())?;
+    }
     for user in users {
         file.write_all(&user.describe())?;
         file.write_all(b"\n")?;
@@ -64,4 +67,45 @@ pub(super) fn write(path: &Path, users: &[Arc<User>]) -> io::Result<()> {
     std::fs::rename(&draft, path)?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::File::open(directory)?.sync_all()
+}
+
+/// Makes a file that nobody else may read at any moment; one that was left over is in the way.
+fn begin(draft: &Path) -> io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(draft) {
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
+            std::fs::remove_file(draft)?;
+            options.open(draft)
+        }
+        opened => opened,
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs::{Permissions, metadata, set_permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_keeps_its_mode_and_a_new_one_is_for_its_owner_alone() {
+        let data = tempfile::tempdir().expect("a directory");
+        let path = data.path().join("users.acl");
+        let users = [User::anybody()];
+        let mode = || metadata(&path).expect("it is there").permissions().mode() & 0o7777;
+        // One that was left over is not taken as it is.
+        std::fs::write(path.with_extension("acl-new"), "left over").expect("it can be written");
+        write(&path, &users).expect("it can be written");
+        assert_eq!(mode(), 0o600);
+        for kept in [0o640, 0o400, 0o644] {
+            set_permissions(&path, Permissions::from_mode(kept)).expect("it is ours");
+            write(&path, &users).expect("it can be written");
+            assert_eq!(mode(), kept);
+        }
+        assert_eq!(read(&path).expect("it can be read").len(), 1);
+    }
 }

@@ -103,6 +103,10 @@ impl Definition {
             Some((b'!', sum)) => self.forget(&checked(sum)?),
             Some((b'(', rest)) => {
                 let rules = rest.strip_suffix(b")").ok_or(SYNTAX)?;
+                // Read again from a file, it would end there.
+                if rules.contains(&b')') {
+                    return Err(SYNTAX);
+                }
                 if self.rights.0.len() > SELECTORS {
                     return Err("These are more selectors than a user can have");
                 }
@@ -293,5 +297,9 @@ mod tests {
         assert_eq!(defined("(+get ~x").unwrap_err(), "Unmatched parenthesis in acl selector starting at '(+get'.");
         assert!(defined("(nopass)").unwrap_err().contains("Syntax error"));
         assert!(defined("( +get ~x )").is_ok());
+        for rules in [&[&b"(~a) +get)"[..]][..], &[b"(~a)b", b"+get)"], &[b"(~a))"]] {
+            let why = Definition::default().apply_all(rules).expect_err("what is saved could not be read again");
+            assert!(why.ends_with("Syntax error"), "{why}");
+        }
     }
 }

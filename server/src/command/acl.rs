@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::crypto::ring;
 
 use crate::acl::{CATEGORIES, Catalog, User, Wanted};
-use crate::command::{Arguments, Command, NO_KEYS, here, permits};
+use crate::command::{Arguments, Command, NO_KEYS, begin_sub, here, permits};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::pubsub::Topic;
@@ -30,7 +30,7 @@ pub(super) static COMMANDS: &[Command] = &[here(
 
 fn acl(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     let sub = arguments.word(1);
-    session.client.begin_sub(&sub.to_ascii_lowercase());
+    begin_sub(arguments, session);
     let reply = match (sub.as_str(), arguments.len()) {
         ("SETUSER", 3..) => set_user(arguments, session, node),
         ("GETUSER", 3) => node.acl.user(&arguments.text(2)).map_or(Reply::Null, |user| shown(&user)),

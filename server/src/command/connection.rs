@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::acl::Occasion;
-use crate::command::{ANYWHERE, Arguments, Command, NO_KEYS, here, permits, tracking};
+use crate::command::{ANYWHERE, Arguments, Command, NO_KEYS, begin_sub, here, permits, tracking};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::{Protocol, Reply, parse_integer};
@@ -152,7 +152,7 @@ fn reset(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
 
 fn client(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     let sub = arguments.word(1);
-    session.client.begin_sub(&sub.to_ascii_lowercase());
+    begin_sub(arguments, session);
     let one_of = |words: &[&str]| words.iter().any(|word| arguments.is(2, word));
     let reply = match (sub.as_str(), arguments.len()) {
         ("ID", 2) => Reply::Integer(session.id as i64),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::command::{ALL_KEYS, ANYWHERE, Arguments, Command, IN_TURN, NO_KEYS, ONE_KEY, here};
+use crate::command::{ALL_KEYS, ANYWHERE, Arguments, Command, IN_TURN, NO_KEYS, ONE_KEY, check_name, here};
 use crate::gather::Step;
 use crate::glob;
 use crate::merges;
@@ -131,6 +131,9 @@ fn join(arguments: &Arguments<'_>, session: &mut Session, node: &Node, topic: To
         Topic::Pattern => "psubscribe",
         Topic::Shard => "ssubscribe",
     };
+    if let Err(refused) = arguments.skip(1).try_for_each(|name| check_name(node, name)) {
+        return refused.into();
+    }
     let replies = arguments.skip(1).map(|name| {
         if session.follows.insert((topic, name.to_vec())) {
             node.pubsub.subscribe(topic, name, &session.subscriber);
@@ -187,6 +190,9 @@ fn tell(arguments: &Arguments<'_>, node: &Arc<Node>, topic: Topic) -> Step {
     let (channel, payload) = (arguments.get(1), arguments.get(2));
     if channel.starts_with(merges::CHANNEL) {
         return Reply::error("ERR merges are said by the nodes themselves: publish to another channel").into();
+    }
+    if let Err(refused) = check_name(node, channel) {
+        return refused.into();
     }
     let view = node.view();
     for other in view.alive.iter().filter(|other| **other != node.id) {

@@ -186,7 +186,7 @@ pub(crate) fn check_name(node: &Node, name: &[u8]) -> Result<(), Reply> {
         return Ok(());
     }
     Err(Reply::error(format!(
-        "ERR a key, member or field of {} bytes is over the limit of {limit} (CONFIG GET max-key-bytes)",
+        "ERR a key, member, field or channel of {} bytes is over the limit of {limit} (CONFIG GET max-key-bytes)",
         name.len()
     )))
 }

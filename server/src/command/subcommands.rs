@@ -1,6 +1,7 @@
 //! The subcommands of commands that have some, as rights name them and COMMAND INFO lists them.
 
-use crate::command::{Arguments, Command, KeyPlaces, NO_KEYS, SECOND};
+use crate::command::{Arguments, Command, KeyPlaces, NO_KEYS, SECOND, find};
+use crate::session::Session;
 
 /// A subcommand.
 pub(crate) struct Subcommand {
@@ -130,6 +131,13 @@ static DOT_LAYOUT: &[Subcommand] = &[
     sub("STAGE", -4, ADMIN, NO_KEYS),
     HELP,
 ];
+static DOT_BUCKET: &[Subcommand] = &[
+    sub("DEL", 3, ADMIN, NO_KEYS),
+    sub("GET", 3, ADMIN, NO_KEYS),
+    sub("LIST", 2, ADMIN, NO_KEYS),
+    sub("SET", -4, ADMIN, NO_KEYS),
+    HELP,
+];
 static DOT_FAULT: &[Subcommand] = &[
     sub("CUT", -3, ADMIN, NO_KEYS),
     sub("DELAY", 3, ADMIN, NO_KEYS),
@@ -156,6 +164,7 @@ pub(crate) fn subcommands(command: &Command) -> &'static [Subcommand] {
         "XINFO" => XINFO,
         "DOT.LAYOUT" => DOT_LAYOUT,
         "DOT.FAULT" => DOT_FAULT,
+        "DOT.BUCKET" => DOT_BUCKET,
         _ => &[],
     }
 }
@@ -163,4 +172,39 @@ pub(crate) fn subcommands(command: &Command) -> &'static [Subcommand] {
 /// The one that is asked for.
 pub(super) fn asked_for(command: &Command, arguments: &Arguments<'_>) -> Option<&'static Subcommand> {
     subcommands(command).iter().find(|sub| arguments.is(1, sub.name))
+}
+
+/// Notes for CLIENT LIST which one is asked for, if there is such a one.
+pub(super) fn begin_sub(arguments: &Arguments<'_>, session: &Session) {
+    let sub = find(arguments.get(0)).and_then(|command| asked_for(command, arguments));
+    session.client.begin_sub(sub.map_or("", |sub| sub.name));
+}
+
+#[cfg(test)]
+mod tests {
+    use replica::ByteString;
+
+    use super::*;
+    use crate::command::{WITH_SUBCOMMANDS, all};
+
+    #[test]
+    fn every_command_that_has_subcommands_names_them() {
+        for command in all() {
+            let has_help = subcommands(command).iter().any(|sub| sub.name == "HELP");
+            assert_eq!(has_help, WITH_SUBCOMMANDS.contains(&command.name), "{}", command.name);
+        }
+    }
+
+    #[test]
+    fn no_text_of_a_client_gets_into_the_list_of_clients() {
+        let session = Session::without_connection();
+        for (sub, shown) in
+            [("LIST", "cmd=NULL|list "), ("x\nid=1 addr=10.0.0.1:1", "cmd=NULL "), ("ID", "cmd=NULL|id ")]
+        {
+            let words = ["CLIENT", sub].map(|word| ByteString::from(word.as_bytes()));
+            begin_sub(&Arguments::kept(&words), &session);
+            let line = session.client.line();
+            assert!(line.contains(&shown.to_ascii_lowercase()) && !line.contains('\n'), "{line}");
+        }
+    }
 }

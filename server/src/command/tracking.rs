@@ -61,6 +61,12 @@ pub(super) fn tracking(arguments: &Arguments<'_>, session: &mut Session, node: &
 }
 
 fn set(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Result<(), Reply> {
+    // Whoever asks over HTTP is gone before anything could be told, and nobody would take back what he has asked for.
+    if node.clients.find(session.id).is_none() {
+        return Err(Reply::error(
+            "ERR CLIENT TRACKING needs a connection of its own, at which it is told what is void",
+        ));
+    }
     let (mut redirect, mut prefixes) = (0, Vec::new());
     let (mut broadcast, mut opt_in, mut opt_out, mut at) = (false, false, false, 3);
     while at < arguments.len() {

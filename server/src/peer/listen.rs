@@ -2,6 +2,7 @@
 //! its frame's sum is right, and nobody is heard who is not of this cluster.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use replica::{NodeId, SILENCE_MS};
@@ -68,7 +69,9 @@ async fn meet(stream: TcpStream, node: &Node) -> std::io::Result<(Box<dyn Duplex
             .to_owned()
     });
     let cluster = node.view().members.cluster;
-    let refused = stranger.or_else(|| differences(hello.versions, hello.cluster, cluster));
+    let refused = stranger
+        .or_else(|| differences(hello.versions, hello.cluster, cluster))
+        .or_else(|| nowhere(own_address(node)?, hello.peer_address));
     let in_use = objection(node, &hello).filter(|_| refused.is_none());
     let why = refused.clone().or_else(|| in_use.clone());
     let reply = match (refused, in_use) {
@@ -163,6 +166,23 @@ async fn listen_to(stream: Box<dyn Duplex>, node: &Arc<Node>, hello: &Hello, con
     }
 }
 
+/// Where this node tells others to reach it.
+fn own_address(node: &Node) -> Option<SocketAddr> {
+    node.view().members.nodes.get(&node.id).map(|member| member.peer_address)
+}
+
+/// Why two nodes of which one is told of at no address cannot be in one cluster: a third one would not find it.
+fn nowhere(ours: SocketAddr, theirs: SocketAddr) -> Option<String> {
+    if ours.ip().is_unspecified() {
+        return Some(format!(
+            "this node tells others to reach it at {ours}, which is no address: start it with --advertise HOST, where they can"
+        ));
+    }
+    theirs.ip().is_unspecified().then(|| {
+        format!("it tells others to reach it at {theirs}, which is no address: start it with --advertise HOST, where they can")
+    })
+}
+
 /// Why a node must not be let in.
 fn objection(node: &Node, hello: &Hello) -> Option<String> {
     if hello.node == node.id {
@@ -181,4 +201,22 @@ fn objection(node: &Node, hello: &Hello) -> Option<String> {
             hello.node, address
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nowhere;
+
+    #[test]
+    fn a_node_that_is_told_of_at_no_address_meets_nobody() {
+        let address = |text: &str| text.parse().expect("an address");
+        let well = address("10.0.0.1:17001");
+        assert_eq!(nowhere(well, address("[::1]:1")), None);
+        for none in ["0.0.0.0:17001", "[::]:17001"].map(address) {
+            let why = nowhere(none, well).expect("others could not reach it");
+            assert!(why.starts_with(&format!("this node tells others to reach it at {none}")), "{why}");
+            let why = nowhere(well, none).expect("others could not reach it");
+            assert!(why.starts_with("it tells") && why.contains("--advertise HOST"), "{why}");
+        }
+    }
 }

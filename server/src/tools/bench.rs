@@ -165,7 +165,7 @@ pub fn bench(options: &BenchOptions) -> Result<(), Error> {
             options.pipeline, options.value_bytes
         )));
     }
-    let address = options.server.address();
+    let address = options.server.address()?;
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
     let mut table =
         Table::new(["COMMAND", "REQUESTS", "ERRORS", "PER SECOND", "P50 MS", "P99 MS", "P99.9 MS", "MAX MS"]);

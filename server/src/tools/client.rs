@@ -104,10 +104,20 @@ impl Address {
         Self { host, port, ..self.clone() }
     }
 
-    /// The same, if it is by TLS with these as whom to believe.
-    pub(super) fn trusting(mut self, trust: &Trust) -> Self {
+    /// The same, with these as whom to believe. Whoever says of one that is no TLS whom to believe would else send his password in
+    /// the clear.
+    pub(super) fn trusting(mut self, trust: &Trust) -> Result<Self, Error> {
+        if !self.is_by_tls() && *trust != Trust::default() {
+            let why = "this address is spoken to in the clear, and flags of TLS are given: write rediss://HOST:PORT, or leave them out";
+            return Err(Error::Setting(self.to_string(), why.to_owned()));
+        }
         self.trust = self.trust.map(|_| trust.clone());
-        self
+        Ok(self)
+    }
+
+    /// Is it spoken to by TLS?
+    pub(super) fn is_by_tls(&self) -> bool {
+        self.trust.is_some()
     }
 
     /// What TLS needs to reach it; nothing if it is spoken to in the clear.
@@ -164,15 +174,15 @@ pub struct ServerOptions {
 
 impl ServerOptions {
     pub(super) fn connect(&self) -> Result<Client, Error> {
-        Client::connect(&self.address())
+        Client::connect(&self.address()?)
     }
 
     /// Where it is, with user and password, and whom to believe.
-    pub(super) fn address(&self) -> Address {
-        let mut address = self.node.clone().trusting(&self.trust);
+    pub(super) fn address(&self) -> Result<Address, Error> {
+        let mut address = self.node.clone().trusting(&self.trust)?;
         address.user = address.user.or_else(|| self.user.clone());
         address.password = address.password.or_else(|| self.password.clone());
-        address
+        Ok(address)
     }
 }
 
@@ -298,6 +308,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn flags_of_tls_are_not_passed_over_where_there_is_none() {
+        let ca = Trust { tls_ca: Some("ca.pem".into()), ..Trust::default() };
+        let name = Trust { tls_name: Some("host".to_owned()), ..Trust::default() };
+        for trust in [&ca, &name] {
+            let plain: Address = "redis://:secret@host:6380".parse().unwrap();
+            let why = plain.trusting(trust).unwrap_err().to_string();
+            assert!(why.starts_with("host:6380: ") && why.contains("write rediss://HOST:PORT"), "{why}");
+            let secret: Address = "rediss://:secret@host:6380".parse().unwrap();
+            assert_eq!(secret.trusting(trust).unwrap().trust.as_ref(), Some(trust));
+        }
+    }
+
+    #[test]
     fn addresses_are_taken_as_clients_write_them() {
         let plain: Address = "10.0.0.1:7001".parse().unwrap();
         assert_eq!((plain.to_string().as_str(), &plain.password), ("10.0.0.1:7001", &None));
@@ -310,7 +333,7 @@ mod tests {
         }
         let secret: Address = "rediss://host:6390".parse().unwrap();
         assert_eq!((secret.to_string().as_str(), secret.trust.is_some()), ("host:6390", true));
-        assert!(plain.trust.is_none() && plain.trusting(&Trust::default()).trust.is_none());
+        assert!(!plain.is_by_tls() && !plain.trusting(&Trust::default()).unwrap().is_by_tls());
         assert!(secret.tls().is_err(), "somebody must vouch for it");
         for wrong in ["", ":7001", "host:port", "rediss://", "redis://host/3", "host:70000"] {
             assert!(wrong.parse::<Address>().is_err(), "{wrong}");

@@ -19,12 +19,13 @@ pub(super) struct Member {
 pub(super) fn members(client: &mut Client, asked: &ServerOptions) -> Result<Vec<Member>, Error> {
     let layout = client.call(&words([&b"DOT.LAYOUT"[..], b"SHOW"]))?;
     let lines = text(&client.call(&words([&b"CLUSTER"[..], b"NODES"]))?);
-    let mut members: Vec<Member> = nodes(&layout).iter().map(|node| member(node, &lines, asked)).collect();
+    let asked = asked.address()?;
+    let mut members: Vec<Member> = nodes(&layout).iter().map(|node| member(node, &lines, &asked)).collect();
     members.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(members)
 }
 
-fn member(node: &OwnedFrame, lines: &str, asked: &ServerOptions) -> Member {
+fn member(node: &OwnedFrame, lines: &str, asked: &Address) -> Member {
     let id = field(node, "id");
     // CLUSTER NODES: id host:port@peer-port flags ..
     let line = lines.lines().find(|line| !id.is_empty() && line.starts_with(&id)).unwrap_or_default();
@@ -33,10 +34,10 @@ fn member(node: &OwnedFrame, lines: &str, asked: &ServerOptions) -> Member {
     let place = address.rsplit_once('@').map_or(address, |(place, _)| place);
     let is_asked = flags.split(',').any(|flag| flag == "myself");
     let address = match place.rsplit_once(':') {
-        _ if is_asked => Some(asked.address()),
+        _ if is_asked => Some(asked.clone()),
         // It listens at every address of its machine, and nobody knows which one reaches it.
         Some(("", _)) | None => None,
-        Some((host, port)) => port.parse().ok().map(|port| asked.address().at(host, port)),
+        Some((host, port)) => port.parse().ok().map(|port| asked.at(host, port)),
     };
     let answers = named(node, "alive").is_some_and(|alive| number(alive) == 1);
     Member { name: field(node, "node"), address, answers, is_asked }

@@ -111,12 +111,11 @@ trait Sink {
 /// # Errors
 /// [`Error::Unreachable`], [`Error::Answer`].
 pub fn import(options: &ImportOptions) -> Result<(), Error> {
-    let trust = Trust {
-        tls_ca: options.from_tls_ca.clone().or_else(|| options.to.trust.tls_ca.clone()),
-        tls_name: options.from_tls_name.clone(),
-        ..options.to.trust.clone()
-    };
-    let mut from = Client::connect(&options.from.clone().trusting(&trust))?;
+    let (ca, name) = (options.from_tls_ca.clone(), options.from_tls_name.clone());
+    // What is said of the other end holds for this one too, if it is by TLS.
+    let shared = if options.from.is_by_tls() { options.to.trust.clone() } else { Trust::default() };
+    let trust = Trust { tls_ca: ca.or_else(|| shared.tls_ca.clone()), tls_name: name, ..shared };
+    let mut from = Client::connect(&options.from.clone().trusting(&trust)?)?;
     let mut to = ToServer { client: options.to.connect()?, replaces: options.replace, waiting: Vec::new(), bytes: 0 };
     let outcome = copy(&mut from, options.matching.as_deref(), &mut to)?;
     to.send()?;
