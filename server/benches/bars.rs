@@ -1,5 +1,5 @@
-//! The bars of the server: throughput beside redis-server driven by redis-benchmark, CPU per command, three nodes, memory, and
-//! latency beside a node that stalls. One run on one machine.
+//! The bars of the server: throughput beside redis-server driven by redis-benchmark, CPU per command, three nodes, memory, overload,
+//! and latency beside a node that stalls. One run on one machine.
 //!
 //! `cargo bench -p server --bench bars [-- part of a name ..]` (needs Debian's packages redis-server and redis-tools; about
 //! five minutes for everything). Both servers promise the same: `everysec` is `appendfsync everysec` beside `--durability
@@ -21,6 +21,11 @@ const THREE_NODES_GET: f64 = 51_000.0;
 const MILLION_KEYS_MB: f64 = 210.0;
 /// The p99 beside a node that stalls for 100 ms now and then, by the p99 of healthy ones.
 const STALLED_RATIO: f64 = 2.0;
+
+/// Of the greatest throughput, with ten times as many requests under way as that takes.
+const OVERLOAD_GOODPUT: f64 = 0.8;
+/// Until one client is answered as before once that is over.
+const OVERLOAD_RECOVERY: Duration = Duration::from_secs(5);
 
 struct Server(Child);
 
@@ -53,6 +58,7 @@ fn main() {
         growing_set(port, one.0.id());
     }
     million_keys(&chosen, &scratch.path().join("million"));
+    overload(&chosen, &scratch.path().join("overload"));
     three_nodes(&chosen, &scratch.path().join("three"));
 }
 
@@ -99,6 +105,40 @@ fn million_keys(chosen: &Chosen, directory: &Path) {
     std::thread::sleep(Duration::from_secs(2));
     let ours = resident_mb(one.0.id());
     println!("rss-1M-keys-mb\t{ours:.0}\t{MILLION_KEYS_MB:.0}\t{:.2}", ours / MILLION_KEYS_MB);
+}
+
+/// One node with 50 clients of 16 commands at a time, which it takes as fast as it can, and with ten times as many clients.
+fn overload(chosen: &Chosen, directory: &Path) {
+    if !chosen.has("overload-goodput") && !chosen.has("overload-recovery-s") {
+        return;
+    }
+    let (_one, port, _) = dotted(directory, &["--durability", "interval"]);
+    let peak = Load { command: "set", pipeline: 16, value_bytes: 100, keys: 100_000, clients: 50 };
+    let best = (0..3).map(|_| peak.requests_per_second(port)).fold(0.0, f64::max);
+    let mut client = Client::new(port);
+    let healthy = slowest_hundredth(&mut client);
+    let beyond = Load { clients: 500, ..peak }.requests_per_second(port);
+    let over = Instant::now();
+    while slowest_hundredth(&mut client) > 2 * healthy && over.elapsed() < 4 * OVERLOAD_RECOVERY {}
+    println!(
+        "overload-goodput\t{beyond:.0}/s of {best:.0}/s\t{OVERLOAD_GOODPUT}\t{:.2}",
+        beyond / best / OVERLOAD_GOODPUT
+    );
+    let (took, bar) = (over.elapsed().as_secs_f64(), OVERLOAD_RECOVERY.as_secs_f64());
+    println!("overload-recovery-s\t{took:.2}\t{bar}\t{:.2}", took / bar);
+}
+
+/// What the slowest hundredth of some hundred commands of one client take, at least.
+fn slowest_hundredth(client: &mut Client) -> Duration {
+    let mut times: Vec<Duration> = (0..500)
+        .map(|n| {
+            let asked = Instant::now();
+            client.call(&["SET".to_owned(), format!("probe{n}"), "v".to_owned()]);
+            asked.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[times.len() * 99 / 100]
 }
 
 fn three_nodes(chosen: &Chosen, directory: &Path) {
