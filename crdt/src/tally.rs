@@ -8,6 +8,9 @@
 //! `value = sum over live tallies of (total - total at the last mark)`, the last mark being the newest that the
 //! tally itself or any live reset knows of its run. A run is named by its first dot, so one that was reset away
 //! entirely and begun anew is another run.
+//!
+//! Each tally replaces the one before it. If one was lost everywhere (its author's disk, before anybody heard of it), both its
+//! neighbours are live for good: totals are running ones, so the latest of a run has the others in it, and counts alone.
 
 use causal::{Actor, Dot};
 
@@ -90,12 +93,23 @@ impl<A: Actor> Tallies<A> {
         let sum: i128 = self
             .live
             .iter()
+            .filter(|(dot, tally)| self.is_latest(dot, tally))
             .map(|(dot, tally)| {
                 let mark = self.mark(&run_of(dot, tally), tally.reset);
-                i128::from(tally.total) - i128::from(mark.total)
+                // Whoever has seen a later event of the run has seen this one.
+                let is_seen = mark.upto >= dot.counter;
+                if is_seen { 0 } else { i128::from(tally.total) - i128::from(mark.total) }
             })
             .sum();
         i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    /// Is no later tally of its run live?
+    fn is_latest(&self, dot: &Dot<A>, tally: &Tally) -> bool {
+        let is_later = |(other, later): &(Dot<A>, Tally)| {
+            other.actor == dot.actor && later.run == tally.run && other.counter > dot.counter
+        };
+        !self.live.iter().any(is_later)
     }
 
     /// The tally that carries `actor`'s contribution on by `amount` under the new dot `dot`, and the dot it
@@ -131,4 +145,28 @@ impl<A: Actor> Tallies<A> {
 
 fn run_of<A: Clone>(dot: &Dot<A>, tally: &Tally) -> Dot<A> {
     Dot { actor: dot.actor.clone(), counter: tally.run }
+}
+
+#[cfg(test)]
+mod tests {
+    use causal::Dot;
+
+    use super::{Mark, Tallies, Tally};
+
+    /// The story: a node counted to 8, and 7 was lost with its disk before anybody had heard of it. The tally of 8 replaced that
+    /// of 7, and nothing replaced that of 6: both were live for good, and the counter said 14.
+    #[test]
+    fn of_a_run_whose_middle_was_lost_the_latest_tally_counts() {
+        let tally = |total| Tally { run: 24, total, reset: Mark::default() };
+        let (six, eight, other) = (Dot::new(1, 84), Dot::new(1, 99), Dot::new(2, 13));
+        let others = Tally { run: 9, total: 2, reset: Mark::default() };
+        let live = [(&six, &tally(6)), (&eight, &tally(8)), (&other, &others)];
+        assert_eq!(Tallies::new(live, []).value(), 10);
+        // A reset that has seen all of it leaves nothing of it, whichever of the two is still heard of.
+        let reset = Tallies::new(live, []).reset();
+        for late in [(&six, &tally(6)), (&eight, &tally(8))] {
+            let seen = Tallies::new([late], &reset);
+            assert_eq!(seen.value(), 0);
+        }
+    }
 }
