@@ -73,12 +73,6 @@ impl Core {
             self.release(step, until, Action::Send(to, Message::Streamed(partition, Box::new(range))));
         }
     }
-
-    /// How many ranges wait to be sent.
-    #[must_use]
-    pub fn waiting_streams(&self) -> usize {
-        self.streams.waiting.len()
-    }
 }
 
 #[cfg(test)]

@@ -48,6 +48,18 @@ fn the_next_range_waits_until_there_is_room_for_it() {
     assert!(streamed(three.handle(0, Event::Due)).is_empty(), "nobody waits");
 }
 
+/// The story: on a busy node ranges came more seldom than their receiver waits for one, and it began anew, for ever.
+#[test]
+fn however_slow_it_is_a_range_follows_within_half_a_second() {
+    let mut three = filled(1);
+    let from = three.id(1);
+    let first = streamed(three.handle(0, Event::Peer(from, Message::Stream(partition(), None))));
+    let [after] = &first[..] else { panic!("a range, at once: {first:?}") };
+    assert!(streamed(three.handle(0, Event::Peer(from, Message::Stream(partition(), after.clone())))).is_empty());
+    three.sleep(501);
+    assert_eq!(streamed(three.handle(0, Event::Due)).len(), 1);
+}
+
 #[test]
 fn nothing_waits_where_there_is_room() {
     let mut three = filled(u64::MAX);
