@@ -455,6 +455,20 @@ mod tests {
         assert!(tree.keys().all(|key| is_group(key)), "{tree:?}");
     }
 
+    /// Damage may bring back a group whose removal was lost: what says so itself is not believed.
+    #[test]
+    fn a_group_says_which_have_gone_before_it() {
+        let (mut recent, mut tree) = (Recent::within_bytes(LIMIT_BYTES), Tree::new());
+        for n in 0..50u8 {
+            write(&mut recent, &mut tree, &[(vec![b'M', 0, n], vec![n; 40])].into(), &[]);
+        }
+        let groups: Vec<_> = tree.iter().filter(|(key, _)| is_group(key)).collect();
+        let last = groups.last().map(|(key, group)| (key.as_slice(), group.as_slice()));
+        let oldest = super::oldest_of(last).unwrap();
+        assert!(oldest > super::group_key(40) && oldest <= *groups[0].0, "{oldest:?}");
+        assert_eq!(super::oldest_of(None), None);
+    }
+
     #[test]
     fn a_group_with_any_bit_flipped_or_under_another_number_is_none() {
         let group = encode(7, 5, &[(b"Lkey", Some(b"value".as_slice())), (b"Mkey", None)]);
