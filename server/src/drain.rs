@@ -1,7 +1,10 @@
 //! How a node ends: nobody new is let in, what is under way is answered, and the others hear of it at once.
 //!
 //! ```text
-//! serving --asked to end--> draining: no new connections; each one ends once what it has sent is answered
+//! serving --asked to end--> closing: the ports are closed, so that whoever is let go finds no door to come back by
+//!                              |  all are
+//!                              v
+//!                           draining: each connection ends once what it has sent is answered
 //!                              |  all have, or the limit
 //!                              v
 //!                           leaving: the others are told that nobody is heard here any more, upon which they look for
@@ -28,6 +31,8 @@ pub enum Stage {
     /// It has not been asked for.
     #[default]
     Serving,
+    /// Nobody new is let in.
+    Closing,
     /// What is under way is answered.
     Draining,
     /// The others are told.
@@ -38,13 +43,15 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Drain {
     stage: watch::Sender<Stage>,
+    /// Ports at which clients are let in.
+    doors: AtomicUsize,
     /// Connections over HTTP.
     pages: AtomicUsize,
 }
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { stage: watch::Sender::new(Stage::Serving), pages: AtomicUsize::new(0) }
+        Self { stage: watch::Sender::new(Stage::Serving), doors: AtomicUsize::new(0), pages: AtomicUsize::new(0) }
     }
 }
 
@@ -70,28 +77,46 @@ impl Drain {
         }
     }
 
+    /// A port at which clients are let in, as long as this is kept.
+    pub(crate) fn door(node: &Arc<Node>) -> Counted {
+        Counted::new(node, |drain| &drain.doors)
+    }
+
     /// A connection over HTTP, as long as this is kept.
-    pub(crate) fn page(node: &Arc<Node>) -> Page {
-        node.drain.pages.fetch_add(1, Ordering::Relaxed);
-        Page(Arc::clone(node))
+    pub(crate) fn page(node: &Arc<Node>) -> Counted {
+        Counted::new(node, |drain| &drain.pages)
     }
 }
 
-/// A connection over HTTP.
-pub(crate) struct Page(Arc<Node>);
+/// Something that the end waits for.
+pub(crate) struct Counted {
+    node: Arc<Node>,
+    among: fn(&Drain) -> &AtomicUsize,
+}
 
-impl Drop for Page {
+impl Counted {
+    fn new(node: &Arc<Node>, among: fn(&Drain) -> &AtomicUsize) -> Self {
+        among(&node.drain).fetch_add(1, Ordering::Relaxed);
+        Self { node: Arc::clone(node), among }
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.drain.pages.fetch_sub(1, Ordering::Relaxed);
+        (self.among)(&self.node.drain).fetch_sub(1, Ordering::Release);
     }
 }
 
 /// Ends what the node does for others. Everything that was answered may still have to reach the disk.
 pub(crate) async fn run(node: &Arc<Node>) {
     let (began, limit) = (Instant::now(), Duration::from_millis(node.options.drain_ms));
-    let open = || node.clients.count() + node.drain.pages.load(Ordering::Relaxed);
+    let open = || node.clients.count() + node.drain.pages.load(Ordering::Acquire);
     let connections = open();
     tracing::info!(connections, limit_ms = node.options.drain_ms, "the node ends: what is under way is answered");
+    node.drain.stage.send_replace(Stage::Closing);
+    while node.drain.doors.load(Ordering::Acquire) > 0 && began.elapsed() < limit {
+        tokio::time::sleep(LOOK_TIME).await;
+    }
     node.drain.stage.send_replace(Stage::Draining);
     while open() > 0 && began.elapsed() < limit {
         tokio::time::sleep(LOOK_TIME).await;

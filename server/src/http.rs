@@ -107,10 +107,12 @@ pub(crate) fn start(node: &Arc<Node>, doors: Vec<Door<std::net::TcpListener>>) -
             let room = Arc::new(Semaphore::new(CONNECTIONS));
             let serves =
                 doors.into_iter().map(|door| serve(door, router.clone(), Arc::clone(&room), Arc::clone(&node)));
+            let door = Drain::door(&node);
             tokio::select! {
                 _ = join_all(serves) => {}
-                () = node.drain.reached(Stage::Draining) => {}
+                () = node.drain.reached(Stage::Closing) => {}
             }
+            drop(door);
             // The listeners are closed; connections end when their answers have been sent, and this thread with the process.
             std::future::pending::<()>().await;
         });

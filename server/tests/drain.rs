@@ -27,7 +27,7 @@ fn what_is_under_way_is_answered_and_nobody_new_comes_in() {
     begin(&mut client, &["SET", "k", "1"]);
     let began = Instant::now();
     a.terminate();
-    // A client that has asked for nothing is let go at once, and the port is closed.
+    // A client that has asked for nothing is let go at once, but not before the port is closed: it would come back by it.
     assert!(idle.is_closed());
     assert!(std::net::TcpStream::connect(&a.address).is_err(), "nobody new comes in");
     assert_eq!(client.receive_text(), "OK");

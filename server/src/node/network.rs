@@ -9,7 +9,7 @@ use replica::{BEAT_MS, NodeId};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_rustls::TlsAcceptor;
 
-use crate::drain;
+use crate::drain::{Drain, Stage};
 use crate::error::Error;
 use crate::node::Node;
 use crate::peer;
@@ -90,9 +90,10 @@ async fn beat(node: Arc<Node>) {
 
 /// Takes clients until the node ends; then the port is closed.
 async fn accept_until_drained(listener: tokio::net::TcpListener, tls: Option<TlsAcceptor>, node: Arc<Node>) {
+    let _door = Drain::door(&node); // longer than the listener
     tokio::select! {
         () = accept(listener, tls, Arc::clone(&node)) => {}
-        () = node.drain.reached(drain::Stage::Draining) => {}
+        () = node.drain.reached(Stage::Closing) => {}
     }
 }
 
