@@ -57,17 +57,24 @@ enum Guard {
     FormerIsNoReserve,
     /// Only the word of one that serves in its own picture counts.
     WordOfOneThatServes,
-    /// As long as somebody is being filled, a write is with a quorum of those who will serve then as well.
-    WithThoseToCome,
+    /// A write is missing at no more of all who serve, are being filled, or may take themselves for owners still, than a read by as
+    /// many owners as a quorum leaves out.
+    MissingAtFew,
+    /// Who held it before is one of them until it has said, under these layouts, that it does not serve.
+    WithThoseBefore,
+    /// That a replica holds a write counts only under the layouts by which it did when it said so.
+    HeldUnderTheseLayouts,
+    /// One that does not serve in its own picture is no owner for those who ask it.
+    AnswersAsWhatItIs,
 }
 
-/// When a write has to be known to every quorum from then on.
+/// From when on every quorum knows a write that was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Promised {
-    /// If all had the same picture (but for one that is away) and nobody was being filled when it was acknowledged.
-    BeforeTheMove,
-    /// If all who count had heard of every layout by then: also while somebody is being filled.
-    ByTheSameLayouts,
+    /// At once, by whatever picture.
+    Always,
+    /// Whenever all have the same picture.
+    OnceTheNewsHasSpread,
 }
 
 #[derive(Clone, Debug)]
@@ -112,6 +119,8 @@ struct Node {
     picture: Picture,
     clock: Set,
     peers: [Peer; NODES],
+    /// Those that were to serve, or did, and have not said under these layouts that they do not.
+    before: Set,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,7 +132,6 @@ struct Write {
     /// Those that hold it and are still being filled.
     being_filled: Set,
     is_acknowledged: bool,
-    is_promised: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -181,7 +189,7 @@ struct Replicas {
     former: Set,
     targets: Set,
     quorums: [Option<Set>; LAYOUTS],
-    /// Those that will serve, by each layout by which somebody is being filled.
+    /// Those that are to serve, by each layout.
     to_come: [Option<Set>; LAYOUTS],
     /// Is a quorum one of each layout? Otherwise one of any.
     of_each: bool,
@@ -216,15 +224,13 @@ impl Replicas {
         if self.of_each { quorums.all(is_enough) } else { quorums.any(is_enough) }
     }
 
-    /// Are so many of those who will serve among these?
-    fn reached_of_those_to_come(&self, nodes: Set) -> bool {
-        let needed = self.majority();
-        self.to_come.iter().flatten().all(|set| (set & nodes).count_ones() >= needed.min(set.count_ones()))
-    }
-
-    /// Can a read be answered by a quorum of which nobody is among these?
-    fn can_miss(&self, nodes: Set) -> bool {
-        self.serving != 0 && self.reached(self.serving & !nodes)
+    /// Do no more lack it of all who are or were to serve than a read of a quorum leaves out?
+    fn is_missing_at_few(&self, holders: Set, before: Set) -> bool {
+        let few = |(quorum, targets): (&Set, &Set)| {
+            let owners = quorum.count_ones().max(targets.count_ones());
+            ((quorum | targets | before) & !holders).count_ones() <= owners - (owners / 2 + 1)
+        };
+        self.quorums.iter().flatten().zip(self.to_come.iter().flatten()).all(few)
     }
 }
 
@@ -261,9 +267,6 @@ impl Moves {
         replicas.of_each = self.has(Guard::QuorumOfEachLayout);
         replicas.serving = replicas.quorums.iter().flatten().fold(0, |set, quorum| set | quorum);
         replicas.filling = replicas.targets & !replicas.serving;
-        for to_come in &mut replicas.to_come {
-            *to_come = to_come.filter(|targets| targets & replicas.filling != 0);
-        }
         replicas.former = filled & !replicas.serving;
         replicas
     }
@@ -280,6 +283,14 @@ impl Moves {
         for peer in &mut world.nodes[node].peers {
             peer.is_fresh = false;
             peer.in_these_layouts &= picture.layouts == before.layouts;
+        }
+        let were = self.replicas(world, &before);
+        let comes_to_light = replicas.former & !were.former;
+        world.nodes[node].before |= were.serving | were.filling | comes_to_light;
+        if picture.layouts != before.layouts && self.has(Guard::HeldUnderTheseLayouts) {
+            for write in world.writes.iter_mut().flatten().filter(|write| write.by == node && !write.is_acknowledged) {
+                (write.receipt, write.being_filled) = (bit(node), 0);
+            }
         }
         world.nodes[node].picture = picture;
         self.forget_what_is_void(world, node);
@@ -316,16 +327,21 @@ impl Moves {
         if self.replicas_at(world, to).contains(to) {
             world.nodes[to].clock |= world.nodes[from].clock;
         }
-        if !self.listens(world, to) {
-            return;
+        let teller = world.nodes[from];
+        let in_these_layouts = teller.picture.layouts == world.nodes[to].picture.layouts;
+        let serves = contains(self.replicas_at(world, from).serving, from);
+        if in_these_layouts && !serves {
+            world.nodes[to].before &= !bit(from);
         }
-        let teller = &world.nodes[from];
+        if !self.listens(world, to) {
+            return self.forget_what_is_void(world, to);
+        }
         let word = Peer {
             clock: teller.clock,
             counts_me: self.replicas_at(world, from).contains(to),
             is_fresh: true,
-            in_these_layouts: teller.picture.layouts == world.nodes[to].picture.layouts,
-            serves: contains(self.replicas_at(world, from).serving, from),
+            in_these_layouts,
+            serves,
         };
         world.nodes[to].peers[from] = word;
         self.forget_what_is_void(world, to);
@@ -334,7 +350,13 @@ impl Moves {
     /// What is never looked at again makes no difference between states.
     fn forget_what_is_void(&self, world: &mut World, node: usize) {
         // That a word is fresh matters where nobody serves.
-        let is_served = self.replicas_at(world, node).serving != 0;
+        let replicas = self.replicas_at(world, node);
+        let is_served = replicas.serving != 0;
+        let is_full = world.writes[..self.writes].iter().all(Option::is_some);
+        let has_writes =
+            !is_full || world.writes.iter().flatten().any(|write| write.by == node && !write.is_acknowledged);
+        // Where nobody writes any more it is no matter who was before.
+        world.nodes[node].before &= if has_writes { !(replicas.serving | replicas.filling | bit(node)) } else { 0 };
         for peer in &mut world.nodes[node].peers {
             peer.is_fresh &= !is_served;
             let counts = (peer.in_these_layouts || !self.has(Guard::WordOfTheseLayouts))
@@ -356,9 +378,9 @@ impl Moves {
         contains(replicas.serving, by).then_some(())?;
         let write = world.writes[..self.writes].iter().position(Option::is_none)?;
         let told = (replicas.serving | replicas.filling) & !bit(by);
-        world.writes[write] =
-            Some(Write { by, told, receipt: bit(by), being_filled: 0, is_acknowledged: false, is_promised: false });
+        world.writes[write] = Some(Write { by, told, receipt: bit(by), being_filled: 0, is_acknowledged: false });
         world.nodes[by].clock |= bit(write);
+        self.forget_what_is_void(world, by);
         Some(())
     }
 
@@ -368,8 +390,9 @@ impl Moves {
         world.nodes[to].clock |= bit(write);
         // One that is being filled counts neither as an owner nor for one.
         let is_being_filled = contains(self.replicas_at(world, by).filling, to);
+        let in_these_layouts = world.nodes[to].picture.layouts == world.nodes[by].picture.layouts;
         match world.writes[write].as_mut()? {
-            _ if is_acknowledged => {}
+            _ if is_acknowledged || (!in_these_layouts && self.has(Guard::HeldUnderTheseLayouts)) => {}
             write if is_being_filled => write.being_filled |= bit(to),
             write => write.receipt |= bit(to),
         }
@@ -379,17 +402,26 @@ impl Moves {
     fn acknowledge(&self, world: &mut World, write: usize) -> Option<()> {
         let Write { by, receipt, being_filled, is_acknowledged, .. } = world.writes[write]?;
         let replicas = self.replicas_at(world, by);
+        let before = if self.has(Guard::WithThoseBefore) { world.nodes[by].before } else { 0 };
         let is_enough = replicas.reached(receipt)
-            && (!self.has(Guard::WithThoseToCome) || replicas.reached_of_those_to_come(receipt | being_filled));
+            && (!self.has(Guard::MissingAtFew) || replicas.is_missing_at_few(receipt | being_filled, before));
         (!is_acknowledged && replicas.serving != 0 && is_enough).then_some(())?;
-        let is_same = |node: usize| world.nodes[node].picture == world.nodes[by].picture;
-        let is_quiet = replicas.filling == 0 && (0..self.nodes).all(|node| Some(node) == self.away || is_same(node));
-        let layouts = |node: usize| world.nodes[node].picture.layouts;
-        let is_same = (0..self.nodes).all(|node| Some(node) == self.away || layouts(node) == layouts(by));
         let write = world.writes[write].as_mut()?;
-        write.is_promised = is_quiet || (self.promised == Promised::ByTheSameLayouts && is_same);
         (write.is_acknowledged, write.receipt, write.being_filled) = (true, 0, 0);
+        self.forget_what_is_void(world, by);
         Some(())
+    }
+
+    /// Can this node answer a read, by a quorum of its picture, of which nobody holds the write?
+    fn can_miss(&self, world: &World, node: usize, write: usize) -> bool {
+        let replicas = self.replicas_at(world, node);
+        let answers = |n: &usize| {
+            contains(self.replicas_at(world, *n).serving, *n)
+                || (!self.has(Guard::AnswersAsWhatItIs) && contains(self.filled(&world.nodes[*n].picture), *n))
+        };
+        let answering = (0..self.nodes).filter(answers).fold(0, |set, n| set | bit(n));
+        let without_it = replicas.serving & answering & !self.holders(world, write);
+        contains(replicas.serving, node) && replicas.reached(without_it)
     }
 
     /// Has everybody the same picture?
@@ -521,7 +553,7 @@ fn acknowledged(world: &World) -> impl Iterator<Item = (usize, &Write)> {
 }
 
 const COPIES: &str = "what was acknowledged keeps as many copies as were needed";
-const KNOWN: &str = "once the news has spread, no quorum misses a write that was acknowledged before";
+const KNOWN: &str = "no quorum misses a write that was acknowledged";
 const KEPT: &str = "nobody lets go of the only copy";
 const NO_DEAD_END: &str = "from here all who are to own it can come to serve it";
 
@@ -576,9 +608,10 @@ impl Model for Moves {
                 acknowledged(world).all(|(write, _)| Some(moves.holders(world, write).count_ones()) >= copies)
             }),
             Property::always(KNOWN, |moves, world| {
-                let replicas = moves.replicas_at(world, 0);
-                let mut promised = acknowledged(world).filter(|(_, write)| write.is_promised);
-                !moves.has_spread(world) || promised.all(|(write, _)| !replicas.can_miss(moves.holders(world, write)))
+                let may_read = moves.promised == Promised::Always || moves.has_spread(world);
+                let mut pairs =
+                    acknowledged(world).flat_map(|(write, _)| (0..moves.nodes).map(move |node| (node, write)));
+                !may_read || !pairs.any(|(node, write)| moves.can_miss(world, node, write))
             }),
             Property::always(KEPT, |_, world: &World| !world.let_go),
             Property::always(NO_DEAD_END, |moves, world| moves.is_at_rest(&moves.settled(world))),
