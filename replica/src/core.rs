@@ -2,6 +2,7 @@
 
 mod coordinate;
 mod entropy;
+mod formers;
 mod replicate;
 mod streams;
 mod verify;
@@ -18,10 +19,11 @@ use crate::operation::{Answer, Failure, OwnerReport, Request};
 use crate::partition::{Joined, MergeNote, Partition, Picture, Roster};
 use crate::place::CellId;
 use crate::procedure::{NoProcedures, Procedures};
-use crate::quorum::Medium;
+use crate::quorum::{Medium, Part};
 use crate::record::CellState;
 use crate::store::{Batch, BatchSeq, Edits, Store, StoreError, Txn};
 use coordinate::{Bringing, Hedges, Parked, Pending};
+use formers::Formers;
 use streams::Streams;
 use verify::Scrubbing;
 
@@ -199,6 +201,9 @@ pub struct Core {
     returning: BTreeSet<PartitionId>,
     scrubbing: Scrubbing,
     streams: Streams,
+    formers: Formers,
+    /// The picture by which this node lived before the last decision on who owns what.
+    last_placement: Option<Arc<View>>,
     procedures: Arc<dyn Procedures>,
 }
 
@@ -239,6 +244,8 @@ impl Core {
             returning: BTreeSet::new(),
             scrubbing: Scrubbing::default(),
             streams: Streams::default(),
+            formers: Formers::default(),
+            last_placement: None,
             amnesia: false,
             procedures: Arc::new(NoProcedures),
         })
@@ -318,7 +325,7 @@ impl Core {
         for held in std::mem::replace(&mut self.held, later).into_values().flatten() {
             match held {
                 Held::Action(action) => step.out.push(action),
-                Held::OwnWrite(ticket, medium) => self.on_held(step, self.me.node, ticket, medium),
+                Held::OwnWrite(ticket, medium) => self.on_held(step, self.me.node, ticket, medium, None),
                 Held::OwnReport(ticket, report) => self.on_inspected(step, self.me.node, ticket, *report),
             }
         }
@@ -340,6 +347,14 @@ impl Core {
         }
         self.round_due = true;
         let before = self.view.replace(Arc::clone(&view));
+        for partition in self.share().collect::<Vec<_>>() {
+            let were = before.as_ref().map(|before| before.replicas(partition));
+            self.formers.note(partition, were, view.replicas(partition), me);
+        }
+        self.formers.keep(|node| view.members.current().any(|(current, _)| current == node));
+        if let Some(before) = before.as_ref().filter(|before| before.placement != view.placement) {
+            self.last_placement = Some(Arc::clone(before));
+        }
         let has_skipped = before.as_ref().is_some_and(|it| view.members.layouts.skip_some_of(&it.members.layouts));
         for partition in self.share().collect::<Vec<_>>() {
             let replicas = view.replicas(partition);
@@ -369,14 +384,20 @@ impl Core {
             Message::Delta(ticket, partition, medium, changes) => {
                 self.on_delta(step, from, ticket, partition, medium, &changes);
             }
-            Message::DeltaHeld(ticket, _, medium) => self.on_held(step, from, ticket, medium),
+            Message::DeltaHeld(ticket, _, medium) => self.on_held(step, from, ticket, medium, None),
+            Message::HeldUnder(ticket, _, medium, placement) => {
+                self.on_held(step, from, ticket, medium, Some(placement));
+            }
             Message::DeltaRefused(ticket, _) => self.on_nothing(step, from, ticket),
             Message::Fetch(ticket, partition, key, read, digest) => {
                 self.on_fetch(step, from, ticket, partition, &key.0, &read, digest);
             }
-            Message::FetchedSame(ticket, _) => self.on_fetched(step, from, ticket, None),
+            Message::FetchedSame(ticket, _) => self.on_fetched(step, (from, Part::Owner), ticket, None),
             Message::FetchedState(ticket, _, state, clock) => {
-                self.on_fetched(step, from, ticket, Some((*state, clock)))
+                self.on_fetched(step, (from, Part::Owner), ticket, Some((*state, clock)));
+            }
+            Message::FetchedAside(ticket, _, state) => {
+                self.on_fetched(step, (from, Part::StandIn), ticket, state.map(|it| *it));
             }
             Message::FetchedNothing(ticket, _) => self.on_nothing(step, from, ticket),
             Message::Inspect(ticket, partition, key) => {

@@ -226,11 +226,30 @@ pub struct Replicas {
     pub filling: Vec<NodeId>,
     /// Those that held it before and have not said that they dropped it.
     pub former: Vec<NodeId>,
-    /// Those of `serving` of which a quorum is needed: all of them, or, as long as several layouts hold, those of each.
-    quorums: Vec<Vec<NodeId>>,
-    /// Those that will serve, by each layout by which somebody is still being filled: what is written meanwhile must be with a
-    /// quorum of those of them that answer as well, or whoever is asked afterwards may miss it.
-    to_come: Vec<Vec<NodeId>>,
+    /// Those of whom a quorum is needed, by each layout that holds.
+    by_layout: Vec<ByLayout>,
+}
+
+/// Whose quorums one layout asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ByLayout {
+    /// Those of [`Replicas::serving`] that it counts.
+    quorum: Vec<NodeId>,
+    /// Those that it wants to serve.
+    targets: Vec<NodeId>,
+}
+
+impl ByLayout {
+    /// How many owners there are or will be.
+    fn owners(&self) -> usize {
+        self.quorum.len().max(self.targets.len())
+    }
+
+    /// How many of them a write asks for that wants so many. A majority of fewer owners than there will be is none of those.
+    fn asked(&self, need: Need, majority: u8) -> usize {
+        let asked = usize::from(need.nodes.max(need.owners));
+        if asked == usize::from(majority) { asked.max(self.owners() / 2 + 1) } else { asked }
+    }
 }
 
 impl Replicas {
@@ -242,20 +261,19 @@ impl Replicas {
             let others = filled.iter().filter(|node| !targets.contains(node));
             targets_filled.chain(others).take(*wanted).copied().collect()
         };
-        let mut quorums: Vec<Vec<NodeId>> = layouts.iter().map(of).collect();
+        let by_layout = |layout: &(Vec<NodeId>, usize)| ByLayout { quorum: of(layout), targets: layout.0.clone() };
+        let mut by_layout: Vec<ByLayout> = layouts.iter().map(by_layout).collect();
+        by_layout.dedup();
         let mut serving: Vec<NodeId> = Vec::new();
-        serving.extend(quorums.iter().flatten());
+        serving.extend(by_layout.iter().flat_map(|layout| &layout.quorum));
         let mut seen = BTreeSet::new();
         serving.retain(|node| seen.insert(*node));
-        quorums.dedup();
         let targets = layouts.iter().flat_map(|(targets, _)| targets);
         let mut filling: Vec<NodeId> = targets.clone().filter(|node| !seen.contains(node)).copied().collect();
         let mut asked = BTreeSet::new();
         filling.retain(|node| asked.insert(*node));
         let former = filled.iter().filter(|node| !seen.contains(node)).copied().collect();
-        let is_under_way = |targets: &&Vec<NodeId>| targets.iter().any(|node| filling.contains(node));
-        let to_come = layouts.iter().map(|(targets, _)| targets).filter(is_under_way).cloned().collect();
-        Self { serving, filling, former, quorums, to_come }
+        Self { serving, filling, former, by_layout }
     }
 
     /// All that get every write.
@@ -269,10 +287,14 @@ impl Replicas {
         self.all().any(|replica| replica == node)
     }
 
+    fn quorums(&self) -> impl Iterator<Item = &Vec<NodeId>> {
+        self.by_layout.iter().map(|layout| &layout.quorum)
+    }
+
     /// How many serving replicas there are by one layout.
     #[must_use]
     pub fn owners(&self) -> u8 {
-        self.quorums.iter().map(Vec::len).max().unwrap_or(0) as u8
+        self.quorums().map(Vec::len).max().unwrap_or(0) as u8
     }
 
     /// The least number of serving replicas that is more than half of them, by one layout.
@@ -284,9 +306,9 @@ impl Replicas {
     /// Are these `needed` serving replicas, or all there are, by every layout that holds?
     #[must_use]
     pub fn reached(&self, nodes: &[NodeId], needed: u8) -> bool {
-        let count = |quorum: &&Vec<NodeId>| quorum.iter().filter(|node| nodes.contains(node)).count();
-        !self.quorums.is_empty()
-            && self.quorums.iter().all(|quorum| count(&quorum) >= usize::from(needed).min(quorum.len()).max(1))
+        let count = |quorum: &Vec<NodeId>| quorum.iter().filter(|node| nodes.contains(node)).count();
+        let is_enough = |quorum: &Vec<NodeId>| count(quorum) >= usize::from(needed).min(quorum.len()).max(1);
+        !self.by_layout.is_empty() && self.quorums().all(is_enough)
     }
 
     /// How a request stands of which these nodes have done their part, and at most `possible` will have.
@@ -304,32 +326,50 @@ impl Replicas {
         }
     }
 
-    /// How a write stands that these nodes hold, `also` being among those that are being filled, when `alive` answer.
+    /// How a write stands that these nodes hold, `also` being among those that are being filled, when `alive` answer and `before`
+    /// may take themselves for owners still.
     pub(crate) fn verdict_of_write(
         &self,
         need: Need,
         receipt: &Receipt,
         also: &[NodeId],
         possible: &[NodeId],
-        alive: &BTreeSet<NodeId>,
+        (alive, before): (&BTreeSet<NodeId>, &BTreeSet<NodeId>),
     ) -> Verdict {
         let holds = |node: &NodeId| also.contains(node) || receipt.contains(*node);
-        let by_then = |could: &dyn Fn(&NodeId) -> bool| {
-            self.to_come.iter().all(|set| {
-                let held = set.iter().filter(|node| could(node)).count();
-                let answering = set.iter().filter(|node| alive.contains(node)).count();
-                // A majority of fewer owners than there will be is none of those.
-                let asked = usize::from(need.nodes.max(need.owners));
-                let wanted = if asked == usize::from(self.majority()) { asked.max(set.len() / 2 + 1) } else { asked };
-                held >= wanted.min(answering)
-            })
+        let by_then = |could: &dyn Fn(&NodeId) -> bool| match need.strict {
+            true => self.is_missing_at_few(need, before, could),
+            false => self.is_with_those_to_come(need, alive, could),
         };
+        let is_told = |node: &NodeId| holds(node) || (alive.contains(node) && !before.contains(node));
         match self.verdict(need, receipt, possible) {
             Verdict::Reached if by_then(&holds) => Verdict::Reached,
             Verdict::Hopeless => Verdict::Hopeless,
-            _ if by_then(&|node| holds(node) || alive.contains(node)) => Verdict::Open,
+            // Those before will say by and by what they are.
+            _ if by_then(&is_told) || before.iter().any(|node| alive.contains(node)) => Verdict::Open,
             _ => Verdict::Hopeless,
         }
+    }
+
+    /// While replicas move: do no more lack it, of all who serve, are being filled, or may take themselves for owners still, than a
+    /// read leaves out? Then no quorum misses it, whoever counts it, and by whatever picture. (`tests/tests/models/moves.rs`)
+    fn is_missing_at_few(&self, need: Need, before: &BTreeSet<NodeId>, holds: &dyn Fn(&NodeId) -> bool) -> bool {
+        let few = |layout: &ByLayout| {
+            let in_play: BTreeSet<&NodeId> = layout.quorum.iter().chain(&layout.targets).chain(before).collect();
+            let missing = in_play.into_iter().filter(|node| !holds(node)).count();
+            missing <= layout.owners().saturating_sub(layout.asked(need, self.majority()))
+        };
+        (self.filling.is_empty() && before.is_empty()) || self.by_layout.iter().all(few)
+    }
+
+    /// Is it with as many of those who will serve as it asks for, as far as they answer?
+    fn is_with_those_to_come(&self, need: Need, alive: &BTreeSet<NodeId>, holds: &dyn Fn(&NodeId) -> bool) -> bool {
+        let is_under_way = |layout: &&ByLayout| layout.targets.iter().any(|node| self.filling.contains(node));
+        self.by_layout.iter().filter(is_under_way).all(|layout| {
+            let held = layout.targets.iter().filter(|node| holds(node)).count();
+            let answering = layout.targets.iter().filter(|node| alive.contains(node)).count();
+            held >= layout.asked(need, self.majority()).min(answering)
+        })
     }
 
     /// Are these enough by every layout that holds, given that no others than `possible` can do it?
@@ -343,7 +383,7 @@ impl Replicas {
             owners(nodes) + stand_ins(nodes).min(absent) >= wanted
                 && owners(nodes) >= usize::from(need.owners).min(quorum.len())
         };
-        !nodes.is_empty() && !self.quorums.is_empty() && self.quorums.iter().all(by_layout)
+        !nodes.is_empty() && !self.by_layout.is_empty() && self.quorums().all(by_layout)
     }
 }
 

@@ -114,6 +114,11 @@ pub enum Message {
     ForwardRead(Ticket, Request, u64),
     /// Where do you stand on this key, once all you have of the partition by now is on disk?
     InspectStored(Ticket, PartitionId, ByteString),
+    /// As [`Message::DeltaHeld`], and by which decisions on who owns what the sender lives: see
+    /// [`View::placement`](crate::View::placement).
+    HeldUnder(Ticket, PartitionId, Medium, u64),
+    /// What one has that does not own the partition in its own picture, be it an owner in that of the asker: this, or the same.
+    FetchedAside(Ticket, PartitionId, Option<Box<(KeyState, Context)>>),
 }
 
 /// Keys with all the events of theirs that the receiver lacks.
@@ -207,10 +212,12 @@ impl Message {
             Message::Forwarded(_, partition, _)
             | Message::Delta(_, partition, ..)
             | Message::DeltaHeld(_, partition, _)
+            | Message::HeldUnder(_, partition, ..)
             | Message::DeltaRefused(_, partition)
             | Message::Fetch(_, partition, ..)
             | Message::FetchedSame(_, partition)
             | Message::FetchedState(_, partition, ..)
+            | Message::FetchedAside(_, partition, _)
             | Message::FetchedNothing(_, partition)
             | Message::Inspect(_, partition, _)
             | Message::InspectStored(_, partition, _)

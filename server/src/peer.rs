@@ -77,6 +77,9 @@ fn understood(frame: &PeerFrame, theirs: Capabilities) -> Option<Cow<'_, PeerFra
                 let plain = Message::Forward(*ticket, request.clone());
                 return Some(Cow::Owned(PeerFrame::Core(Box::new(plain))));
             }
+            Message::HeldUnder(..) | Message::FetchedAside(..) if !theirs.has(Capabilities::PLACED_ANSWERS) => {
+                return Some(Cow::Owned(PeerFrame::Core(Box::new(unplaced(message)))));
+            }
             Message::InspectStored(..) => Capabilities::STORED,
             Message::Forward(_, request) if request.operation == Operation::ExplainStored => Capabilities::STORED,
             _ => Capabilities::default(),
@@ -84,6 +87,19 @@ fn understood(frame: &PeerFrame, theirs: Capabilities) -> Option<Cow<'_, PeerFra
         _ => Capabilities::default(),
     };
     theirs.has(needed).then_some(Cow::Borrowed(frame))
+}
+
+/// What says the same but for the picture by which the sender lives.
+fn unplaced(message: &Message) -> Message {
+    match message.clone() {
+        Message::HeldUnder(ticket, partition, medium, _) => Message::DeltaHeld(ticket, partition, medium),
+        Message::FetchedAside(ticket, partition, None) => Message::FetchedSame(ticket, partition),
+        Message::FetchedAside(ticket, partition, Some(state)) => {
+            let (state, clock) = *state;
+            Message::FetchedState(ticket, partition, Box::new(state), clock)
+        }
+        other => other,
+    }
 }
 
 struct Caller {
@@ -237,7 +253,7 @@ fn apply_faults(node: &Arc<Node>, faults: Faults) {
 mod tests {
     use std::borrow::Cow;
 
-    use replica::{ByteString, CellId, Message, Operation, PartitionId, Read, Request, Ticket};
+    use replica::{ByteString, CellId, Medium, Message, Operation, PartitionId, Read, Request, Ticket};
 
     use super::{Capabilities, PeerFrame, understood};
 
@@ -263,6 +279,18 @@ mod tests {
             assert!(understood(frame, Capabilities::default()).is_none(), "{frame:?}");
         }
         let plain = core(Message::Inspect(Ticket(1), partition, key));
+        let placed = [
+            (
+                Message::HeldUnder(Ticket(1), partition, Medium::Disk, 7),
+                Message::DeltaHeld(Ticket(1), partition, Medium::Disk),
+            ),
+            (Message::FetchedAside(Ticket(1), partition, None), Message::FetchedSame(Ticket(1), partition)),
+        ];
+        for (placed, unplaced) in placed {
+            let (placed, unplaced) = (core(placed), core(unplaced));
+            assert_eq!(understood(&placed, Capabilities::default()).as_deref(), Some(&unplaced));
+            assert_eq!(understood(&placed, Capabilities::OURS).as_deref(), Some(&placed));
+        }
         assert!(understood(&plain, Capabilities::default()).is_some());
         for frame in [&frame, &stored, &passed_on] {
             assert!(matches!(understood(frame, Capabilities::OURS), Some(Cow::Borrowed(_))), "{frame:?}");

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::core::{Action, Core, Origin, RequestId, Step, TICK_MS, Until};
 use crate::id::{NodeId, PartitionId};
+use crate::layout::View;
 use crate::message::{Message, Ticket};
 use crate::operation::{Answer, Failure, Operation, OwnerReport, PeerEntropy, Request, Written};
 use crate::partition::Partition;
@@ -33,6 +34,8 @@ pub(super) struct Pending {
     what: Awaited,
     /// Those that hold a write and are still being filled.
     being_filled: Vec<NodeId>,
+    /// The decisions on who owns what under which it began.
+    placement: u64,
 }
 
 #[derive(Debug)]
@@ -62,11 +65,12 @@ struct Task {
     keeps_session: bool,
     /// Of a read that another node has passed on: the digest of what that one has, if it owns the partition.
     told: Option<(NodeId, u64)>,
+    placement: u64,
 }
 
 impl Task {
     fn pending(self, step: &Step<'_>, what: Awaited) -> Pending {
-        let Task { origin, partition, need, timeout_ms, .. } = self;
+        let Task { origin, partition, need, timeout_ms, placement, .. } = self;
         let deadline_ms = step.now.mono_ms.saturating_add(timeout_ms);
         Pending {
             origin,
@@ -77,6 +81,7 @@ impl Task {
             barren: Vec::new(),
             what,
             being_filled: Vec::new(),
+            placement,
         }
     }
 }
@@ -136,7 +141,8 @@ impl Core {
         let timeout_ms = self.timeout_ms(&request);
         let timeout_ms = timeout_ms.saturating_add((timeout_ms / 4).max(2 * TICK_MS));
         let partition = request.partition;
-        let task = Task { origin, partition, need: Need::ANYBODY, timeout_ms, keeps_session: false, told: None };
+        let (need, placement) = (Need::ANYBODY, self.view.as_ref().map_or(0, |view| view.placement));
+        let task = Task { origin, partition, need, timeout_ms, keeps_session: false, told: None, placement };
         let ticket = self.ticket();
         self.pending.insert(ticket, task.pending(step, Awaited::Forwarded { to, read }));
         let message = match self.own_digest(step, &request) {
@@ -210,10 +216,14 @@ impl Core {
         if self.is_behind(&request) {
             return self.park(step, origin, request);
         }
-        let task = Task { origin, partition, need, timeout_ms, keeps_session: request.session.is_some(), told };
+        let (keeps_session, placement) = (request.session.is_some(), view.placement);
+        let task = Task { origin, partition, need, timeout_ms, keeps_session, told, placement };
         let candidates = self.candidates(partition);
         let verdict = match request.operation {
-            Operation::Write(_) => replicas.verdict_of_write(need, &Receipt::default(), &[], &candidates, &view.alive),
+            Operation::Write(_) => {
+                let in_sight = (&view.alive, self.formers.of(partition));
+                replicas.verdict_of_write(need, &Receipt::default(), &[], &candidates, in_sight)
+            }
             _ => replicas.verdict(need, &Receipt::default(), &candidates),
         };
         if verdict == Verdict::Hopeless {
@@ -281,6 +291,7 @@ impl Core {
 
     fn verdict(&self, pending: &Pending) -> Verdict {
         let Some(view) = &self.view else { return Verdict::Hopeless };
+        let Some(counted_by) = self.counted_by(pending) else { return Verdict::Open };
         match &pending.what {
             Awaited::Forwarded { to, .. } if !view.alive.contains(to) => Verdict::Hopeless,
             Awaited::Forwarded { .. } | Awaited::Explain { .. } => Verdict::Open,
@@ -290,10 +301,12 @@ impl Core {
                 possible.extend(
                     pending.receipt.all().into_iter().filter(|node| !possible.contains(node)).collect::<Vec<_>>(),
                 );
-                let (replicas, need, receipt) = (view.replicas(pending.partition), pending.need, &pending.receipt);
+                let (replicas, need, receipt) =
+                    (counted_by.replicas(pending.partition), pending.need, &pending.receipt);
                 match pending.what {
                     Awaited::Write(_) => {
-                        replicas.verdict_of_write(need, receipt, &pending.being_filled, &possible, &view.alive)
+                        let in_sight = (&view.alive, self.formers.of(pending.partition));
+                        replicas.verdict_of_write(need, receipt, &pending.being_filled, &possible, in_sight)
                     }
                     _ => replicas.verdict(need, receipt, &possible),
                 }
@@ -301,11 +314,20 @@ impl Core {
         }
     }
 
+    /// By which picture those are counted that take part. A strict write that began under other decisions on who owns what is with a
+    /// quorum of those: nobody was filled under the new ones who has not asked one of them.
+    fn counted_by(&self, pending: &Pending) -> Option<&Arc<View>> {
+        let is_bound = pending.need.strict && matches!(pending.what, Awaited::Write(_));
+        let mut views = self.view.iter().chain(&self.last_placement);
+        views.find(|view| !is_bound || view.placement == pending.placement)
+    }
+
     /// A node has done its part of a request.
     fn took_part(&mut self, step: &mut Step<'_>, node: NodeId, ticket: Ticket, medium: Medium) {
         let Some(partition) = self.pending.get(&ticket).map(|pending| pending.partition) else { return };
         // One that is being filled is told of every write, and counts neither as an owner nor for one: only as one to come.
-        if self.view.as_ref().is_some_and(|view| view.replicas(partition).filling.contains(&node)) {
+        let counted_by = self.pending.get(&ticket).and_then(|pending| self.counted_by(pending));
+        if counted_by.is_some_and(|view| view.replicas(partition).filling.contains(&node)) {
             if let Some(pending) = self.pending.get_mut(&ticket).filter(|it| !it.being_filled.contains(&node)) {
                 pending.being_filled.push(node);
             }

@@ -39,7 +39,8 @@ impl Core {
         }
         self.end_keys(step, &view, partition);
         let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
-        if !replicas.serving.is_empty() && replicas.all().all(|node| node == me) {
+        let formers = if owner { self.formers.of(partition).clone() } else { BTreeSet::new() };
+        if !replicas.serving.is_empty() && replicas.all().chain(formers.iter().copied()).all(|node| node == me) {
             return;
         }
         slot.expire_questions(step.now.mono_ms, ANSWER_MS);
@@ -71,7 +72,7 @@ impl Core {
         }
         let is_orphaned = replicas.serving.is_empty();
         let everybody = view.alive.iter().copied().filter(|_| is_orphaned);
-        let others: BTreeSet<NodeId> = replicas.all().chain(everybody).collect();
+        let others: BTreeSet<NodeId> = replicas.all().chain(everybody).chain(formers.iter().copied()).collect();
         for node in others.into_iter().filter(|node| *node != me && view.alive.contains(node)) {
             let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
             let peer = slot.peers.get(&node);
@@ -85,7 +86,7 @@ impl Core {
                     && (peer.counts_me || !owner)
                     && (peer.is_fresh || !is_orphaned)
             });
-            if !known {
+            if !known || formers.contains(&node) {
                 self.tell(step, &view, partition, node, true);
             }
         }
@@ -178,6 +179,11 @@ impl Core {
         }
         let behind = !slot.clock().covers(&clock);
         slot.hear(from, clock, note);
+        let says_that_it_does_not_serve = note.placement == view.placement && !note.serves;
+        if says_that_it_does_not_serve && self.formers.forget(partition, from) {
+            self.settle_pending(step);
+        }
+        let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
         let idle = slot.inbound().is_none() && !slot.is_asking_anybody();
         if note.ask {
             self.tell(step, &view, partition, from, false);

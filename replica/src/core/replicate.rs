@@ -48,7 +48,8 @@ impl Core {
         let Some(joined) = taken else { return };
         self.report(step, from, joined);
         let medium = medium.max(self.promised());
-        let held = Action::Send(from, Message::DeltaHeld(ticket, partition, medium));
+        let placement = self.view.as_ref().map_or(0, |view| view.placement);
+        let held = Action::Send(from, Message::HeldUnder(ticket, partition, medium, placement));
         self.release(step, self.held_until(medium, self.batch_of(partition)), held);
     }
 
@@ -83,6 +84,11 @@ impl Core {
         });
         let reply = match looked.flatten() {
             None => Message::FetchedNothing(ticket, partition),
+            // Somebody with another picture may take it for an owner.
+            Some(state) if !serves => {
+                let state = state.map(|view| Box::new((view.state, view.clock)));
+                Message::FetchedAside(ticket, partition, state)
+            }
             Some(None) => Message::FetchedSame(ticket, partition),
             Some(Some(view)) => Message::FetchedState(ticket, partition, Box::new(view.state), view.clock),
         };

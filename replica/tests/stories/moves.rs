@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use replica::{
     Action, Actor, Answer, Cluster, ClusterAction, Contents, Core, Event, Gossip, Incarnation, LayoutChange, Member,
-    Members, MemoryStore, Message, NodeId, Now, PartitionSet, Presence, Quorum, Role, Settings, TICK_MS, Ticket, Write,
+    Members, MemoryStore, Message, NodeId, Now, Operation, PartitionSet, Presence, Quorum, Read, Role, Settings,
+    TICK_MS, Ticket, Write,
 };
 
 use super::{node, partition, request};
@@ -23,7 +24,7 @@ struct Machine {
     store: MemoryStore,
     now_ms: u64,
     sent: Vec<(NodeId, Packet)>,
-    /// Has a write been acknowledged to whoever passed it on?
+    /// Has a request been answered to whoever passed it on?
     has_answered: bool,
 }
 
@@ -48,7 +49,9 @@ impl Machine {
                     self.store.apply(&batch);
                     self.core(Event::Flushed(batch.seq));
                 }
-                Action::Send(_, Message::Forwarded(_, _, Answer::Written(_))) => self.has_answered = true,
+                Action::Send(_, Message::Forwarded(_, _, Answer::Written(_) | Answer::Found(_))) => {
+                    self.has_answered = true;
+                }
                 Action::Send(to, message) => self.sent.push((to, Packet::Core(Box::new(message)))),
                 Action::Filled(it, placement) if self.cluster.view().placement == placement => {
                     self.membership(|c, now, out| c.set_filled(&[it], Presence::In, now, out));
@@ -127,6 +130,10 @@ impl UnderWay<'_> {
     fn is_core(&self) -> bool {
         matches!(self.packet, Packet::Core(_))
     }
+
+    fn is_list(&self) -> bool {
+        matches!(self.packet, Packet::Gossip(Gossip::List(_)))
+    }
 }
 
 /// Hands over what was sent, and what comes of it, but for what is lost.
@@ -153,9 +160,13 @@ fn pass_time(machines: &mut [Machine], ticks: usize, is_lost: &impl Fn(&UnderWay
     }
 }
 
-fn write(machines: &mut [Machine], at: usize, value: &str, quorum: u8) {
+fn write(machines: &mut [Machine], at: usize, value: &str, owners: u8) {
+    write_to(machines, at, value, Quorum::strict(owners));
+}
+
+fn write_to(machines: &mut [Machine], at: usize, value: &str, quorum: Quorum) {
     let mut asked = request("k", Write::Set(value.as_bytes().to_vec()));
-    asked.quorum = Quorum::strict(quorum);
+    asked.quorum = quorum;
     machines[at].core(Event::Peer(node(99), Message::Forward(Ticket(7), asked)));
 }
 
@@ -230,7 +241,7 @@ fn an_owner_that_was_away_while_it_was_none_is_filled_again() {
     pass_time(&mut machines, 60, &third_is_away);
     assert!(machines[0].serves(node(4)) && !machines[0].serves(node(3)));
 
-    write(&mut machines, 0, "v", 2);
+    write_to(&mut machines, 0, "v", Quorum::of(2));
     exchange(&mut machines, &|it| third_is_away(it) || (it.is_core() && (it.from == 1 || it.to == 1)));
     assert!(machines[0].has_answered && !machines[3].contents().cells.is_empty());
     machines[0].commit(&[bears(3), LayoutChange::Leave(node(4))]);
@@ -312,4 +323,57 @@ fn an_only_owner_that_has_missed_a_layout_serves_again_once_all_have_said_what_t
     assert!(!machines[1].serves(node(1)), "it may have lost the partition meanwhile, and says so");
     pass_time(&mut machines, 60, &nothing_is_lost);
     assert!(machines[1].serves(node(1)) && !machines[0].contents().cells.is_empty());
+}
+
+/// The fourth takes the place of the third, and has been filled. The second has not heard of that, nor has the third: by their
+/// picture they are two of three.
+fn two_have_not_heard() -> Vec<Machine> {
+    let fourth = ranking_after(&[1, 2, 3], 10);
+    let mut machines = cluster(&[1, 2, 3, fourth], &[1, 2, 3], 3);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    machines[0].commit(&[LayoutChange::Leave(node(fourth))]);
+    write(&mut machines, 0, "old", 3);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    machines[0].commit(&[LayoutChange::Leave(node(3)), bears(fourth)]);
+    let is_news = |it: &UnderWay<'_>| {
+        let of_the_fourth = it.machines[it.from].serves(node(fourth));
+        // The third does not let go before it has the second one's word.
+        (of_the_fourth && (1..3).contains(&it.to) && it.is_list()) || (it.is_core() && (it.from, it.to) == (1, 2))
+    };
+    pass_time(&mut machines, 20, &is_news);
+    let hears = [0, 1, 2, 3].map(|at: usize| machines[at].serves(node(fourth)));
+    assert_eq!(hears, [true, false, false, true]);
+    machines.iter_mut().for_each(|machine| machine.has_answered = false);
+    machines
+}
+
+/// What two owners of the new picture had taken was missed by two of the old one, until they had heard that it was old.
+#[test]
+fn what_is_acknowledged_after_a_move_is_missed_by_nobody_who_has_not_heard_of_its_end() {
+    let mut machines = two_have_not_heard();
+    write(&mut machines, 0, "v", 2);
+    exchange(&mut machines, &|it| it.is_list() || (it.is_core() && (it.from == 1 || it.to == 1)));
+    let cells = |at: usize| machines[at].contents().cells;
+    assert!(cells(3) == cells(0) && cells(2) != cells(0));
+    assert!(!machines[0].has_answered, "the second and the third take themselves for two of three");
+    pass_time(&mut machines, 4, &|it| it.is_core() && (it.from == 1 || it.to == 1));
+    assert!(machines[0].has_answered, "the third has said that it is none");
+}
+
+/// One that knows that it is no owner any more was counted as one by those who did not.
+#[test]
+fn one_that_is_no_owner_any_more_says_what_it_has_and_counts_for_nothing() {
+    let mut machines = two_have_not_heard();
+    pass_time(&mut machines, 4, &|it| it.is_core() || (it.to == 1 && it.is_list()));
+    assert!(!machines[2].serves(node(3)) && machines[1].serves(node(3)));
+    let mut asked = request("k", Write::RemoveKey);
+    asked.operation = Operation::Read(Read::All);
+    asked.quorum = Quorum::strict(2);
+    machines[1].core(Event::Peer(node(99), Message::Forward(Ticket(7), asked.clone())));
+    let only_these_two = |it: &UnderWay<'_>| it.is_list() || (it.is_core() && it.from + it.to != 3);
+    pass_time(&mut machines, 4, &only_these_two);
+    assert!(!machines[1].has_answered, "one of three by its picture, and one that is none");
+    machines[1].core(Event::Peer(node(99), Message::Forward(Ticket(8), asked)));
+    exchange(&mut machines, &|it| !it.is_core());
+    assert!(machines[1].has_answered, "the first is an owner by any picture");
 }

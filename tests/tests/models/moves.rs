@@ -5,7 +5,7 @@
 //! `replica/src/layout.rs`, who serves, who is being filled and who held it before; the rules for saying to be filled, for
 //! letting go, and for beginning when nobody serves are those of `replica/src/core/entropy.rs`, the one for owners that
 //! return that of `replica/src/core.rs`. Invariants: what was acknowledged is held by somebody; once the news has spread, no
-//! quorum misses a write that was acknowledged before the move; there is a way to the end from everywhere.
+//! quorum misses a write that was acknowledged; there is a way to the end from everywhere.
 //! (Design, 2.4, row 8; Dynamo, section 4.6.)
 //!
 //! Left out: disks and crashes (what is held is on disk: `stand_ins` has them), streams (with a clock comes all that a replica
@@ -13,10 +13,9 @@
 //! under way for long is one that a third node passes on later. Who answers is left open: any owner may be thought away,
 //! except where nobody serves. A write is acknowledged by a strict quorum in the picture of its coordinator.
 //!
-//! What is promised of quorums: a write that was acknowledged when nobody was being filled, and all had the same picture, is
-//! known to somebody in every quorum whenever all have the same picture again. So is one that is acknowledged while somebody is being
-//! filled, if all had heard of the layouts by then. Of one that is acknowledged while news of a layout is under way no
-//! more is promised than that it is kept.
+//! What is promised of quorums: where one layout follows another, however many replicas it moves, no node can answer a strict read
+//! that misses a strict write acknowledged before, by whatever picture. Where layouts follow one another before the moves are done,
+//! that holds whenever all have the same picture. A read is answered at one instant here.
 
 #[path = "moves/bounds.rs"]
 mod bounds;

@@ -143,7 +143,7 @@ impl Core {
     pub(in crate::core) fn on_fetched(
         &mut self,
         step: &mut Step<'_>,
-        from: NodeId,
+        (from, as_what): (NodeId, Part),
         ticket: Ticket,
         state: Option<(KeyState, Context)>,
     ) {
@@ -190,7 +190,9 @@ impl Core {
             }
         }
         let partition = pending.partition;
-        if theirs_digest == 0 && self.part_of(from, partition) == Part::StandIn {
+        // An owner by the picture here alone has said what it has, and counts for nothing.
+        let stands_in = self.part_of(from, partition) == Part::StandIn;
+        if (theirs_digest == 0 && stands_in) || (as_what == Part::StandIn && !stands_in) {
             self.on_nothing(step, from, ticket);
         } else {
             self.took_part(step, from, ticket, Medium::Memory);

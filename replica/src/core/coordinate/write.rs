@@ -68,9 +68,21 @@ impl Core {
         all.filter(|node| *node != self.me.node).collect()
     }
 
-    /// A node (perhaps this one) holds a write.
-    pub(in crate::core) fn on_held(&mut self, step: &mut Step<'_>, by: NodeId, ticket: Ticket, medium: Medium) {
-        if self.pending.get(&ticket).is_some_and(|pending| matches!(pending.what, Awaited::Write(_))) {
+    /// A node (perhaps this one) holds a write, and lives by these decisions on who owns what, if it says so. For a strict write
+    /// they have to be those under which it began: others may have been filled since by what that node had before.
+    pub(in crate::core) fn on_held(
+        &mut self,
+        step: &mut Step<'_>,
+        by: NodeId,
+        ticket: Ticket,
+        medium: Medium,
+        placement: Option<u64>,
+    ) {
+        let counts = self.pending.get(&ticket).is_some_and(|pending| {
+            let is_bound = pending.need.strict && placement.is_some_and(|theirs| theirs != pending.placement);
+            matches!(pending.what, Awaited::Write(_)) && !is_bound
+        });
+        if counts {
             self.took_part(step, by, ticket, medium);
         }
     }
