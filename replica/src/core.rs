@@ -67,6 +67,8 @@ pub struct Settings {
     pub answer_bytes: usize,
     /// About how much this core keeps for owners that do not answer; beyond that it does not stand in.
     pub stand_in_bytes: u64,
+    /// About how large the logs of this core's partitions are together while owners are away; those are streamed the partitions then.
+    pub log_bytes: u64,
     /// How much is streamed per second to those that are being filled.
     pub stream_bytes_per_s: u64,
     /// How much a scrub reads per second.
@@ -84,6 +86,7 @@ impl Default for Settings {
             timeout_ms: 2_000,
             answer_bytes: 256 * 1024,
             stand_in_bytes: 256 * 1024 * 1024,
+            log_bytes: 256 * 1024 * 1024,
             stream_bytes_per_s: 128 * 1024 * 1024,
             scrub_bytes_per_s: 4 * 1024 * 1024,
             scrub_every_ms: 24 * 60 * 60 * 1_000,
@@ -202,6 +205,7 @@ pub struct Core {
     scrubbing: Scrubbing,
     streams: Streams,
     formers: Formers,
+    logs_are_too_large: bool,
     /// The picture by which this node lived before the last decision on who owns what.
     last_placement: Option<Arc<View>>,
     procedures: Arc<dyn Procedures>,
@@ -245,6 +249,7 @@ impl Core {
             scrubbing: Scrubbing::default(),
             streams: Streams::default(),
             formers: Formers::default(),
+            logs_are_too_large: false,
             last_placement: None,
             amnesia: false,
             procedures: Arc::new(NoProcedures),
@@ -432,6 +437,9 @@ impl Core {
             if all || u64::from(number) % TICKS_PER_ROUND == self.ticks % TICKS_PER_ROUND {
                 self.round(step, number);
             }
+        }
+        if self.logs_are_too_large || self.ticks.is_multiple_of(TICKS_PER_ROUND) {
+            self.bound_logs(step);
         }
         self.scrub(step);
     }

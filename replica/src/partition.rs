@@ -14,6 +14,8 @@ mod ends;
 mod incorporate;
 mod inspect;
 mod keys;
+mod log;
+mod lost;
 mod map;
 mod noted;
 mod stability;
@@ -43,6 +45,8 @@ use crate::place::{CellId, CellKind, Place};
 use crate::record::{self, CellState, DotTable, KeyRecord, Meta};
 use crate::store::{BatchSeq, Store, StoreError, Txn};
 use ends::Ends;
+use log::Log;
+use lost::Lost;
 use stability::Stability;
 use stream::Inbound;
 pub(crate) use verify::NO_QUESTION;
@@ -119,6 +123,8 @@ pub(crate) struct Partition {
     pub(crate) roster: Arc<Roster>,
     pub(crate) peers: BTreeMap<NodeId, Peer>,
     stability: Stability,
+    log: Log,
+    lost: Lost,
     sums: Sums,
     inbound: Option<Inbound>,
     /// Has a stream begun since it was last known to be complete? Then it must not count in reads.
@@ -190,6 +196,8 @@ impl Partition {
             others: Vec::new(),
             peers: BTreeMap::new(),
             stability: Stability::default(),
+            log: Log::default(),
+            lost: Lost::default(),
             sums: Sums::default(),
             inbound: None,
             asked: None,
@@ -355,7 +363,8 @@ impl Partition {
     /// Goes back to what the store has, after an event that failed half-way.
     pub(crate) fn forget_changes(&mut self, txn: &Txn<'_>) -> Result<(), StoreError> {
         (self.names, self.meta) = Self::load_meta(self.id, txn)?;
-        (self.stability, self.inbound, self.asked, self.dirty) = (Stability::default(), None, None, false);
+        (self.stability, self.log, self.lost) = (Stability::default(), Log::default(), Lost::default());
+        (self.inbound, self.asked, self.dirty) = (None, None, false);
         self.sums.forget();
         self.ends.get_mut().clear();
         self.next_ending_ms = Some(0);
@@ -393,9 +402,9 @@ impl Partition {
     }
 
     pub(crate) fn close(&mut self, txn: &mut Txn<'_>, mut open: OpenKey) {
-        open.record.residual = open.record.residual.beyond(&self.meta.clock);
+        open.record.residual = self.to_remember(&open.record.residual);
         if !open.record.residual.is_empty() {
-            self.note_residual(txn, &open.key, None);
+            self.note_residual(txn, &open.key, None, &open.record.residual);
         }
         match (open.was_present, open.record.is_present()) {
             (false, true) => self.meta.live_keys += 1,
@@ -434,9 +443,9 @@ impl Partition {
     }
 
     pub(crate) fn store_cell(&mut self, txn: &mut Txn<'_>, open: &mut OpenKey, mut cell: OpenCell) {
-        cell.state.residual = cell.state.residual.beyond(&self.meta.clock);
+        cell.state.residual = self.to_remember(&cell.state.residual);
         if !cell.state.residual.is_empty() {
-            self.note_residual(txn, &open.key, Some(&cell.id));
+            self.note_residual(txn, &open.key, Some(&cell.id), &cell.state.residual);
         }
         let present = crdt::reading::is_present(&cell.state.live);
         open.record.digest ^= cell.digest ^ digest::of_cell(&cell.id, &cell.state.live);
@@ -584,7 +593,7 @@ impl Partition {
         self.meta.clock.insert(dot);
         self.dirty = true;
         if !self.is_alone() {
-            txn.put(DotTable::Log.record(self.id, &dot), record::encode(place));
+            self.log(txn, dot, place);
         }
     }
 
@@ -614,7 +623,8 @@ impl Partition {
         }
         self.dirty |= self.holds_anything();
         (self.names, self.meta) = (Names::default(), Meta { minted: self.minted(), ..Meta::default() });
-        (self.stability, self.inbound, self.asked) = (Stability::default(), None, None);
+        (self.stability, self.log, self.lost) = (Stability::default(), Log::default(), Lost::default());
+        (self.inbound, self.asked) = (None, None);
         self.sums = Sums::default();
         self.ends.get_mut().clear();
         (self.debris, self.incomplete, self.ahead) = (false, false, Context::new());

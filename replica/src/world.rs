@@ -460,11 +460,14 @@ impl<'c> World<'c> {
         let answer_bytes = [150, 600, 256 * 1024][node.life as usize % 3];
         // Some nodes hardly stand in for others.
         let stand_in_bytes = if n % 5 == 4 { 1_000 } else { u64::MAX };
+        // Some remember hardly anything for others that are away.
+        let log_bytes = if n % 5 == 2 { 3_000 } else { u64::MAX };
         let settings = Settings {
             durability,
             timeout_ms: 1_000,
             answer_bytes,
             stand_in_bytes,
+            log_bytes,
             verify_every_ms: 500,
             ..Settings::default()
         };

@@ -26,6 +26,7 @@ pub const MAX_VALUE_BYTES: u64 = 32 * 1024 * 1024;
 const QUORUM: RangeInclusive<u64> = 0..=9;
 const STRICT: RangeInclusive<u64> = 0..=1;
 const STAND_IN_BYTES: RangeInclusive<u64> = 0..=1 << 40;
+const LOG_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 const TIMEOUT_MS: RangeInclusive<u64> = 10..=600_000;
 const VALUE_BYTES: RangeInclusive<u64> = 1..=MAX_VALUE_BYTES;
 const KEY_BYTES: RangeInclusive<u64> = 1..=MAX_NAME_BYTES;
@@ -112,6 +113,9 @@ pub struct ServeOptions {
     /// What this node keeps for owners that do not answer, in bytes.
     #[arg(long, default_value_t = 256 * 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(STAND_IN_BYTES))]
     pub stand_in_bytes: u64,
+    /// What this node remembers of what owners have missed that are away, in bytes; beyond that they are copied everything.
+    #[arg(long, default_value_t = 256 * 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(LOG_BYTES))]
+    pub log_max_bytes: u64,
     /// When a request fails for want of owners.
     #[arg(long, default_value_t = 2_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(TIMEOUT_MS))]
     pub timeout_ms: u64,
@@ -211,6 +215,8 @@ pub struct Config {
     pub strict_quorum: Setting,
     /// What this node keeps for owners that do not answer.
     pub stand_in_bytes: Setting,
+    /// How much this node remembers of what owners have missed that are away.
+    pub log_max_bytes: Setting,
     /// When a request fails for want of owners.
     pub timeout_ms: Setting,
     /// The greatest value.
@@ -248,6 +254,7 @@ impl Config {
             write_quorum: setting("write-quorum", options.write_quorum, QUORUM),
             strict_quorum: setting("strict-quorum", options.strict_quorum, STRICT),
             stand_in_bytes: setting("stand-in-bytes", options.stand_in_bytes, STAND_IN_BYTES),
+            log_max_bytes: setting("log-max-bytes", options.log_max_bytes, LOG_BYTES),
             timeout_ms: setting("timeout-ms", options.timeout_ms, TIMEOUT_MS),
             max_value_bytes: setting("max-value-bytes", options.max_value_bytes, VALUE_BYTES),
             max_key_bytes: setting("max-key-bytes", options.max_key_bytes, KEY_BYTES),
@@ -263,12 +270,13 @@ impl Config {
     }
 
     /// Everything that can be changed.
-    pub fn settings(&self) -> [&Setting; 15] {
+    pub fn settings(&self) -> [&Setting; 16] {
         [
             &self.read_quorum,
             &self.write_quorum,
             &self.strict_quorum,
             &self.stand_in_bytes,
+            &self.log_max_bytes,
             &self.timeout_ms,
             &self.max_value_bytes,
             &self.max_key_bytes,

@@ -205,7 +205,8 @@ fn settings(node: &Node) -> Settings {
         Durability::Interval | Durability::None => replica::Durability::Applied,
     };
     let stand_in_bytes = node.config.stand_in_bytes.get() / node.workers() as u64;
-    Settings { durability, timeout_ms: node.config.timeout_ms.get(), stand_in_bytes, ..Settings::default() }
+    let log_bytes = node.config.log_max_bytes.get() / node.workers() as u64;
+    Settings { durability, timeout_ms: node.config.timeout_ms.get(), stand_in_bytes, log_bytes, ..Settings::default() }
 }
 
 impl WorkerRef {

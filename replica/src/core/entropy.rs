@@ -40,9 +40,6 @@ impl Core {
         self.end_keys(step, &view, partition);
         let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
         let formers = if owner { self.formers.of(partition).clone() } else { BTreeSet::new() };
-        if !replicas.serving.is_empty() && replicas.all().chain(formers.iter().copied()).all(|node| node == me) {
-            return;
-        }
         slot.expire_questions(step.now.mono_ms, ANSWER_MS);
         if slot.awaits_stability() {
             self.quietly(step, partition, |p, txn| p.advance_stability(txn));
@@ -50,6 +47,9 @@ impl Core {
         let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
         if slot.may_strip() {
             self.quietly(step, partition, |p, txn| p.strip(txn));
+        }
+        if !replicas.serving.is_empty() && replicas.all().chain(formers.iter().copied()).all(|node| node == me) {
+            return;
         }
         self.watch_stream(step, &view, partition);
         if let Some(slot) = self.partitions[usize::from(number)].as_mut()
@@ -92,6 +92,21 @@ impl Core {
         }
         self.settle_ownership(step, partition);
         self.verify(step, partition);
+    }
+
+    /// Forgets some of the largest log, if all together are too large.
+    pub(super) fn bound_logs(&mut self, step: &mut Step<'_>) {
+        let (mut all_bytes, mut largest) = (0, (0, None));
+        // What is kept for owners that do not answer has a limit of its own.
+        for partition in self.share().filter(|partition| self.is_replica(*partition)).collect::<Vec<_>>() {
+            let bytes = self.quietly(step, partition, |p, txn| p.log_bytes(txn)).unwrap_or(0);
+            all_bytes += bytes;
+            largest = largest.max((bytes, Some(partition)));
+        }
+        self.logs_are_too_large = all_bytes > self.settings.log_bytes;
+        if let (true, (_, Some(partition))) = (self.logs_are_too_large, largest) {
+            self.quietly(step, partition, |p, txn| p.forget_log(txn));
+        }
     }
 
     /// Removes keys that have ended, at the one that coordinates: the others only hide them. Not before it has heard from every

@@ -16,12 +16,9 @@ use crdt::Content;
 
 use crate::id::{Actor, Context, Dot, NodeId, Seen};
 use crate::partition::Partition;
-use crate::place::{CellId, Place};
+use crate::place::Place;
 use crate::record::{self, DotTable};
 use crate::store::{StoreError, Txn};
-
-/// Beyond this many records per step, the rest is left to the next.
-const PRUNED_AT_ONCE: usize = 4_096;
 
 #[derive(Debug, Default)]
 pub(crate) struct Stability {
@@ -75,7 +72,7 @@ impl Partition {
         context.of(actor).is_none_or(|dots| stable.is_some_and(|stable| stable.covers(dots)))
     }
 
-    fn is_closed(&self, actor: &Actor) -> bool {
+    pub(super) fn is_closed(&self, actor: &Actor) -> bool {
         let words = self.stability.closing.get(actor);
         let has_all = |node: &NodeId| match words.and_then(|words| words.get(node)) {
             _ if *node == self.me.node => self.is_stable(actor, &self.meta.clock),
@@ -109,6 +106,16 @@ impl Partition {
         self.stability.asked_of.iter().copied().chain(self.visitors()).collect()
     }
 
+    /// Is this in the durable clock of every replica?
+    pub(super) fn is_everywhere(&self, context: &Context) -> bool {
+        self.stability.stable.covers(context)
+    }
+
+    /// Wants everybody's word on an author that has started again.
+    pub(super) fn want_closed(&mut self, author: Actor) {
+        self.stability.closing.entry(author).or_default();
+    }
+
     fn awaits_words(&self) -> bool {
         !self.stability.asked_of.is_empty() || !self.stability.closing.is_empty()
     }
@@ -131,6 +138,7 @@ impl Partition {
         if !fresh.is_empty() {
             let pruned = self.prune_log(txn, &fresh)?;
             self.stability.stable.union(&pruned);
+            self.log.is_stable(&self.stability.stable);
         }
         // A former owner may still bring increments that no reset has marked.
         for former in &self.former {
@@ -151,74 +159,6 @@ impl Partition {
             None if *stable != self.stability.settled => self.stability.settling = Some((stable.clone(), known)),
             None if self.awaits_words() => self.drop_settled_resets(txn)?,
             None => {}
-        }
-        Ok(())
-    }
-
-    fn prune_log(&mut self, txn: &mut Txn<'_>, fresh: &Context) -> Result<Context, StoreError> {
-        let (mut paths, mut done) = (Vec::new(), Context::new());
-        for (actor, run) in fresh.runs() {
-            let path = |counter| DotTable::Log.record(self.id, &Dot { actor: *actor, counter });
-            let (first, last) = (path(run.first), path(run.last));
-            let mut last_pruned = None;
-            txn.scan(&DotTable::Log.all(self.id), &first, &mut |key, _| {
-                if key > last.as_slice() {
-                    return ControlFlow::Break(());
-                }
-                if paths.len() == PRUNED_AT_ONCE {
-                    last_pruned = paths.last().cloned();
-                    return ControlFlow::Break(());
-                }
-                paths.push(key.to_vec());
-                ControlFlow::Continue(())
-            })?;
-            match last_pruned {
-                None => done.insert_run(*actor, run),
-                Some(path) => {
-                    let upto = DotTable::dot_in(&path)?;
-                    if upto.actor == *actor && upto.counter >= run.first {
-                        done.insert_run(*actor, causal::Run { first: run.first, last: upto.counter });
-                    }
-                    break;
-                }
-            }
-        }
-        paths.into_iter().for_each(|path| txn.remove(path));
-        Ok(done)
-    }
-
-    pub(crate) fn note_residual(&mut self, txn: &mut Txn<'_>, key: &[u8], id: Option<&CellId>) {
-        let place = id.map_or(Place::Key(key.to_vec()), |id| Place::Cell(key.to_vec(), id.clone()));
-        txn.put(record::residual(self.id, key, id), record::encode(&place));
-        self.strip_due = true;
-    }
-
-    /// Forgets the residuals that the clock has caught up with; where nothing else was left, nothing is.
-    pub(crate) fn strip(&mut self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
-        if !std::mem::take(&mut self.strip_due) {
-            return Ok(());
-        }
-        let prefix = record::residuals(self.id);
-        let mut noted = Vec::new();
-        txn.scan(&prefix, &prefix, &mut |path, place| {
-            noted.push((path.to_vec(), record::decode::<Place>(place)));
-            if noted.len() < PRUNED_AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        for (path, place) in noted {
-            txn.remove(path);
-            match place? {
-                Place::Partition => {}
-                Place::Key(key) => {
-                    let open = self.open(txn, &key)?;
-                    self.close(txn, open);
-                }
-                Place::Cell(key, id) => {
-                    let mut open = self.open(txn, &key)?;
-                    let cell = self.load_cell(txn, &open, id)?;
-                    self.store_cell(txn, &mut open, cell);
-                    self.close(txn, open);
-                }
-            }
         }
         Ok(())
     }
@@ -260,6 +200,7 @@ impl Partition {
             }
             self.close(txn, open);
         }
+        closing.extend(self.lost.authors());
         self.stability.closing.retain(|actor, _| closing.contains(actor));
         for actor in closing {
             self.stability.closing.entry(actor).or_default();

@@ -152,11 +152,10 @@ impl Oracle {
                 place.1
             ));
         }
-        // Only a dot that was lost everywhere may still be remembered where nothing lives.
-        if state.live.is_empty()
-            && state.residual.dots().all(|dot| known.contains(&dot))
-            && *state != Default::default()
-        {
+        if !state.residual.is_empty() {
+            return Err(format!("{name} {:?} remembers for ever what was lost: {:?}", place.1, state.residual));
+        }
+        if state.live.is_empty() && *state != Default::default() {
             return Err(format!("{name} {:?} is empty and still stored: {state:?}", place.1));
         }
         Ok(())

@@ -2,15 +2,19 @@
 //!
 //! The models (`tests/tests/models/moves.rs` in the workspace) found these; each has the guard that is missing there.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use replica::{
     Action, Actor, Answer, Cluster, ClusterAction, Contents, Core, Event, Gossip, Incarnation, LayoutChange, Member,
-    Members, MemoryStore, Message, NodeId, Now, Operation, PartitionSet, Presence, Quorum, Read, Role, Settings,
+    Members, MemoryStore, Message, NodeId, Now, Operation, PartitionSet, Presence, Quorum, Read, Role, Settings, Store,
     TICK_MS, Ticket, Write,
 };
 
 use super::{node, partition, request};
+
+const LOG_BYTES: u64 = 4_000;
 
 enum Packet {
     Core(Box<Message>),
@@ -32,7 +36,8 @@ impl Machine {
     fn new(n: u128, members: &Members) -> Self {
         let (id, store) = (node(n), MemoryStore::new());
         let actor = Actor { node: id, incarnation: Incarnation(1) };
-        let core = Core::new(actor, Settings::default(), [partition()].into_iter(), &store);
+        let settings = Settings { log_bytes: LOG_BYTES, ..Settings::default() };
+        let core = Core::new(actor, settings, [partition()].into_iter(), &store);
         let cluster = Cluster::new(id, members.nodes[&id].clone(), Some(members.clone()), members.replicas);
         let core = core.expect("an empty store reads");
         let mut machine = Self { id, cluster, core, store, now_ms: 0, sent: Vec::new(), has_answered: false };
@@ -376,4 +381,41 @@ fn one_that_is_no_owner_any_more_says_what_it_has_and_counts_for_nothing() {
     machines[1].core(Event::Peer(node(99), Message::Forward(Ticket(8), asked)));
     exchange(&mut machines, &|it| !it.is_core());
     assert!(machines[1].has_answered, "the first is an owner by any picture");
+}
+
+/// While an owner was away every write was remembered for it, without end.
+#[test]
+fn the_log_of_what_an_absent_owner_misses_has_an_end_and_the_owner_is_streamed_the_partition() {
+    let mut machines = cluster(&[1, 2, 3], &[1, 2, 3], 3);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    let third_is_away = |it: &UnderWay<'_>| it.from == 2 || it.to == 2;
+    let logged = |machine: &Machine| {
+        let mut bytes = 0;
+        let all = machine.store.scan(b"L", b"L", &mut |path, place| {
+            bytes += (path.len() + place.len()) as u64;
+            ControlFlow::Continue(())
+        });
+        all.map(|()| bytes).expect("it reads")
+    };
+    let mut most = 0;
+    for n in 0..400 {
+        write(&mut machines, 0, &n.to_string(), 2);
+        pass_time(&mut machines, 1, &third_is_away);
+        most = most.max(logged(&machines[0]));
+    }
+    let alive = |machine: &Machine| machine.cluster.view().alive.len();
+    assert_eq!(alive(&machines[0]), 2, "it is away");
+    assert!(most > LOG_BYTES && most < 2 * LOG_BYTES, "{most} bytes");
+    assert!(logged(&machines[0]) <= LOG_BYTES);
+    let streams = Cell::new(0);
+    pass_time(&mut machines, 60, &|it| {
+        let is_stream = matches!(it.packet, Packet::Core(it) if matches!(**it, Message::Streamed(..)));
+        streams.set(streams.get() + u32::from(is_stream));
+        false
+    });
+    assert!(streams.get() > 0, "it is streamed the partition");
+    assert_eq!(machines[2].contents(), machines[0].contents());
+    write(&mut machines, 0, "last", 3);
+    pass_time(&mut machines, 60, &nothing_is_lost);
+    assert!(machines.iter().all(|machine| logged(machine) == 0));
 }

@@ -1,0 +1,132 @@
+//! Dots that no clock counts: what is remembered of removals that came before the write, and of writes that were lost everywhere.
+//!
+//! A client may have read a value whose write was lost with its author's disk afterwards; what replaces it has seen its dot, and the
+//! cell has to remember that, or the value might come back from a replica that has it still. It may forget once nothing of the
+//! author's run can arrive any more:
+//!
+//! - the author has started again, and every node has said that it takes nothing directly from the earlier run, and what it has of
+//!   it, all of which every replica has by now: the run is *closed* (`stability.rs`);
+//! - everything that was known here by then is in every replica's durable clock, also what has replaced the dot: so nobody shows it.
+//!
+//! (Design, 2.3: dots lost everywhere. A payload that only some replicas show - one that was read and joined elsewhere, and whose event was
+//! lost then - is found by their sums, and joined; it is not forgotten by this, and what removes it is remembered like any other.)
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use causal::{MAX_COUNTER, Run};
+
+use crate::id::{Actor, Context};
+use crate::partition::Partition;
+use crate::place::{CellId, Place};
+use crate::record;
+use crate::residual::Residual;
+use crate::store::{StoreError, Txn};
+
+/// Beyond this many places per step, the rest is left to the next.
+const STRIPPED_AT_ONCE: usize = 4_096;
+
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    /// Earlier runs of which places remember something that the clock does not count.
+    authors: BTreeSet<Actor>,
+    /// Those of them that were closed at some time, and what was known here by then.
+    closed: Option<(BTreeSet<Actor>, Context)>,
+    /// While places are looked through: what need not be remembered any more.
+    void: Context,
+    is_stripping: bool,
+}
+
+impl Lost {
+    fn note(&mut self, authors: impl Iterator<Item = Actor>) {
+        self.authors.extend(authors);
+        if !self.is_stripping {
+            // Not everybody knows yet what has seen this.
+            self.closed = None;
+        }
+    }
+
+    pub(super) fn authors(&self) -> impl Iterator<Item = Actor> {
+        self.authors.iter().copied()
+    }
+
+    fn is_stripped(&mut self, is_all: bool) {
+        if is_all && !self.void.is_empty() {
+            self.closed = None;
+        }
+        (self.void, self.is_stripping) = (Context::new(), false);
+    }
+}
+
+impl Partition {
+    /// What a place has to remember of this.
+    pub(super) fn to_remember(&self, residual: &Residual) -> Residual {
+        let residual = residual.beyond(&self.meta.clock);
+        if self.lost.void.is_empty() { residual } else { residual.beyond(&self.lost.void) }
+    }
+
+    /// Sees what need not be remembered any more, now that the places that remember something are looked through.
+    fn void_what_is_lost(&mut self) {
+        self.lost.is_stripping = true;
+        let authors = std::mem::take(&mut self.lost.authors);
+        authors.iter().for_each(|author| self.want_closed(*author));
+        match &self.lost.closed {
+            Some((closed, known)) if self.is_everywhere(known) => {
+                let all = Run { first: 1, last: MAX_COUNTER };
+                let void = closed.iter().filter(|author| self.is_closed(author));
+                self.lost.void = void.fold(Context::new(), |mut void, author| {
+                    void.insert_run(*author, all);
+                    void
+                });
+                self.meta.residual = self.meta.residual.minus(&self.lost.void);
+                self.dirty |= !self.lost.void.is_empty();
+            }
+            Some(_) => {}
+            None => {
+                let closed: BTreeSet<Actor> = authors.into_iter().filter(|author| self.is_closed(author)).collect();
+                self.lost.closed = (!closed.is_empty()).then(|| (closed, self.meta.clock.clone()));
+            }
+        }
+    }
+
+    /// Notes that a place remembers dots that the clock does not count.
+    pub(super) fn note_residual(&mut self, txn: &mut Txn<'_>, key: &[u8], id: Option<&CellId>, residual: &Context) {
+        let place = id.map_or(Place::Key(key.to_vec()), |id| Place::Cell(key.to_vec(), id.clone()));
+        txn.put(record::residual(self.id, key, id), record::encode(&place));
+        self.strip_due = true;
+        self.lost.note(residual.iter().map(|(actor, _)| *actor).filter(|actor| self.roster.has_fenced(actor)));
+    }
+
+    /// Forgets the residuals that the clock has caught up with; where nothing else was left, nothing is.
+    pub(crate) fn strip(&mut self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
+        if !std::mem::take(&mut self.strip_due) {
+            return Ok(());
+        }
+        let prefix = record::residuals(self.id);
+        let mut noted = Vec::new();
+        txn.scan(&prefix, &prefix, &mut |path, place| {
+            noted.push((path.to_vec(), record::decode::<Place>(place)));
+            if noted.len() < STRIPPED_AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        let is_all = noted.len() < STRIPPED_AT_ONCE;
+        self.void_what_is_lost();
+        for (path, place) in noted {
+            txn.remove(path);
+            match place? {
+                Place::Partition => {}
+                Place::Key(key) => {
+                    let open = self.open(txn, &key)?;
+                    self.close(txn, open);
+                }
+                Place::Cell(key, id) => {
+                    let mut open = self.open(txn, &key)?;
+                    let cell = self.load_cell(txn, &open, id)?;
+                    self.store_cell(txn, &mut open, cell);
+                    self.close(txn, open);
+                }
+            }
+        }
+        self.lost.is_stripped(is_all);
+        Ok(())
+    }
+}
