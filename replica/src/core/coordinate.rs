@@ -9,7 +9,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::core::{Action, Core, Origin, RequestId, Step, TICK_MS, Until};
+use crate::core::{Action, Core, Durability, Origin, RequestId, Step, TICK_MS, Until};
 use crate::id::{NodeId, PartitionId};
 use crate::message::{Message, Ticket};
 use crate::operation::{Answer, Failure, Operation, OwnerReport, PeerEntropy, Request, Written};
@@ -216,7 +216,9 @@ impl Core {
             Operation::Write(_) => replicas.verdict_of_write(need, &Receipt::default(), &[], &candidates, &view.alive),
             _ => replicas.verdict(need, &Receipt::default(), &candidates),
         };
-        if verdict == Verdict::Hopeless {
+        // This node is among them, with a disk or without.
+        let disks = candidates.len() - usize::from(self.settings.durability == Durability::Volatile);
+        if verdict == Verdict::Hopeless || disks < usize::from(need.on_disk) {
             let answered = candidates.into_iter().filter(|node| replicas.serving.contains(node)).collect();
             return step.out.push(origin.fail(self.no_quorum(partition, need, answered, false)));
         }
