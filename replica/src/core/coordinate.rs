@@ -247,6 +247,10 @@ impl Core {
                 let count = self.partitions[usize::from(partition.number())].as_ref().map_or(0, |p| p.live_keys());
                 step.out.push(origin.answer(Answer::Count(count)));
             }
+            Operation::Weigh => {
+                let slot = self.partitions[usize::from(partition.number())].as_ref();
+                step.out.push(origin.answer(Answer::Weighed(slot.and_then(|slot| slot.bytes()))));
+            }
         }
     }
 
