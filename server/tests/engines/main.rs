@@ -8,6 +8,7 @@ mod tears;
 use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 use quickcheck::{Gen, QuickCheck};
 use server::engine::{EVERYTHING, Engine, EngineKind, KeyRange, Sync, mend, open};
@@ -73,6 +74,7 @@ fn a_visit_ends_where_it_is_told_to() {
 fn several_threads_see_all_that_was_written_before_they_looked() {
     const WRITERS: usize = 3;
     const TURNS: u8 = 100;
+    const PATIENCE: Duration = Duration::from_secs(20);
     let ends = |writer: usize| [vec![writer as u8, 0], vec![writer as u8, u8::MAX]];
     for kind in KINDS {
         let folder = tempfile::tempdir().unwrap();
@@ -84,6 +86,11 @@ fn several_threads_see_all_that_was_written_before_they_looked() {
             for (writer, done) in done.iter().enumerate() {
                 threads.spawn(move || {
                     for turn in 1..=TURNS {
+                        // Half-way, so that somebody looks before all is written.
+                        let began = Instant::now();
+                        while turn == TURNS / 2 && looks.load(SeqCst) == 0 && began.elapsed() < PATIENCE {
+                            std::thread::yield_now();
+                        }
                         let mut batch: Batch = ends(writer).map(|key| (key, Some(vec![turn; 64]))).into();
                         batch.insert(vec![writer as u8, turn, 1], Some(vec![turn]));
                         write(engine, &batch, Sync::Later);
