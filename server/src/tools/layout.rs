@@ -218,7 +218,7 @@ pub(super) fn described(plan: &OwnedFrame) -> String {
     let cannot: String = cannot.iter().map(|what| format!("cannot be had: {}\n", text(what))).collect();
     let (id, moves, replicas) = (field(plan, "plan"), field(plan, "moves"), field(plan, "replicas"));
     let bytes = match bytes(plan, "bytes").as_str() {
-        UNKNOWN => "nobody knows yet how many bytes".to_owned(),
+        UNKNOWN => "how many bytes is not known".to_owned(),
         bytes => bytes.to_owned(),
     };
     format!("plan {id}: {moves} replicas move, {bytes}; {replicas} of each partition\n{table}{cannot}")
