@@ -54,6 +54,8 @@ pub enum Durability {
     Flushed,
     /// At once; what other nodes rely on still waits for the flush.
     Applied,
+    /// At once, and for as long as the node runs: it has no disk, and nobody is told that anything is on one.
+    Volatile,
 }
 
 /// What the shell decides.
@@ -527,7 +529,7 @@ impl Core {
 
     fn waits_for(&self, until: Until) -> Option<BatchSeq> {
         let seq = match (until, self.settings.durability) {
-            (Until::Promised(_), Durability::Applied) => return None,
+            (Until::Promised(_), Durability::Applied | Durability::Volatile) => return None,
             (Until::Promised(seq), Durability::Flushed) | (Until::OnDisk(seq), _) => seq,
         };
         (seq > self.flushed).then_some(seq)
@@ -549,12 +551,19 @@ impl Core {
         let _too_far_ahead = self.hlc.observe(at, wall_ms);
     }
 
-    /// What a promise to hold something is worth here, of all that is not asked to be on disk.
-    fn promised(&self) -> Medium {
+    /// What a promise to hold something is worth here, if it is asked to be there.
+    fn promised(&self, asked: Medium) -> Medium {
         match self.settings.durability {
             Durability::Flushed => Medium::Disk,
-            Durability::Applied => Medium::Memory,
+            Durability::Applied => asked,
+            Durability::Volatile => Medium::Memory,
         }
+    }
+
+    /// What is there of a key, so far as it is in this medium.
+    fn told_of(&self, report: OwnerReport, medium: Medium) -> OwnerReport {
+        let is_there = medium == Medium::Memory || self.settings.durability != Durability::Volatile;
+        if is_there { report } else { OwnerReport::default() }
     }
 
     /// When this node may say that it holds a batch there.

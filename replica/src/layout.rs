@@ -319,7 +319,11 @@ impl Replicas {
         let on_disk_now = holders.filter(|holder| !need.strict || self.serving.contains(&holder.node)).count();
         if self.is_enough(need, &done, possible) && on_disk_now >= on_disk {
             Verdict::Reached
-        } else if self.is_enough(need, possible, possible) && possible.len() >= on_disk {
+        } else if self.is_enough(need, possible, possible)
+            && possible.len() >= on_disk
+            // When all have said how they hold it, no more of them will have it on disk.
+            && !possible.iter().all(|node| receipt.contains(*node))
+        {
             Verdict::Open
         } else {
             Verdict::Hopeless

@@ -74,6 +74,8 @@ pub enum Operation {
     },
     /// Where each owner stands on the key, by what it has on disk: each says so once all it knew when it was asked is there.
     ExplainStored,
+    /// What the partition's records take, at the owner that is asked.
+    Weigh,
 }
 
 /// What a client has seen of one cell: the dots of its values, and the counter runs among them.
@@ -227,6 +229,9 @@ pub enum Answer {
     Failed(Failure),
     /// To [`Operation::Map`]: what the keys of the page come to, by name, and where to go on, if anywhere.
     Mapped(Vec<(ByteString, ByteString)>, Option<KeyHash>),
+    /// To [`Operation::Weigh`]: keys and cells as they are stored, in bytes; nothing if no scrub has read all of them yet in this run of
+    /// the node.
+    Weighed(Option<u64>),
 }
 
 /// What a write did.

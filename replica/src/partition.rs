@@ -155,6 +155,8 @@ pub(crate) struct OpenKey {
     was_present: bool,
     /// Its digest when it was opened.
     digest: u64,
+    /// How many bytes more it takes now than then, with its cells.
+    grown: i64,
 }
 
 impl OpenKey {
@@ -162,7 +164,7 @@ impl OpenKey {
     fn damaged(key: &[u8]) -> Self {
         let record = KeyRecord::default();
         // That it was present is as good a guess as any: the count of keys is one too high or one too low.
-        Self { key: key.to_vec(), record, stored: true, was_present: true, digest: 0 }
+        Self { key: key.to_vec(), record, stored: true, was_present: true, digest: 0, grown: 0 }
     }
 }
 
@@ -173,6 +175,8 @@ pub(crate) struct OpenCell {
     stored: bool,
     was_present: bool,
     digest: u64,
+    /// What its record took when it was loaded.
+    bytes: i64,
     /// When it ended the key, if it is a deadline.
     deadline_ms: Option<u64>,
 }
@@ -180,8 +184,14 @@ pub(crate) struct OpenCell {
 impl OpenCell {
     /// One that is not there.
     fn absent(id: CellId) -> Self {
-        Self { id, state: CellState::default(), stored: false, was_present: false, digest: 0, deadline_ms: None }
+        let state = CellState::default();
+        Self { id, state, stored: false, was_present: false, digest: 0, bytes: 0, deadline_ms: None }
     }
+}
+
+/// What a record takes.
+fn size_of(path: &[u8], record: &[u8]) -> i64 {
+    i64::try_from(path.len() + record.len()).unwrap_or(i64::MAX)
 }
 
 impl Partition {
@@ -374,10 +384,13 @@ impl Partition {
     // Keys and cells
 
     pub(crate) fn open(&self, txn: &Txn<'_>, key: &[u8]) -> Result<OpenKey, StoreError> {
-        let stored = txn.get(&record::key_record(self.id, key))?;
+        let path = record::key_record(self.id, key);
+        let stored = txn.get(&path)?;
+        let bytes = stored.as_ref().map_or(0, |record| size_of(&path, record));
         let record = stored.map(|bytes| pack::unpack(&bytes, &self.names)).transpose()?;
         let (stored, record) = (record.is_some(), record.unwrap_or_default());
-        Ok(OpenKey { key: key.to_vec(), was_present: record.is_present(), digest: record.digest, record, stored })
+        let (was_present, digest) = (record.is_present(), record.digest);
+        Ok(OpenKey { key: key.to_vec(), was_present, digest, record, stored, grown: -bytes })
     }
 
     /// As [`open`](Self::open); a record that does not decode counts as lost, where others may have what it held.
@@ -392,10 +405,10 @@ impl Partition {
     /// As [`load_cell`](Self::load_cell); a record that does not decode counts as lost, where others may have what it held.
     pub(crate) fn load_lossy(&self, txn: &Txn<'_>, open: &OpenKey, id: CellId) -> Result<OpenCell, StoreError> {
         if id.kind != CellKind::Value && !self.is_alone() {
-            let stored = txn.get(&record::cell(self.id, &open.key, &id))?;
-            if stored.is_some_and(|bytes| pack::unpack_cell(&bytes, &self.names).is_err()) {
-                let (state, deadline_ms) = (CellState::default(), None);
-                return Ok(OpenCell { id, state, stored: true, was_present: false, digest: 0, deadline_ms });
+            let path = record::cell(self.id, &open.key, &id);
+            let stored = txn.get(&path)?;
+            if let Some(record) = stored.filter(|bytes| pack::unpack_cell(bytes, &self.names).is_err()) {
+                return Ok(OpenCell { stored: true, bytes: size_of(&path, &record), ..OpenCell::absent(id) });
             }
         }
         self.load_cell(txn, open, id)
@@ -413,33 +426,36 @@ impl Partition {
         }
         let path = record::key_record(self.id, &open.key);
         let present = (open.was_present, open.record.is_present());
-        self.sums.replace(&path, &open.key, (open.digest, open.record.digest), present);
-        if !open.record.is_nothing() {
-            txn.put(path, pack::pack(&open.record, &mut self.names));
-        } else if open.stored {
-            txn.remove(path);
+        let record = (!open.record.is_nothing()).then(|| pack::pack(&open.record, &mut self.names));
+        let grown = open.grown + record.as_ref().map_or(0, |record| size_of(&path, record));
+        self.sums.replace(&path, &open.key, (open.digest, open.record.digest), present, grown);
+        match record {
+            Some(record) => txn.put(path, record),
+            None if open.stored => txn.remove(path),
+            None => {}
         }
         self.dirty = true;
     }
 
-    /// A cell that has a record of its own, if it is there.
-    fn stored_cell(&self, txn: &Txn<'_>, open: &OpenKey, id: &CellId) -> Result<Option<CellState>, StoreError> {
+    /// A cell that has a record of its own, if it is there, and what that takes.
+    fn stored_cell(&self, txn: &Txn<'_>, open: &OpenKey, id: &CellId) -> Result<Option<(CellState, i64)>, StoreError> {
         if id.kind == CellKind::Deadline && !open.record.has_deadline {
             return Ok(None);
         }
-        let bytes = txn.get(&record::cell(self.id, &open.key, id))?;
-        bytes.map(|bytes| pack::unpack_cell(&bytes, &self.names)).transpose()
+        let path = record::cell(self.id, &open.key, id);
+        let Some(record) = txn.get(&path)? else { return Ok(None) };
+        Ok(Some((pack::unpack_cell(&record, &self.names)?, size_of(&path, &record))))
     }
 
     pub(crate) fn load_cell(&self, txn: &Txn<'_>, open: &OpenKey, id: CellId) -> Result<OpenCell, StoreError> {
         let stored = match id.kind {
-            CellKind::Value => Some(open.record.value.clone()),
+            CellKind::Value => Some((open.record.value.clone(), 0)),
             _ => self.stored_cell(txn, open, &id)?,
         };
-        let (stored, state) = (stored.is_some(), stored.unwrap_or_default());
+        let (stored, (state, bytes)) = (stored.is_some(), stored.unwrap_or_default());
         let (was_present, digest) = (crdt::reading::is_present(&state.live), digest::of_cell(&id, &state.live));
         let deadline_ms = if id.kind == CellKind::Deadline { state.deadline_ms() } else { None };
-        Ok(OpenCell { id, state, stored, was_present, digest, deadline_ms })
+        Ok(OpenCell { id, state, stored, was_present, digest, bytes, deadline_ms })
     }
 
     pub(crate) fn store_cell(&mut self, txn: &mut Txn<'_>, open: &mut OpenKey, mut cell: OpenCell) {
@@ -466,8 +482,13 @@ impl Partition {
         }
         open.record.cells = (open.record.cells + u64::from(keep)).saturating_sub(u64::from(cell.stored));
         let path = record::cell(self.id, &open.key, &cell.id);
+        open.grown -= cell.bytes;
         match (keep, cell.stored) {
-            (true, _) => txn.put(path, pack::pack_cell(&cell.state, &mut self.names)),
+            (true, _) => {
+                let record = pack::pack_cell(&cell.state, &mut self.names);
+                open.grown += size_of(&path, &record);
+                txn.put(path, record);
+            }
             (false, true) => txn.remove(path),
             (false, false) => {}
         }

@@ -73,13 +73,13 @@ pub struct ServeOptions {
     /// Where the data is kept.
     #[arg(long, default_value = "dotted-data", value_name = "DIR")]
     pub data: PathBuf,
-    /// What keeps the data; a directory stays with the engine it was made by.
+    /// What keeps the data; a directory stays with the engine it was made by. That of memory keeps nothing when the node stops.
     #[arg(long, value_enum, default_value_t = EngineKind::Fjall)]
     pub engine: EngineKind,
     /// What to do if the data is damaged.
     #[arg(long, value_enum, default_value_t = WhenDamaged::Recover)]
     pub when_damaged: WhenDamaged,
-    /// Keep nothing on disk: what this node holds is gone when it stops.
+    /// Keep nothing on disk: --engine memory, whatever else is said.
     #[arg(long)]
     pub in_memory: bool,
     /// When a write is answered.
@@ -174,6 +174,20 @@ pub struct ServeOptions {
     /// What is in force and where it comes from, for `CONFIG GET`; nothing where an application is started by flags of its own.
     #[arg(skip)]
     pub in_force: Vec<InForce>,
+}
+
+impl ServeOptions {
+    /// What keeps the data, by all that was said of it.
+    #[must_use]
+    pub fn engine(&self) -> EngineKind {
+        if self.in_memory { EngineKind::Memory } else { self.engine }
+    }
+
+    /// Does it keep nothing on disk?
+    #[must_use]
+    pub fn is_in_memory(&self) -> bool {
+        self.engine() == EngineKind::Memory
+    }
 }
 
 /// A number that `CONFIG SET` changes.

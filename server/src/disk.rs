@@ -1,5 +1,5 @@
-//! The disk of a node: one [`Engine`], written by one thread that makes one batch, and one sync, of
-//! everything that has come in while it was busy (group commit).
+//! The disk of a node (or the memory that stands in its place): one [`Engine`], written by one thread that makes one batch, and
+//! one sync, of everything that has come in while it was busy (group commit).
 //!
 //! A worker sees its own writes at once: they stand in layers above the database until they are in it. A cache of
 //! small records beside them saves most look-ups in the database; what is staged goes through it, so that it is never
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use quick_cache::unsync::DefaultLifecycle;
-use replica::{Batch, BatchSeq, MemoryStore, Store, StoreError, Visit, merge_scan, prefix_end};
+use replica::{Batch, BatchSeq, Store, StoreError, Visit, merge_scan, prefix_end};
 
 use crate::engine::{Engine, EngineError, KeyRange, Sync};
 use crate::error::Error;
@@ -90,19 +90,13 @@ enum Job {
 /// Where a node's records are.
 #[derive(Clone)]
 pub struct Disk {
-    records: Option<Arc<dyn Engine>>,
-    jobs: Option<Sender<Job>>,
+    records: Arc<dyn Engine>,
+    jobs: Sender<Job>,
     /// How long a batch takes that is synced, and a sync by itself.
     pub syncs: Arc<Histogram>,
 }
 
 impl Disk {
-    /// Nothing is kept.
-    #[must_use]
-    pub fn in_memory() -> Self {
-        Self { records: None, jobs: None, syncs: Arc::default() }
-    }
-
     /// Starts the thread that writes.
     ///
     /// # Errors
@@ -114,7 +108,7 @@ impl Disk {
         let writer = Writer { records: Arc::clone(&records), durability, on_progress, unsynced, syncs: timed };
         let spawned = std::thread::Builder::new().name("disk".to_owned()).spawn(move || writer.run(&queue));
         spawned.map_err(Error::Thread)?;
-        Ok(Self { records: Some(records), jobs: Some(jobs), syncs })
+        Ok(Self { records, jobs, syncs })
     }
 
     /// Writes one record of the node's own, without waiting.
@@ -126,30 +120,24 @@ impl Disk {
     pub fn put_and_wait(&self, key: &[u8], value: Vec<u8>) {
         let (done, wait) = channel();
         self.send(Job::Record { key: key.to_vec(), value, done: Some(done) });
-        if self.jobs.is_some() {
-            let _ = wait.recv();
-        }
+        let _ = wait.recv();
     }
 
     fn send(&self, job: Job) {
-        if let Some(jobs) = &self.jobs {
-            // The writer ends only with the process.
-            let _ = jobs.send(job);
-        }
+        // The writer ends only with the process.
+        let _ = self.jobs.send(job);
     }
 
     /// The records as the replicas read them, with nobody who writes.
     pub(crate) fn reading(records: Arc<dyn Engine>) -> DiskView {
-        Self { records: Some(records), ..Self::in_memory() }.view(0)
+        Self { records, jobs: channel().0, syncs: Arc::default() }.view(0)
     }
 
     /// The view one worker has.
     #[must_use]
     pub fn view(&self, worker: usize) -> DiskView {
-        let base = self.records.clone().map_or_else(|| Base::Memory(MemoryStore::new()), Base::Engine);
         DiskView {
             worker,
-            base,
             disk: self.clone(),
             staged: Edits::new(),
             staged_seq: BatchSeq::default(),
@@ -170,15 +158,9 @@ fn is_cached(key: &[u8]) -> bool {
     matches!(key.first(), Some(b'K' | b'C'))
 }
 
-enum Base {
-    Engine(Arc<dyn Engine>),
-    Memory(MemoryStore),
-}
-
 /// The records as one worker sees them: what it has written and what the database has.
 pub struct DiskView {
     worker: usize,
-    base: Base,
     disk: Disk,
     staged: Edits,
     staged_seq: BatchSeq,
@@ -189,12 +171,8 @@ pub struct DiskView {
 }
 
 impl DiskView {
-    /// Takes a batch: visible at once, sent with [`DiskView::submit`]. Without a disk it is flushed by that.
-    pub fn stage(&mut self, batch: Batch) -> Option<BatchSeq> {
-        if let Base::Memory(store) = &mut self.base {
-            store.apply(&batch);
-            return Some(batch.seq);
-        }
+    /// Takes a batch: visible at once, sent with [`DiskView::submit`].
+    pub fn stage(&mut self, batch: Batch) {
         self.staged_seq = batch.seq;
         let cache = self.cache.get_mut();
         for (key, edit) in batch.edits.iter().filter(|(key, _)| is_cached(key)) {
@@ -215,7 +193,6 @@ impl DiskView {
                 self.staged_bytes = self.staged_bytes + bytes - before;
             }
         }
-        None
     }
 
     /// How many bytes wait for the disk.
@@ -301,38 +278,25 @@ impl Store for DiskView {
         if let Some(edit) = self.above().rev().find_map(|edits| edits.get(key)) {
             return Ok(edit.clone());
         }
-        match &self.base {
-            Base::Engine(records) => {
-                let found = records.get(key)?;
-                if cached && found.as_ref().is_none_or(|record| record.len() <= CACHED_RECORD_BYTES) {
-                    self.cache.borrow_mut().insert(key.to_vec(), found.clone());
-                }
-                Ok(found)
-            }
-            Base::Memory(store) => store.get(key),
+        let found = self.disk.records.get(key)?;
+        if cached && found.as_ref().is_none_or(|record| record.len() <= CACHED_RECORD_BYTES) {
+            self.cache.borrow_mut().insert(key.to_vec(), found.clone());
         }
+        Ok(found)
     }
 
     fn scan(&self, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let records = match &self.base {
-            Base::Engine(records) => records,
-            Base::Memory(store) => return store.scan(prefix, from, visit),
-        };
         let end = prefix_end(prefix);
         let Some(range) = range(from.max(prefix), end.as_deref()) else { return Ok(()) };
         let own = self.above_within(range, Ordering::Less);
-        merge_scan(own, Ordering::Less, visit, |visit| Ok(records.scan(range, visit)?))
+        merge_scan(own, Ordering::Less, visit, |visit| Ok(self.disk.records.scan(range, visit)?))
     }
 
     fn scan_back(&self, prefix: &[u8], before: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let records = match &self.base {
-            Base::Engine(records) => records,
-            Base::Memory(store) => return store.scan_back(prefix, before, visit),
-        };
         let end = before.map_or_else(|| prefix_end(prefix), |before| Some(before.to_vec()));
         let Some(range) = range(prefix, end.as_deref()) else { return Ok(()) };
         let own = self.above_within(range, Ordering::Greater);
-        merge_scan(own, Ordering::Greater, visit, |visit| Ok(records.scan_back(range, visit)?))
+        merge_scan(own, Ordering::Greater, visit, |visit| Ok(self.disk.records.scan_back(range, visit)?))
     }
 }
 
@@ -509,8 +473,7 @@ mod tests {
     #[test]
     fn no_scan_looks_beyond_its_prefix() {
         let watched = Arc::new(Watched::default());
-        let disk = Disk { records: Some(Arc::clone(&watched) as Arc<dyn Engine>), ..Disk::in_memory() };
-        let view = disk.view(0);
+        let view = Disk::reading(Arc::clone(&watched) as Arc<dyn Engine>);
         let mut visit = |_: &[u8], _: &[u8]| std::ops::ControlFlow::Continue(());
         view.scan(b"ab", b"", &mut visit).unwrap();
         view.scan(b"ab", b"abc", &mut visit).unwrap();

@@ -1,11 +1,11 @@
-//! What keeps a node's records: an ordered map of byte strings on disk, with atomic batches. One of several engines, chosen
-//! when the directory is made.
+//! What keeps a node's records: an ordered map of byte strings, with atomic batches. One of several engines, chosen
+//! when the directory is made; or one that keeps them in memory alone, and has no directory.
 //!
 //! What an engine promises, and the suite in `tests/engines` holds each to: a batch is there as a whole or not at all; what
 //! was written with [`Sync::Disk`] survives the power going; damage is [`EngineError::Damaged`], never another value or an
 //! absent record.
 //!
-//! No engine keeps the last promise alone. So each stands behind `Checked`: every record is under a
+//! No engine on disk keeps the last promise alone. So each stands behind `Checked`: every record is under a
 //! checksum of its key and value (`envelope`), every batch has a number that is written with it (`note`), and a file beside
 //! the engine's own says how far the numbers have come (`ledger`). What was lost at the end of a journal is missed at the next
 //! opening by that. What each engine leaves open beyond is looked at when it is opened: of fjall the journals and manifests, of
@@ -17,6 +17,7 @@ mod fjall;
 mod journal;
 mod ledger;
 mod manifest;
+mod memory;
 mod mend;
 mod note;
 mod recent;
@@ -47,29 +48,38 @@ pub enum EngineKind {
     Fjall,
     /// A copy-on-write B+ tree in one file, read through at every start: `--durability none` syncs every second all the same.
     Redb,
+    /// Memory: what a node holds is gone when it stops.
+    Memory,
 }
 
+/// Those that keep records on disk.
+const ON_DISK: [EngineKind; 2] = [EngineKind::Fjall, EngineKind::Redb];
+
 impl EngineKind {
-    /// Where its records are below the data directory.
-    fn folder(self) -> &'static str {
+    /// Where its records are below the data directory, if it has any there.
+    fn folder(self) -> Option<&'static str> {
         match self {
-            EngineKind::Fjall => "records",
-            EngineKind::Redb => "records.redb",
+            EngineKind::Fjall => Some("records"),
+            EngineKind::Redb => Some("records.redb"),
+            EngineKind::Memory => None,
         }
     }
 
-    fn name(self) -> &'static str {
+    /// As people call it.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             EngineKind::Fjall => "fjall",
             EngineKind::Redb => "redb",
+            EngineKind::Memory => "memory",
         }
     }
 
-    fn other(self) -> Self {
-        match self {
-            EngineKind::Fjall => EngineKind::Redb,
-            EngineKind::Redb => EngineKind::Fjall,
-        }
+    fn path(self, directory: &Path) -> Option<PathBuf> {
+        self.folder().map(|folder| directory.join(folder))
+    }
+
+    fn has_records(self, directory: &Path) -> bool {
+        self.path(directory).is_some_and(|path| path.exists())
     }
 }
 
@@ -140,7 +150,7 @@ pub type KeyRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 /// Every key.
 pub const EVERYTHING: KeyRange<'_> = (Bound::Unbounded, Bound::Unbounded);
 
-/// An ordered map of byte strings on disk.
+/// An ordered map of byte strings.
 pub trait Engine: Send + std::marker::Sync {
     /// The record under `key`.
     ///
@@ -149,7 +159,8 @@ pub trait Engine: Send + std::marker::Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
 
     /// Visits the records of a range, ascending, until `visit` breaks. Nothing beyond the range is looked at: there may be any
-    /// number of records there that were removed.
+    /// number of records there that were removed. All that was written before is seen, and of what is written meanwhile
+    /// any record or none. `visit` asks the engine nothing.
     ///
     /// # Errors
     /// As [`Engine::get`].
@@ -187,15 +198,15 @@ pub trait Engine: Send + std::marker::Sync {
     }
 }
 
-/// Opens, or makes, the records below `directory`.
+/// Opens, or makes, the records below `directory`; those in memory begin empty, wherever it is.
 ///
 /// # Errors
 /// [`Error::DamagedData`] if what is there cannot be read, or is not all that was written; [`Error::OtherEngine`] and
 /// [`Error::OtherVersion`] if something else has made it.
 pub fn open(kind: EngineKind, directory: &Path) -> Result<Arc<dyn Engine>, Error> {
-    let path = directory.join(kind.folder());
-    if directory.join(kind.other().folder()).exists() {
-        return Err(Error::OtherEngine { path: directory.to_owned(), engine: kind.other().name() });
+    let Some(path) = kind.path(directory) else { return Ok(Arc::new(memory::Memory::default())) };
+    if let Some(other) = ON_DISK.into_iter().find(|other| *other != kind && other.has_records(directory)) {
+        return Err(Error::OtherEngine { path: directory.to_owned(), engine: other.name() });
     }
     mend::finish(&path)?;
     let is_there = path.exists();
@@ -206,8 +217,8 @@ pub fn open(kind: EngineKind, directory: &Path) -> Result<Arc<dyn Engine>, Error
 
 /// Are there any records? What they are like is another question.
 pub(crate) fn is_there(kind: EngineKind, directory: &Path) -> bool {
-    let path = directory.join(kind.folder());
-    path.exists() || beside(&path, ".mended").exists() || directory.join(kind.other().folder()).exists()
+    let is_mended = kind.path(directory).is_some_and(|path| beside(&path, ".mended").exists());
+    is_mended || ON_DISK.into_iter().any(|kind| kind.has_records(directory))
 }
 
 fn open_checked(kind: EngineKind, path: &Path, ledger: Ledger) -> Result<Checked, EngineError> {
@@ -215,12 +226,10 @@ fn open_checked(kind: EngineKind, path: &Path, ledger: Ledger) -> Result<Checked
     if kind == EngineKind::Fjall {
         fjall::check(path, &entry)?;
     }
-    let raw: Box<dyn Engine> = match kind {
-        EngineKind::Fjall => Box::new(fjall::Fjall::open(path)?),
-        EngineKind::Redb if entry.written > 0 && !redb::file(path).exists() => return Err(gone()),
-        EngineKind::Redb => Box::new(redb::Redb::open(path)?),
-    };
-    let engine = Checked::open(raw, ledger, path)?;
+    if kind == EngineKind::Redb && entry.written > 0 && !redb::file(path).exists() {
+        return Err(gone());
+    }
+    let engine = Checked::open(open_raw(kind, path)?, ledger, path)?;
     if entry.is_suspect {
         tracing::warn!(
             "a damaged record was met when the records in {} were last in use: all are read",
@@ -240,6 +249,7 @@ fn open_raw(kind: EngineKind, path: &Path) -> Result<Box<dyn Engine>, EngineErro
     Ok(match kind {
         EngineKind::Fjall => Box::new(fjall::Fjall::open(path)?),
         EngineKind::Redb => Box::new(redb::Redb::open(path)?),
+        EngineKind::Memory => Box::new(memory::Memory::default()),
     })
 }
 

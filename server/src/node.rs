@@ -25,7 +25,7 @@ use crate::buckets::Buckets;
 use crate::clients::Clients;
 use crate::config::{Config, ServeOptions};
 use crate::cursors::Cursors;
-use crate::disk::{self, Disk};
+use crate::disk::{self, Disk, Durability};
 use crate::drain::{self, Drain};
 use crate::engine::EngineError;
 use crate::error::Error;
@@ -369,7 +369,7 @@ impl Node {
     /// As [`Node::start`].
     pub fn start_with(options: ServeOptions, application: Arc<dyn Procedures>) -> Result<Running, Error> {
         let acl = Acl::new(&options)?;
-        let lock = if options.in_memory { None } else { Some(identity::lock(&options.data)?) };
+        let lock = if options.is_in_memory() { None } else { Some(identity::lock(&options.data)?) };
         let (clients, peers) = listen(&options)?;
         let pages = options.http.map(bind).transpose()?;
         let tls = tls::for_clients(&options.tls)?;
@@ -485,13 +485,8 @@ struct Opened {
     is_refilled: bool,
 }
 
-/// Opens the disk, with this run's incarnation on it.
+/// Opens the disk, with this run's incarnation on it; or memory in its place.
 fn open(options: &ServeOptions, inboxes: &[UnboundedSender<ToWorker>]) -> Result<Opened, Error> {
-    if options.in_memory {
-        let (identity, disk) = (Identity::fresh().next(), Disk::in_memory());
-        let decisions = Decisions::default();
-        return Ok(Opened { identity, members: None, decisions, disk, nameplate: None, is_refilled: false });
-    }
     let recovery::Opened { identity, members, decisions, records, nameplate, is_refilled } = recovery::open(options)?;
     let inboxes = inboxes.to_vec();
     let on_progress = Box::new(move |worker: usize, progress| {
@@ -499,8 +494,10 @@ fn open(options: &ServeOptions, inboxes: &[UnboundedSender<ToWorker>]) -> Result
             let _ = inbox.send(ToWorker::Disk(progress));
         }
     });
-    let disk = Disk::start(records, options.durability, on_progress)?;
-    Ok(Opened { identity, members, decisions, disk, nameplate: Some(nameplate), is_refilled })
+    // Nobody waits for what is never on disk.
+    let durability = if options.is_in_memory() { Durability::None } else { options.durability };
+    let disk = Disk::start(records, durability, on_progress)?;
+    Ok(Opened { identity, members, decisions, disk, nameplate, is_refilled })
 }
 
 fn start_threads(node: &Arc<Node>, outlets: Vec<UnboundedReceiver<ToWorker>>, network: Network) -> Result<(), Error> {

@@ -82,6 +82,7 @@ fn understood(frame: &PeerFrame, theirs: Capabilities) -> Option<Cow<'_, PeerFra
             }
             Message::InspectStored(..) => Capabilities::STORED,
             Message::Forward(_, request) if request.operation == Operation::ExplainStored => Capabilities::STORED,
+            Message::Forward(_, request) if request.operation == Operation::Weigh => Capabilities::WEIGHTS,
             _ => Capabilities::default(),
         },
         _ => Capabilities::default(),
@@ -275,7 +276,8 @@ mod tests {
         }
         let stored = core(Message::InspectStored(Ticket(1), partition, key.clone()));
         let passed_on = core(Message::Forward(Ticket(1), request(Operation::ExplainStored)));
-        for frame in [&stored, &passed_on] {
+        let weighed = core(Message::Forward(Ticket(1), request(Operation::Weigh)));
+        for frame in [&stored, &passed_on, &weighed] {
             assert!(understood(frame, Capabilities::default()).is_none(), "{frame:?}");
         }
         let plain = core(Message::Inspect(Ticket(1), partition, key));
@@ -292,7 +294,7 @@ mod tests {
             assert_eq!(understood(&placed, Capabilities::OURS).as_deref(), Some(&placed));
         }
         assert!(understood(&plain, Capabilities::default()).is_some());
-        for frame in [&frame, &stored, &passed_on] {
+        for frame in [&frame, &stored, &passed_on, &weighed] {
             assert!(matches!(understood(frame, Capabilities::OURS), Some(Cow::Borrowed(_))), "{frame:?}");
         }
     }

@@ -15,7 +15,7 @@ use replica::{Actor, Batch, BatchSeq, Core, Decisions, Members, PartitionId, Par
 
 use crate::config::ServeOptions;
 use crate::disk::Disk;
-use crate::engine::{self, EVERYTHING, Engine, EngineError, Loss, Mended, Sync, Wanted};
+use crate::engine::{self, EVERYTHING, Engine, EngineError, EngineKind, Loss, Mended, Sync, Wanted};
 use crate::error::Error;
 use crate::identity::{self, DECISIONS, IDENTITY, Identity, MEMBERS};
 use crate::nameplate::{Nameplate, Plate};
@@ -44,13 +44,20 @@ pub(crate) struct Opened {
     pub(crate) members: Option<Members>,
     pub(crate) decisions: Decisions,
     pub(crate) records: Arc<dyn Engine>,
-    pub(crate) nameplate: Nameplate,
+    /// If there is a directory for it.
+    pub(crate) nameplate: Option<Nameplate>,
     /// Were they damaged, so that others have to fill some?
     pub(crate) is_refilled: bool,
 }
 
-/// Opens the records of a data directory, and puts this run's incarnation on disk before anything else.
+/// Opens the records of a data directory, and puts this run's incarnation on disk before anything else; or records in memory, of
+/// a node nobody has met yet.
 pub(crate) fn open(options: &ServeOptions) -> Result<Opened, Error> {
+    if options.is_in_memory() {
+        let records = engine::open(EngineKind::Memory, &options.data)?;
+        let (identity, decisions) = (Identity::fresh().next(), Decisions::default());
+        return Ok(Opened { identity, members: None, decisions, records, nameplate: None, is_refilled: false });
+    }
     let (plate, unreadable) = match Nameplate::read(&options.data) {
         Ok(plate) => (plate, None),
         Err(why @ Error::DamagedData { .. }) => (None, Some(why)),
@@ -124,7 +131,7 @@ fn begin(
     let encoded = identity::encode(&identity);
     let mut edits = std::iter::once((IDENTITY, Some(encoded.as_slice())));
     records.write(&mut edits, Sync::Disk).map_err(|why| Error::of_records(&options.data, why))?;
-    Ok(Opened { identity, members, decisions, records, nameplate, is_refilled: false })
+    Ok(Opened { identity, members, decisions, records, nameplate: Some(nameplate), is_refilled: false })
 }
 
 fn recover(options: &ServeOptions, path: &Path, why: &str, plate: Plate) -> Result<Opened, Error> {
@@ -158,7 +165,7 @@ fn recover(options: &ServeOptions, path: &Path, why: &str, plate: Plate) -> Resu
     let records = engine::open(options.engine, &options.data)?;
     let nameplate = Nameplate::write(&options.data, Plate { identity, members: members.clone() })?;
     let decisions = Decisions::default();
-    Ok(Opened { identity, members, decisions, records, nameplate, is_refilled })
+    Ok(Opened { identity, members, decisions, records, nameplate: Some(nameplate), is_refilled })
 }
 
 fn say(mended: &Mended, identity: Identity, is_any_kept: bool, is_refilled: bool) {
@@ -253,7 +260,7 @@ fn complete(
 
 /// Keeps the members on the nameplate, and says how far a node is that has to be filled again.
 pub(crate) fn keep_nameplate(node: &Arc<Node>, is_refilled: bool) -> Result<(), Error> {
-    if node.options.in_memory {
+    if node.options.is_in_memory() {
         return Ok(());
     }
     let node = Arc::clone(node);

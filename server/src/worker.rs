@@ -147,13 +147,12 @@ impl Worker {
     fn handle(&mut self, event: Event) {
         let mut actions = std::mem::take(&mut self.actions);
         self.core.handle(self.now_at(Instant::now()), event, &self.disk, &mut actions);
-        let mut flushed = None;
         for action in actions.drain(..) {
             match action {
                 Action::Write(batch) => {
                     self.node.waiting_clients.wake(&batch);
                     self.node.tracking.note(&batch);
-                    flushed = self.disk.stage(batch).or(flushed);
+                    self.disk.stage(batch);
                 }
                 Action::Send(to, message) => self.node.peers.send(to, &PeerFrame::Core(Box::new(message))),
                 Action::Answer(id, answer) => {
@@ -169,9 +168,6 @@ impl Worker {
             }
         }
         self.actions = actions;
-        if let Some(seq) = flushed {
-            self.handle(Event::Flushed(seq));
-        }
     }
 
     /// How much waits for the disk, if that is too much.
@@ -201,6 +197,7 @@ impl Worker {
 
 fn settings(node: &Node) -> Settings {
     let durability = match node.options.durability {
+        _ if node.options.is_in_memory() => replica::Durability::Volatile,
         Durability::Always => replica::Durability::Flushed,
         Durability::Interval | Durability::None => replica::Durability::Applied,
     };

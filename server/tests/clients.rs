@@ -1,8 +1,12 @@
-//! The clients people use - redis-py, ioredis, node-redis, redis-rs - against one node and against three, in RESP2 and RESP3.
+//! The clients people use - redis-py, ioredis, node-redis, go-redis, redis-rs - against one node and against three, in RESP2 and
+//! RESP3.
 //!
 //! All but redis-rs are programs from elsewhere: `DOTTED_WITH_CLIENTS` names a directory with `node_modules`, and must find redis-py in
-//! the `python3` that comes first; where it is not set and one of them is not there, the test says so and passes.
+//! the `python3` that comes first; where it is not set and one of them is not there, the test says so and passes. go-redis has a
+//! variable of its own (`clients/go_redis.rs`).
 
+#[path = "clients/go_redis.rs"]
+mod go_redis;
 #[path = "clients/redis_rs.rs"]
 mod redis_rs;
 mod support;

@@ -104,6 +104,38 @@ fn wait_counts_the_owners_that_hold_whatever_was_written_last() {
 }
 
 #[test]
+fn a_node_in_memory_is_told_apart_from_those_with_a_disk() {
+    let data = tempfile::tempdir().unwrap();
+    let a = Process::serve(&data.path().join("a"), &["--name", "a", "--engine", "memory"]);
+    let mut client = a.client();
+    assert_eq!(client.run("DOT.WITH RECEIPT SET k v"), "OK\nowners\na\nstand-ins\non-disk");
+    let refused = client.run("DOT.WITH DW 1 SET k w");
+    assert!(refused.starts_with("NOQUORUM 1/1 owners answered: a; not: nobody; too few"), "{refused}");
+    assert!(refused.contains("on disk (DW)") && refused.ends_with("nothing was changed"), "{refused}");
+    assert_eq!(client.run("GET k"), "v");
+    assert_eq!(client.run("CONFIG GET appendonly"), "appendonly\nno");
+    assert!(client.run("DOT.STATUS").contains("disk\nengine\nmemory\n"));
+    assert!(a.client().run("WAITAOF 1 0 0").contains("appendonly is disabled"));
+    assert_eq!(a.client().run("WAITAOF 0 0 0"), "0\n0");
+    let b = Process::serve(&data.path().join("b"), &["--name", "b", "--join", &a.peer_address()]);
+    a.client().until("DOT.LAYOUT SHOW", |shown| shown.matches("serving\n1024").count() == 2);
+    for node in [&a, &b] {
+        let mut client = node.client();
+        // Whoever coordinates it, both have it, and one on disk.
+        for key in ["k", "l", "m", "n"] {
+            let said = client.run(&format!("DOT.WITH W 2 DW 1 RECEIPT SET {key} v"));
+            assert!(said.starts_with("OK\n") && said.ends_with("on-disk\nb"), "{said}");
+            let refused = client.run(&format!("DOT.WITH DW 2 SET {key} w"));
+            assert!(refused.starts_with("NOQUORUM 2/2 owners answered"), "{refused}");
+            client.run(&format!("SET {key} x"));
+            assert_eq!(client.run("WAIT 1 10000"), "1");
+            assert_eq!(client.run("WAITAOF 0 1 1000"), "1\n0");
+        }
+    }
+    assert!(!data.path().join("a").exists(), "it keeps nothing");
+}
+
+#[test]
 fn waitaof_counts_the_owners_that_have_the_last_write_on_disk() {
     let data = tempfile::tempdir().unwrap();
     // They sync once a second.

@@ -95,6 +95,42 @@ fn a_layout_is_planned_committed_and_drains_a_node_that_leaves() {
     assert_eq!(value(&again.client().run("DOT.LAYOUT SHOW"), "n3", "capacity"), "3");
 }
 
+/// A number that a plan says of every node, nothing where it is not known.
+fn of_nodes(plan: &str, name: &str) -> Vec<Option<u64>> {
+    let lines: Vec<&str> = plan.lines().collect();
+    lines.windows(2).filter(|pair| pair[0] == name).map(|pair| pair[1].parse().ok()).collect()
+}
+
+#[test]
+fn a_plan_says_how_many_bytes_move() {
+    let dirs: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
+    let one = Process::serve(dirs[0].path(), &["--name", "n0", "--replicas", "1"]);
+    let mut two = Process::serve(dirs[1].path(), &["--name", "n1", "--join", &one.peer_address()]);
+    for node in [&one, &two] {
+        node.client().until("DOT.LAYOUT SHOW", |shown| {
+            let serving: Vec<_> = of_nodes(shown, "serving").into_iter().flatten().collect();
+            serving.len() == 2 && serving.iter().sum::<u64>() == 1024 && serving.iter().all(|count| *count > 300)
+        });
+    }
+    let mut client = one.client();
+    let payload = "v".repeat(1000);
+    for n in 0..300 {
+        assert_eq!(client.call(&["SET", &format!("key{n}"), &payload]), "OK");
+    }
+    // Everything that n1 has goes to n0; only n1 knows what that is.
+    assert_eq!(client.run("DOT.LAYOUT STAGE n1 LEAVE"), "OK");
+    let plan = client.until("DOT.LAYOUT PLAN", |plan| value(plan, "", "bytes") != "(nil)");
+    let all: u64 = value(&plan, "", "bytes").parse().unwrap();
+    assert!((50_000..300_000).contains(&all), "{plan}");
+    assert_eq!(of_nodes(&plan, "receives-bytes").iter().flatten().sum::<u64>(), all);
+    assert_eq!(value(&plan, "n0", "receives-bytes"), all.to_string());
+    assert_eq!((value(&plan, "n1", "gives-bytes"), value(&plan, "n0", "gives-bytes")), (all.to_string(), "0".into()));
+    // What nobody can say is not said to be nothing.
+    two.kill();
+    let plan = client.until("DOT.LAYOUT PLAN", |plan| value(plan, "", "bytes") == "(nil)");
+    assert_eq!((value(&plan, "n0", "receives-bytes"), value(&plan, "n0", "gives-bytes")), ("(nil)".into(), "0".into()));
+}
+
 #[test]
 fn two_layouts_committed_at_once_are_both_honoured_until_one_more_is_committed() {
     let dirs: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();

@@ -42,7 +42,8 @@ fn a_layout_is_staged_shown_committed_and_waited_for() {
     assert!(staged.contains("a ZONE cellar CAPACITY 2\nnothing has changed yet"), "{staged}");
     said(&run(&["layout", "stage", "--replicas", "2"], &a));
     let planned = said(&run(&["layout", "plan"], &a));
-    assert!(planned.contains(" replicas move; 2 of each partition\nNODE  ZONE"), "{planned}");
+    assert!(planned.contains(" replicas move, ") && planned.contains("; 2 of each partition\nNODE  ZONE"), "{planned}");
+    assert!(planned.contains("BYTES IN  BYTES OUT\n"), "{planned}");
     assert_eq!(row(&planned, "a")[1..6], ["cellar", "2", "1024.0", "1024", "1024"], "{planned}");
     assert_eq!(row(&planned, "b")[5], "512", "{planned}");
     let id = plan_of(&planned).to_owned();

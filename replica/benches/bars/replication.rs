@@ -212,7 +212,7 @@ fn take(actions: &mut Vec<Action>, store: &mut server::disk::DiskView) -> u64 {
     let mut answered = 0;
     for action in actions.drain(..) {
         match action {
-            Action::Write(batch) => drop(store.stage(batch)),
+            Action::Write(batch) => store.stage(batch),
             Action::Answer(..) => answered += 1,
             _ => {}
         }

@@ -9,7 +9,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::core::{Action, Core, Origin, RequestId, Step, TICK_MS, Until};
+use crate::core::{Action, Core, Durability, Origin, RequestId, Step, TICK_MS, Until};
 use crate::id::{NodeId, PartitionId};
 use crate::layout::View;
 use crate::message::{Message, Ticket};
@@ -226,7 +226,9 @@ impl Core {
             }
             _ => replicas.verdict(need, &Receipt::default(), &candidates),
         };
-        if verdict == Verdict::Hopeless {
+        // This node is among them, with a disk or without.
+        let disks = candidates.len() - usize::from(self.settings.durability == Durability::Volatile);
+        if verdict == Verdict::Hopeless || disks < usize::from(need.on_disk) {
             let answered = candidates.into_iter().filter(|node| replicas.serving.contains(node)).collect();
             return step.out.push(origin.fail(self.no_quorum(partition, need, answered, false)));
         }
@@ -254,6 +256,10 @@ impl Core {
             Operation::Count => {
                 let count = self.partitions[usize::from(partition.number())].as_ref().map_or(0, |p| p.live_keys());
                 step.out.push(origin.answer(Answer::Count(count)));
+            }
+            Operation::Weigh => {
+                let slot = self.partitions[usize::from(partition.number())].as_ref();
+                step.out.push(origin.answer(Answer::Weighed(slot.and_then(|slot| slot.bytes()))));
             }
         }
     }

@@ -47,7 +47,7 @@ impl Core {
         });
         let Some(joined) = taken else { return };
         self.report(step, from, joined);
-        let medium = medium.max(self.promised());
+        let medium = self.promised(medium);
         let placement = self.view.as_ref().map_or(0, |view| view.placement);
         let held = Action::Send(from, Message::HeldUnder(ticket, partition, medium, placement));
         self.release(step, self.held_until(medium, self.batch_of(partition)), held);
@@ -104,7 +104,8 @@ impl Core {
         medium: Medium,
     ) {
         if let Some(report) = self.quietly(step, partition, |p, txn| p.explain(txn, key)) {
-            let said = Action::Send(from, Message::Inspected(ticket, partition, Box::new(report)));
+            let report = Box::new(self.told_of(report, medium));
+            let said = Action::Send(from, Message::Inspected(ticket, partition, report));
             match medium {
                 Medium::Memory => step.out.push(said),
                 Medium::Disk => self.release(step, Until::OnDisk(self.batch_of(partition)), said),

@@ -152,7 +152,7 @@ impl Partition {
         for id in with_deadline(ids, &open) {
             let state = match id.kind {
                 CellKind::Value => std::mem::take(&mut open.record.value),
-                _ => self.stored_cell(txn, &open, &id)?.unwrap_or_default(),
+                _ => self.stored_cell(txn, &open, &id)?.unwrap_or_default().0,
             };
             if !state.is_nothing() {
                 cells.push((id, state));

@@ -30,6 +30,8 @@ pub(crate) const NO_QUESTION: Ticket = Ticket(0);
 pub(crate) struct Sums {
     /// Not known before the first scrub.
     tree: Option<HashTree>,
+    /// What the records of keys and cells take, once that is known.
+    bytes: u64,
     scrub: Option<Pass>,
     /// At which clock and sum another replica was found equal.
     verified: BTreeMap<NodeId, (Context, u64)>,
@@ -43,8 +45,9 @@ pub(crate) struct Sums {
     is_undone: bool,
 }
 
-/// A key that has changed: the path of its record, the key, its digests and whether it was and is present.
-type Replaced = (Vec<u8>, Vec<u8>, (u64, u64), (bool, bool));
+/// A key that has changed: the path of its record, the key, its digests, whether it was and is present, and by how many bytes it
+/// has grown.
+type Replaced = (Vec<u8>, Vec<u8>, (u64, u64), (bool, bool), i64);
 
 /// A scrub under way: the sums of the keys it has passed.
 #[derive(Debug, Default)]
@@ -54,6 +57,8 @@ struct Pass {
     last: Option<Vec<u8>>,
     /// How many of the keys it has passed are present.
     live_keys: u64,
+    /// What they take.
+    bytes: u64,
 }
 
 /// What a step of a scrub has found.
@@ -82,8 +87,8 @@ impl Sums {
     pub(super) fn undo(&mut self) {
         let undo = self.undo.take().unwrap_or_default();
         self.is_undone = !undo.is_empty();
-        for (path, key, (before, after), (was, is)) in undo.into_iter().rev() {
-            self.replace(&path, &key, (after, before), (is, was));
+        for (path, key, (before, after), (was, is), grown) in undo.into_iter().rev() {
+            self.replace(&path, &key, (after, before), (is, was), -grown);
         }
     }
 
@@ -95,11 +100,12 @@ impl Sums {
         }
     }
 
-    /// A key has changed: its digest, and whether it is present.
-    pub(crate) fn replace(&mut self, path: &[u8], key: &[u8], digests: (u64, u64), present: (bool, bool)) {
+    /// A key has changed: its digest, whether it is present, and what it takes.
+    pub(crate) fn replace(&mut self, path: &[u8], key: &[u8], digests: (u64, u64), present: (bool, bool), grown: i64) {
         if let Some(undo) = &mut self.undo {
-            undo.push((path.to_vec(), key.to_vec(), digests, present));
+            undo.push((path.to_vec(), key.to_vec(), digests, present, grown));
         }
+        self.bytes = self.bytes.saturating_add_signed(grown);
         let (before, after) = digests;
         if before != after
             && let Some(tree) = &mut self.tree
@@ -111,6 +117,7 @@ impl Sums {
         {
             pass.tree.replace(key, before, after);
             pass.live_keys = (pass.live_keys + u64::from(present.1)).saturating_sub(u64::from(present.0));
+            pass.bytes = pass.bytes.saturating_add_signed(grown);
         }
     }
 }
@@ -119,6 +126,11 @@ impl Partition {
     /// The sums, unless it is being filled or they are not known yet.
     pub(crate) fn tree(&self) -> Option<&HashTree> {
         self.sums.tree.as_ref().filter(|_| self.inbound.is_none() && !self.incomplete)
+    }
+
+    /// What its records of keys and cells take, in bytes, if a scrub has read them all in this run.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        self.sums.tree.as_ref().map(|_| self.sums.bytes)
     }
 
     /// Reads on for about so many bytes, from where the last step ended.
@@ -146,11 +158,11 @@ impl Partition {
             self.adopt_orphans(txn, None, &mut found)?;
             found.is_done = true;
             found.is_first = self.sums.tree.is_none();
-            let Pass { tree, live_keys, .. } = self.sums.scrub.take().unwrap_or_default();
+            let Pass { tree, live_keys, bytes, .. } = self.sums.scrub.take().unwrap_or_default();
             if self.sums.tree.as_ref().is_some_and(|known| *known != tree) {
                 found.damage.push("records have changed or vanished behind the store's back".to_owned());
             }
-            self.sums.tree = Some(tree);
+            (self.sums.tree, self.sums.bytes) = (Some(tree), bytes);
             self.dirty |= self.meta.live_keys != live_keys;
             self.meta.live_keys = live_keys;
         }
@@ -160,8 +172,9 @@ impl Partition {
     /// Looks at one key.
     fn pass(&mut self, txn: &mut Txn<'_>, path: Vec<u8>, found: &mut Scrubbed) -> Result<(), StoreError> {
         let key = record::key_in(&path)?.to_vec();
-        let (digest, is_present) = self.scrub_key(txn, &path, &key, found)?;
+        let (digest, is_present, bytes) = self.scrub_key(txn, &path, &key, found)?;
         if let Some(pass) = &mut self.sums.scrub {
+            pass.bytes += bytes;
             pass.tree.replace(&key, 0, digest);
             pass.live_keys += u64::from(is_present);
             pass.last = Some(path);
@@ -196,30 +209,33 @@ impl Partition {
         }
     }
 
-    /// Reads a key and all its cells; sets right what its record says of them. Gives the digest of what is there, and whether
-    /// the key is present.
+    /// Reads a key and all its cells; sets right what its record says of them. Gives the digest of what is there, whether the key
+    /// is present, and what its records take.
     fn scrub_key(
         &mut self,
         txn: &mut Txn<'_>,
         path: &[u8],
         key: &[u8],
         found: &mut Scrubbed,
-    ) -> Result<(u64, bool), StoreError> {
+    ) -> Result<(u64, bool, u64), StoreError> {
         let name = || String::from_utf8_lossy(key).into_owned();
         // What does not decode stays as it is until it is written anew: as long as it cannot be read, nobody takes it for removed.
-        let stored = txn.get(path)?.map(|bytes| pack::unpack(&bytes, &self.names));
+        let stored = txn.get(path)?;
+        let mut bytes = stored.as_ref().map_or(0, |record| (path.len() + record.len()) as u64);
+        let stored = stored.map(|bytes| pack::unpack(&bytes, &self.names));
         if let Some(Err(why)) = stored {
             found.damage.push(format!("the record of key {:?} is lost here ({why})", name()));
-            return Ok((0, false));
+            return Ok((0, false, 0));
         }
         let mut open = self.open(txn, key)?;
         let mut actual =
             KeyRecord { digest: digest::of_cell(&CellId::value(), &open.record.value.live), ..KeyRecord::default() };
         found.bytes += path.len() + pack::size_of(&open.record.value) + 16;
         let (prefix, mut broken) = (record::cells(self.id, key), Vec::new());
-        txn.scan(&prefix, &prefix, &mut |path, bytes| {
-            found.bytes += path.len() + bytes.len();
-            match record::cell_in(path).and_then(|id| Ok((id, pack::unpack_cell(bytes, &self.names)?))) {
+        txn.scan(&prefix, &prefix, &mut |path, record| {
+            found.bytes += path.len() + record.len();
+            bytes += (path.len() + record.len()) as u64;
+            match record::cell_in(path).and_then(|id| Ok((id, pack::unpack_cell(record, &self.names)?))) {
                 Ok((id, cell)) => {
                     if let Some(count) = actual.counts.of_mut(id.kind) {
                         *count += u64::from(reading::is_present(&cell.live));
@@ -250,7 +266,7 @@ impl Partition {
             (record.counts, record.has_deadline, record.cells, record.digest) = (counts, has_deadline, cells, digest);
             self.close(txn, open);
         }
-        Ok((digest, is_present))
+        Ok((digest, is_present, bytes))
     }
 
     /// Is it time to compare sums with another replica, with which this one has been found equal so far?

@@ -121,6 +121,32 @@ fn strict_and_owner_quorums_do_not_count_those_that_stand_in() {
 }
 
 #[test]
+fn nodes_without_a_disk_promise_none() {
+    let mut nodes = Nodes::new(3, Settings { durability: replica::Durability::Volatile, ..Settings::default() });
+    let set = |quorum| replica::Request { quorum, ..request("k", Operation::Write(Write::Set(b"v".to_vec()))) };
+    let answers = nodes.ask(0, set(Quorum::of(3)));
+    let Answer::Written(written) = answer(&answers) else { panic!("{answers:?}") };
+    assert_eq!((written.receipt.holders.len(), written.receipt.on_disk()), (3, 0));
+    // The others say so only when they are asked: a write that could have been on two disks may take effect.
+    for (on_disk, could_be) in [(1, true), (2, true), (3, false)] {
+        let answers = nodes.ask(0, set(Quorum { on_disk: Some(on_disk), ..Quorum::default() }));
+        let Answer::Failed(Failure::NoQuorum { may_take_effect, .. }) = answer(&answers) else {
+            panic!("{on_disk}: {answers:?}")
+        };
+        assert_eq!(*may_take_effect, could_be, "{on_disk}");
+    }
+    for (operation, has_it) in [(Operation::Explain, true), (Operation::ExplainStored, false)] {
+        let answers = nodes.ask(0, request("k", operation));
+        let Answer::Explained(reports) = answer(&answers) else { panic!("{answers:?}") };
+        assert_eq!(reports.len(), 3);
+        for (_, _, report) in reports {
+            let report = report.as_ref().expect("everybody answers");
+            assert_eq!(report.clock.covers(&written.own.context), has_it, "{report:?}");
+        }
+    }
+}
+
+#[test]
 fn a_durable_write_is_answered_when_so_many_have_it_on_disk() {
     let settings = Settings { durability: replica::Durability::Applied, ..Settings::default() };
     let mut nodes = Nodes::new(3, settings);

@@ -195,3 +195,48 @@ fn a_replica_that_gave_up_a_stream_it_no_longer_needed_is_read_again() {
     three.pass_time(20);
     assert!(reads_alone(&mut three));
 }
+
+fn weight(nodes: &mut Nodes, at: usize) -> Option<u64> {
+    let answers = nodes.ask(at, request("", Operation::Weigh));
+    let [(_, Answer::Weighed(bytes))] = &answers[..] else { panic!("{answers:?}") };
+    *bytes
+}
+
+/// What a partition takes is kept up with every write, and counted anew by every scrub: both come to the same.
+#[test]
+fn what_a_partition_takes_is_known_without_reading_it() {
+    let mut nodes = Nodes::with_procedures(3, Settings::default(), Arc::new(HalfWay));
+    nodes.pass_time(20);
+    assert_eq!(weight(&mut nodes, 0), Some(0));
+    let names = |n: usize| vec![format!("m{}", n % 7).as_str().into(), format!("m{}", n % 3).as_str().into()];
+    let field = |n: usize| (format!("f{}", n % 5).as_str().into(), vec![b'x'; 13 * n].as_slice().into());
+    for n in 0..120 {
+        let (key, write) = match n % 9 {
+            0 | 1 => (n % 11, Write::Set(vec![b'v'; n * 7])),
+            2 | 3 => (20, Write::Add(names(n))),
+            4 => (20, Write::Remove(CellKind::Member, names(n / 2))),
+            5 => (30, Write::Put(CellKind::Field, vec![field(n)])),
+            6 => (30, Write::Remove(CellKind::Field, vec![field(n / 3).0])),
+            7 => (40, Write::Increment(CellId::value(), 1 << n.min(60))),
+            _ => (n % 13 + 18, Write::RemoveKey),
+        };
+        nodes.ask(n % 3, request(&format!("k{key}"), Operation::Write(write)));
+        if n % 20 == 0 {
+            let call = Operation::Write(Write::Call(vec![b'c'; n].as_slice().into()));
+            nodes.ask(n % 3, request("cart", call));
+        }
+    }
+    nodes.pass_time(60);
+    let kept: Vec<_> = (0..3).map(|at| weight(&mut nodes, at)).collect();
+    assert!(kept.iter().all(|bytes| bytes.is_some_and(|bytes| bytes > 5_000)), "{kept:?}");
+    for at in 0..3 {
+        nodes.handle_quietly(at, Event::Scrub);
+    }
+    nodes.pass_time(60);
+    let counted: Vec<_> = (0..3).map(|at| weight(&mut nodes, at)).collect();
+    assert_eq!(kept, counted);
+    nodes.ask(0, request("all", Operation::Write(Write::Clear)));
+    nodes.pass_time(200);
+    assert_eq!((0..3).map(|at| weight(&mut nodes, at)).collect::<Vec<_>>(), [Some(0); 3]);
+    assert_eq!(nodes.alarms(), Vec::<String>::new());
+}

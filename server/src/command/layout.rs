@@ -1,11 +1,15 @@
 //! DOT.LAYOUT: what each node bears and where it stands, staged, planned, shown, and only then committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use replica::{Layout, LayoutChange, MAX_CAPACITY, NodeId, PartitionId, Proposal, Refused, Role, View};
+use replica::{
+    Answer, Layout, LayoutChange, MAX_CAPACITY, Move, NodeId, Operation, PartitionId, Proposal, Refused, Request, Role,
+    View,
+};
 
-use crate::command::{Arguments, Command, NO_KEYS, here};
+use crate::command::requests::request;
+use crate::command::{Arguments, Command, IN_TURN, NO_KEYS, here};
 use crate::gather::Step;
 use crate::merges::dot_name;
 use crate::node::Node;
@@ -15,7 +19,7 @@ use crate::session::Session;
 pub(super) static COMMANDS: &[Command] = &[here(
     "DOT.LAYOUT",
     -2,
-    &["admin"],
+    &["admin", IN_TURN],
     NO_KEYS,
     "dot",
     "SHOW; STAGE node [ZONE z] [CAPACITY n] | STAGE node LEAVE | REMOVE | STAGE REPLICAS n; PLAN; COMMIT plan; REVERT.",
@@ -25,15 +29,15 @@ pub(super) static COMMANDS: &[Command] = &[here(
 const USAGE: &str = "ERR DOT.LAYOUT SHOW | STAGE node [ZONE z] [CAPACITY n] | STAGE node LEAVE | STAGE node REMOVE | \
                      STAGE REPLICAS n | PLAN | COMMIT plan | REVERT";
 
-fn run(arguments: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
+/// How long a node has to say what a partition takes; later it is not known.
+const WEIGHED_MS: u32 = 1_000;
+
+fn run(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
     let sub = arguments.text(1).to_ascii_uppercase();
     let reply = match (sub.as_str(), arguments.len()) {
         ("SHOW", 2) => Ok(show(node)),
         ("STAGE", 4..) => stage(arguments, node),
-        ("PLAN", 2) => {
-            let (proposal, view) = node.cluster(|cluster| (cluster.propose(), Arc::clone(cluster.view())));
-            proposal.map(|proposal| planned(&proposal, &view)).map_err(|why| refused(&why, node))
-        }
+        ("PLAN", 2) => return plan(session, node),
         ("COMMIT", 3) => commit(arguments, node),
         ("REVERT", 2) => {
             node.with_cluster(|cluster, _, _| cluster.revert());
@@ -181,10 +185,43 @@ fn wish(change: &LayoutChange, view: &View) -> String {
     }
 }
 
-fn planned(proposal: &Proposal, view: &View) -> Reply {
+/// What would be done, once the owners have said what the partitions that move take.
+fn plan(session: &Session, node: &Arc<Node>) -> Step {
+    let (proposal, view) = node.cluster(|cluster| (cluster.propose(), Arc::clone(cluster.view())));
+    let proposal = match proposal {
+        Ok(proposal) => proposal,
+        Err(why) => return refused(&why, node).into(),
+    };
+    let moving: BTreeSet<PartitionId> = proposal.plan.moves.iter().map(|it| it.partition).collect();
+    if moving.is_empty() {
+        return planned(&proposal, &view, &Weights::new()).into();
+    }
+    let weigh = request(session, node, b"", Operation::Weigh);
+    let requests =
+        moving.iter().map(|it| Request { partition: *it, timeout_ms: Some(WEIGHED_MS), ..weigh.clone() }).collect();
+    Step::ask_all(requests, move |answers, _| {
+        let weights = moving.into_iter().zip(answers).filter_map(|(partition, answer)| match answer {
+            Answer::Weighed(Some(bytes)) => Some((partition, bytes)),
+            _ => None,
+        });
+        planned(&proposal, &view, &weights.collect())
+    })
+}
+
+/// What partitions take, where that is known.
+type Weights = BTreeMap<PartitionId, u64>;
+
+/// What moves take together; nil if that is not known of one of them.
+fn weigh<'m>(moves: impl Iterator<Item = &'m Move>, weights: &Weights) -> Reply {
+    let bytes = moves.map(|it| weights.get(&it.partition)).try_fold(0, |all, bytes| Some(all + bytes?));
+    bytes.map_or(Reply::Null, |bytes: u64| Reply::Integer(i64::try_from(bytes).unwrap_or(i64::MAX)))
+}
+
+fn planned(proposal: &Proposal, view: &View, weights: &Weights) -> Reply {
     let plan = &proposal.plan;
-    let count = |of: &dyn Fn(&replica::Move) -> bool| Reply::count(plan.moves.iter().filter(|it| of(it)).count());
-    let every = proposal.load_before.keys().chain(plan.load.keys()).collect::<std::collections::BTreeSet<_>>();
+    let bytes = |of: &dyn Fn(&Move) -> bool| weigh(plan.moves.iter().filter(|it| of(it)), weights);
+    let count = |of: &dyn Fn(&Move) -> bool| Reply::count(plan.moves.iter().filter(|it| of(it)).count());
+    let every = proposal.load_before.keys().chain(plan.load.keys()).collect::<BTreeSet<_>>();
     let nodes = every.into_iter().map(|id| {
         let (fair, owned) = plan.load.get(id).copied().unwrap_or_default();
         let role = proposal.layout.roles.get(id);
@@ -197,6 +234,8 @@ fn planned(proposal: &Proposal, view: &View) -> Reply {
             ("owns-then", Reply::Integer(owned.into())),
             ("receives", count(&|it| it.to == *id)),
             ("gives", count(&|it| it.from == Some(*id))),
+            ("receives-bytes", bytes(&|it| it.to == *id)),
+            ("gives-bytes", bytes(&|it| it.from == Some(*id))),
         ])
     });
     named([
@@ -205,5 +244,6 @@ fn planned(proposal: &Proposal, view: &View) -> Reply {
         ("moves", Reply::count(plan.moves.len())),
         ("nodes", Reply::Array(nodes.collect())),
         ("violations", Reply::Array(plan.violations.iter().map(|what| text(what.as_str())).collect())),
+        ("bytes", bytes(&|_| true)),
     ])
 }

@@ -83,10 +83,15 @@ fn refusal_of(failure: &Failure, node: &Node) -> Reply {
             "BUSY no owner of the key answers, and this node keeps {limit_bytes} bytes for absent owners already (CONFIG SET stand-in-bytes)"
         )),
         Failure::NoQuorum { needed, answered, silent, may_take_effect } => Reply::error(format!(
-            "NOQUORUM {}/{needed} owners answered: {}; not: {}; {}",
+            "NOQUORUM {}/{needed} owners answered: {}; not: {}; {}{}",
             answered.len(),
             listed(answered),
             listed(silent),
+            if answered.len() < usize::from(*needed) {
+                ""
+            } else {
+                "too few of them are owners (PW), or have it on disk (DW), as was asked; "
+            },
             if *may_take_effect { "the write may take effect all the same" } else { "nothing was changed" }
         )),
         Failure::TooManyOwners { owners } => {

@@ -189,7 +189,7 @@ fn describe(node: &Node, keys: u64, wanted: &[String]) -> String {
         "Persistence",
         &[
             ("loading", "0".to_owned()),
-            ("aof_enabled", u8::from(!node.options.in_memory).to_string()),
+            ("aof_enabled", u8::from(!node.options.is_in_memory()).to_string()),
             ("durability", durability(node).to_owned()),
         ],
     );
@@ -245,7 +245,7 @@ fn memory() -> (u64, u64) {
 }
 
 pub(super) fn durability(node: &Node) -> &'static str {
-    match (node.options.in_memory, node.options.durability) {
+    match (node.options.is_in_memory(), node.options.durability) {
         (true, _) => "in-memory",
         (false, Durability::Always) => "always",
         (false, Durability::Interval) => "interval",
@@ -286,7 +286,7 @@ fn config_get(arguments: &Arguments<'_>, node: &Node) -> Reply {
     };
     let mut values = vec![
         ("appendfsync", fsync.to_owned()),
-        ("appendonly", yes(!node.options.in_memory)),
+        ("appendonly", yes(!node.options.is_in_memory())),
         ("databases", "1".to_owned()),
         ("dir", directory(node)),
         ("durability", durability(node).to_owned()),
@@ -315,7 +315,7 @@ fn config_get(arguments: &Arguments<'_>, node: &Node) -> Reply {
 /// Where the data is, whatever directory the process was started in.
 pub(super) fn directory(node: &Node) -> String {
     let path = std::path::absolute(&node.options.data).unwrap_or_else(|_| node.options.data.clone());
-    if node.options.in_memory { String::new() } else { path.display().to_string() }
+    if node.options.is_in_memory() { String::new() } else { path.display().to_string() }
 }
 
 fn config_set(arguments: &Arguments<'_>, node: &Node) -> Reply {

@@ -8,7 +8,6 @@ use replica::{Answer, NodeId, Operation, PartitionId, View};
 
 use crate::command::causal::{Lack, lacks};
 use crate::command::{Arguments, Command, IN_TURN, NO_KEYS, everywhere, here};
-use crate::engine::EngineKind;
 use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::Reply;
@@ -148,17 +147,10 @@ fn members(view: &View, lacks: &BTreeMap<NodeId, Lack>) -> Reply {
 
 fn disk(node: &Node) -> Reply {
     let options = &node.options;
-    if options.in_memory {
-        return named([("engine", text("none: nothing is kept on disk"))]);
-    }
-    let engine = match options.engine {
-        EngineKind::Fjall => "fjall",
-        EngineKind::Redb => "redb",
-    };
-    let room = rustix::fs::statvfs(&options.data).ok();
+    let room = rustix::fs::statvfs(&options.data).ok().filter(|_| !options.is_in_memory());
     let free = room.map(|room| room.f_bavail.saturating_mul(room.f_frsize));
     named([
-        ("engine", text(engine)),
+        ("engine", text(options.engine().name())),
         ("durability", text(super::server::durability(node))),
         ("directory", text(super::server::directory(node))),
         ("free-bytes", free.map_or(Reply::Null, number)),

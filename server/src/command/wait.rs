@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use replica::{Answer, Context, Operation, Part, PartitionId, Request};
+use replica::{Answer, Context, NodeId, Operation, Part, PartitionId, Request};
 use tokio::time::{Instant, sleep};
 
 use crate::command::requests::request;
@@ -62,7 +62,7 @@ fn wait_for_disk(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<No
         Some([local, ..]) if !(0..=1).contains(local) => "ERR value is out of range, value must between 0 and 1",
         Some([_, others, _]) if *others < 0 => "ERR value is out of range, must be positive",
         Some([_, _, timeout_ms]) if *timeout_ms < 0 => "ERR timeout is negative",
-        Some([1, ..]) if node.options.in_memory => {
+        Some([1, ..]) if node.options.is_in_memory() => {
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
         }
         Some(_) => "",
@@ -81,10 +81,11 @@ impl Wanted {
     fn step(self, session: &Session, node: &Arc<Node>, reply: fn(usize) -> Reply) -> Step {
         let written = session.last_write.get();
         if written.is_empty() {
-            // Whoever is there has all of nothing.
+            // Whoever is there has all of nothing; this node has a disk, or not.
             let view = node.view();
-            let alive =
-                |partition| view.replicas(partition).serving.iter().filter(|node| view.alive.contains(node)).count();
+            let has_none = self.operation == Operation::ExplainStored && node.options.is_in_memory();
+            let counts = |other: &&NodeId| view.alive.contains(other) && !(has_none && **other == node.id);
+            let alive = |partition| view.replicas(partition).serving.iter().filter(counts).count();
             return reply(PartitionId::all().map(alive).min().unwrap_or(0)).into();
         }
         let deadline = (self.timeout_ms > 0).then(|| Instant::now() + Duration::from_millis(self.timeout_ms));

@@ -49,7 +49,10 @@ pub fn mend(
     wanted: Option<&Wanted<'_>>,
     complete: &Complete<'_>,
 ) -> Result<Mended, Error> {
-    let path = directory.join(kind.folder());
+    let Some(path) = kind.path(directory) else {
+        let why = "records in memory are gone with the process, and cannot be mended".to_owned();
+        return Err(Error::of_records(directory, EngineError::Failed(why)));
+    };
     let (mending, mended, scratch) = (beside(&path, ".mending"), beside(&path, ".mended"), beside(&path, ".scratch"));
     let io_failed = |why| Error::of_records(&path, EngineError::from(why));
     remove(&mending).and_then(|()| remove(&scratch)).map_err(io_failed)?;
@@ -103,6 +106,7 @@ fn lay_out(kind: EngineKind, path: &Path, scratch: &Path, loss: &mut Loss) -> Re
     let entry = Ledger::open(path).map_or_else(|_| Entry::default(), |ledger| ledger.entry());
     match kind {
         EngineKind::Fjall => Ok(Box::new(rescue::open_readable(path, scratch, &entry, loss)?)),
+        EngineKind::Memory => open_raw(kind, path),
         EngineKind::Redb => {
             std::fs::create_dir_all(scratch)?;
             std::fs::copy(redb::file(path), redb::file(scratch))?;

@@ -54,11 +54,13 @@ impl Capabilities {
     pub const STORED: Self = Self(2);
     /// It takes part in decisions of the whole cluster by name.
     pub const DECISIONS: Self = Self(4);
+    /// It says what its partitions take.
+    pub const WEIGHTS: Self = Self(8);
     /// It counts answers by the picture of those who give them.
-    pub const PLACED_ANSWERS: Self = Self(8);
+    pub const PLACED_ANSWERS: Self = Self(16);
     /// Those of this program.
     pub const OURS: Self =
-        Self(Self::READS_WITH_DIGEST.0 | Self::STORED.0 | Self::DECISIONS.0 | Self::PLACED_ANSWERS.0);
+        Self(Self::READS_WITH_DIGEST.0 | Self::STORED.0 | Self::DECISIONS.0 | Self::WEIGHTS.0 | Self::PLACED_ANSWERS.0);
 
     /// Does it have all of these?
     #[must_use]

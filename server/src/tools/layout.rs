@@ -195,17 +195,44 @@ pub(super) fn plan(client: &mut Client) -> Result<OwnedFrame, Error> {
 
 /// A plan for people.
 pub(super) fn described(plan: &OwnedFrame) -> String {
-    let mut table =
-        Table::new(["NODE", "ZONE", "CAPACITY", "FAIR SHARE", "OWNS NOW", "OWNS THEN", "RECEIVES", "GIVES"]);
+    let mut table = Table::new([
+        "NODE",
+        "ZONE",
+        "CAPACITY",
+        "FAIR SHARE",
+        "OWNS NOW",
+        "OWNS THEN",
+        "RECEIVES",
+        "GIVES",
+        "BYTES IN",
+        "BYTES OUT",
+    ]);
     for node in nodes(plan) {
         let names = ["node", "zone", "capacity", "fair-share", "owns-now", "owns-then", "receives", "gives"];
-        table.row(names.map(|name| field(node, name)));
+        let [name, zone, capacity, share, now, then, receives, gives] = names.map(|name| field(node, name));
+        let [bytes_in, bytes_out] = ["receives-bytes", "gives-bytes"].map(|name| bytes(node, name));
+        table.row([name, zone, capacity, share, now, then, receives, gives, bytes_in, bytes_out]);
     }
     table.sort_by_column(0);
     let cannot = named(plan, "violations").map_or(&[][..], items);
     let cannot: String = cannot.iter().map(|what| format!("cannot be had: {}\n", text(what))).collect();
     let (id, moves, replicas) = (field(plan, "plan"), field(plan, "moves"), field(plan, "replicas"));
-    format!("plan {id}: {moves} replicas move; {replicas} of each partition\n{table}{cannot}")
+    let bytes = match bytes(plan, "bytes").as_str() {
+        UNKNOWN => "how many bytes is not known".to_owned(),
+        bytes => bytes.to_owned(),
+    };
+    format!("plan {id}: {moves} replicas move, {bytes}; {replicas} of each partition\n{table}{cannot}")
+}
+
+/// What stands for bytes of which some node has not said how many they are.
+const UNKNOWN: &str = "-";
+
+/// Bytes for people, if they are known.
+fn bytes(of: &OwnedFrame, name: &str) -> String {
+    match named(of, name) {
+        Some(OwnedFrame::Integer(bytes)) => indicatif::BinaryBytes(bytes.unsigned_abs()).to_string(),
+        _ => UNKNOWN.to_owned(),
+    }
 }
 
 fn commit_one(options: &CommitOptions) -> Result<(), Error> {

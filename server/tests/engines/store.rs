@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use server::engine::{Engine, EngineError, EngineKind, KeyRange, Sync, open};
 
-pub(crate) const KINDS: [EngineKind; 2] = [EngineKind::Fjall, EngineKind::Redb];
+pub(crate) const KINDS: [EngineKind; 3] = [EngineKind::Fjall, EngineKind::Redb, EngineKind::Memory];
+/// Those that have something to tear, and to flip, and after the end of a process.
+pub(crate) const ON_DISK: [EngineKind; 2] = [EngineKind::Fjall, EngineKind::Redb];
 
 pub(crate) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 pub(crate) type Batch = BTreeMap<Vec<u8>, Option<Vec<u8>>>;

@@ -5,7 +5,7 @@ use std::fs;
 use server::engine::{EVERYTHING, EngineKind, Sync, open};
 use server::error::Error;
 
-use crate::store::{Batch, KINDS, Records, all, apply, copy, files, folder_in_memory, noise, opened, write};
+use crate::store::{Batch, ON_DISK, Records, all, apply, copy, files, folder_in_memory, noise, opened, write};
 
 const PAGE: usize = 4096;
 
@@ -73,7 +73,7 @@ fn a_torn_unacknowledged_tail_opens_without_it_whichever_of_its_pages_are_missin
 /// The same tail, once the batch was acknowledged, is damage.
 #[test]
 fn an_acknowledged_batch_that_is_torn_is_missed() {
-    for kind in KINDS {
+    for kind in ON_DISK {
         let folder = folder_in_memory();
         let engine = opened(kind, folder.path());
         for n in 0..5_u8 {
@@ -96,7 +96,7 @@ fn an_acknowledged_batch_that_is_torn_is_missed() {
 /// Whole files of the store as they were earlier, or gone.
 #[test]
 fn a_store_that_has_lost_what_it_wrote_last_is_not_opened_as_if_it_had_not() {
-    for kind in KINDS {
+    for kind in ON_DISK {
         let (folder, earlier) = (folder_in_memory(), folder_in_memory());
         for n in 0..3_u8 {
             let engine = opened(kind, folder.path());
@@ -118,7 +118,7 @@ fn a_store_that_has_lost_what_it_wrote_last_is_not_opened_as_if_it_had_not() {
 /// of the last batch and not where it ended: a healthy store was taken for damaged.
 #[test]
 fn a_start_that_ends_before_it_writes_leaves_a_store_whose_ledger_was_one_behind_as_it_was() {
-    for kind in KINDS {
+    for kind in ON_DISK {
         let folder = tempfile::tempdir().unwrap();
         let engine = opened(kind, folder.path());
         let mut records = Records::new();

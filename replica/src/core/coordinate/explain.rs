@@ -18,7 +18,7 @@ impl Core {
     pub(super) fn coordinate_explain(&mut self, step: &mut Step<'_>, task: Task, key: Vec<u8>, medium: Medium) {
         let Task { origin, partition, .. } = task;
         let own = match self.on_partition(step, partition, |p, txn| p.explain(txn, &key)) {
-            Ok(report) => report,
+            Ok(report) => self.told_of(report, medium),
             Err(error) => return step.out.push(origin.fail(Failure::Store(error))),
         };
         let Some(view) = self.view.clone() else { return };

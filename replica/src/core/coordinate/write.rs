@@ -38,7 +38,8 @@ impl Core {
         };
         written.seen = self.seen(partition, task.keeps_session);
         let seq = self.batch_of(partition);
-        let medium = if need.on_disk > 0 { Medium::Disk } else { self.promised() };
+        let asked = if need.on_disk > 0 { Medium::Disk } else { Medium::Memory };
+        let medium = self.promised(asked);
         let until = self.held_until(medium, seq);
         let others = self.told(task);
         if changes.is_empty() || (need.greatest() == 1 && others.is_empty()) {
@@ -50,7 +51,6 @@ impl Core {
         }
         let ticket = self.ticket();
         // Leaves in parallel with the own flush.
-        let asked = if need.on_disk > 0 { Medium::Disk } else { Medium::Memory };
         for node in others {
             step.out.push(Action::Send(node, Message::Delta(ticket, partition, asked, changes.clone())));
         }
