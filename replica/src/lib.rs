@@ -36,6 +36,7 @@
 #![forbid(unsafe_code)]
 
 mod application;
+mod callers;
 mod cluster;
 mod core;
 mod decisions;
@@ -61,6 +62,7 @@ mod sweep;
 pub mod world;
 
 pub use application::{Application, Ask, Next, Service, Step};
+pub use callers::{Callers, Objection, REFUSED_MS};
 pub use cluster::{BEAT_MS, Cluster, ClusterAction, Gossip, SILENCE_MS};
 pub use core::{Action, Contents, Core, Durability, Event, MergeReport, Now, RequestId, Settings, TICK_MS};
 pub use decisions::{Decisions, MAX_DECISION_BYTES, MAX_DECISION_NAME_BYTES, MAX_DECISIONS, Undecided};

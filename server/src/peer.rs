@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use replica::{Gossip, Message, NodeId, Operation, SILENCE_MS};
+use replica::{Callers, Gossip, Message, NodeId, Operation, REFUSED_MS, SILENCE_MS};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
@@ -35,8 +35,8 @@ pub(crate) use listen::accept;
 
 const GREETING_TIME: Duration = Duration::from_secs(2);
 const REDIAL_TIME: Duration = Duration::from_millis(200);
-/// How long a node is refused before it believes it: the end of its own last run may not have been noticed yet.
-const REFUSED_TIME: Duration = Duration::from_millis(3 * SILENCE_MS);
+/// How long a node is refused before it believes it.
+const REFUSED_TIME: Duration = Duration::from_millis(REFUSED_MS);
 
 /// After how long a silence of its system a peer's connection is given up: one that has lost its power says nothing, and what was sent to
 /// it would be sent again and again, for minutes.
@@ -86,13 +86,6 @@ fn understood(frame: &PeerFrame, theirs: Capabilities) -> Option<Cow<'_, PeerFra
     theirs.has(needed).then_some(Cow::Borrowed(frame))
 }
 
-struct Caller {
-    /// Which connection it is: one that ends late does not speak for the one that has taken its place.
-    connection: u64,
-    address: SocketAddr,
-    heard_at_ms: u64,
-}
-
 /// The links of a node.
 pub struct Peers {
     me: NodeId,
@@ -100,7 +93,7 @@ pub struct Peers {
     /// What was refused and dropped.
     pub counters: Counters,
     links: RwLock<HashMap<NodeId, Link>>,
-    callers: Mutex<HashMap<NodeId, Caller>>,
+    callers: Mutex<Callers>,
     wanted: UnboundedSender<(NodeId, SocketAddr)>,
     faults: RwLock<Faults>,
     faults_set: Mutex<HashMap<u64, usize>>,
@@ -114,7 +107,7 @@ impl Peers {
             tls,
             counters: Counters::default(),
             links: RwLock::default(),
-            callers: Mutex::default(),
+            callers: Mutex::new(Callers::new(me)),
             wanted,
             faults: RwLock::default(),
             faults_set: Mutex::default(),
@@ -122,10 +115,19 @@ impl Peers {
         }
     }
 
-    /// Keeps a link to a node at an address.
-    pub(crate) fn connect(&self, node: NodeId, address: SocketAddr) {
+    /// Keeps a link to a node at an address - but if it talks, at the one where it says that it listens.
+    pub(crate) fn connect(&self, node: NodeId, address: SocketAddr, now_ms: u64) {
+        let address = self.with_callers(|callers| callers.address(node, now_ms)).unwrap_or(address);
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
         if links.get(&node).is_none_or(|link| link.address != address) {
+            let _ = self.wanted.send((node, address));
+        }
+    }
+
+    /// A node talks that listens at this address: what is meant for it goes there from now on.
+    fn follow(&self, node: NodeId, address: SocketAddr) {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        if links.get(&node).is_some_and(|link| link.address != address) {
             let _ = self.wanted.send((node, address));
         }
     }
@@ -200,7 +202,7 @@ impl Peers {
         self.chance.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn with_callers<R>(&self, work: impl FnOnce(&mut HashMap<NodeId, Caller>) -> R) -> R {
+    fn with_callers<R>(&self, work: impl FnOnce(&mut Callers) -> R) -> R {
         work(&mut self.callers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

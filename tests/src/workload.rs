@@ -28,7 +28,7 @@ pub(crate) struct Workload {
     /// Whose request it was.
     asked: BTreeMap<RequestId, usize>,
     /// What was taken from the queue, by answers.
-    taken: BTreeSet<Vec<u8>>,
+    taken: BTreeMap<Vec<u8>, Context>,
     violation: Option<String>,
 }
 
@@ -114,7 +114,7 @@ impl Clients for Workload {
             (Answer::Found(found), _) => self.remember(dice, &request.key, found),
             (Answer::Written(written), Operation::Write(Write::Call(call))) => {
                 if !written.said.0.is_empty() {
-                    self.taken.insert(written.said.0.clone());
+                    self.taken.insert(written.said.0.clone(), written.own.context.clone());
                 }
                 if call.0.starts_with(b"!") {
                     self.complain("a call that failed half-way is said to be written");
@@ -128,10 +128,12 @@ impl Clients for Workload {
     }
 
     fn judge(&mut self, owners: &[Contents]) -> Option<String> {
-        let cells = owners.iter().flat_map(|owner| &owner.cells);
-        let queued = cells.filter(|((key, cell), _)| key == QUEUE.as_bytes() && cell.kind == CellKind::Item);
-        for (_, state) in queued {
-            if let Some(back) = reading::winner(&state.live).filter(|element| self.taken.contains(&element[..])) {
+        let cells = owners.iter().flat_map(|owner| owner.cells.iter().map(move |cell| (owner, cell)));
+        let queued = cells.filter(|(_, ((key, cell), _))| key == QUEUE.as_bytes() && cell.kind == CellKind::Item);
+        for (owner, (_, state)) in queued {
+            // What was taken on a machine that was turned off for good may be back.
+            let was_taken = |element: &[u8]| self.taken.get(element).is_some_and(|taken| owner.clock.covers(taken));
+            if let Some(back) = reading::winner(&state.live).filter(|element| was_taken(element)) {
                 let back = String::from_utf8_lossy(&back);
                 self.violation.get_or_insert(format!("{back} was taken from the queue, and is in it again"));
             }

@@ -9,12 +9,13 @@ fn assert_safe(plan: &Plan, seeds: std::ops::Range<u64>) {
         let outcome = run(seed, plan);
         let join = if plan.join { " --join" } else { "" };
         let layouts = if plan.layouts { " --layouts" } else { "" };
+        let copies = if plan.copies { " --copies" } else { "" };
         let rot = if plan.rot { " --rot" } else { "" };
         let scene = plan.scene.map(|scene| format!(" --scene {scene:?}").to_lowercase()).unwrap_or_default();
         let nodes = plan.nodes;
         assert_eq!(
             outcome.violation, None,
-            "seed {seed}; replay: simulate --seeds 1 --from {seed} --nodes {nodes}{join}{layouts}{rot}{scene}"
+            "seed {seed}; replay: simulate --seeds 1 --from {seed} --nodes {nodes}{join}{layouts}{copies}{rot}{scene}"
         );
         acknowledged += outcome.acknowledged;
     }
@@ -44,6 +45,11 @@ fn nothing_is_lost_that_only_stand_ins_hold_and_nothing_is_left_with_them() {
 }
 
 #[test]
+fn nothing_is_lost_while_a_copied_disk_runs_beside_its_original() {
+    assert_safe(&Plan { copies: true, ..Plan::default() }, 0..60);
+}
+
+#[test]
 fn a_record_that_vanishes_from_one_disk_is_written_anew_everywhere() {
     assert_safe(&Plan { rot: true, ..Plan::default() }, 0..30);
 }
@@ -67,7 +73,11 @@ fn nothing_comes_back_when_an_owner_that_left_and_returned_is_answered_late() {
 #[test]
 fn every_fault_strikes_and_majorities_are_compared() {
     let (mut struck, mut compared) = (std::collections::BTreeMap::<Fault, u64>::new(), 0);
-    let plans = [Plan { rot: true, ..Plan::default() }, Plan { layouts: true, ..Plan::default() }];
+    let plans = [
+        Plan { rot: true, ..Plan::default() },
+        Plan { layouts: true, ..Plan::default() },
+        Plan { copies: true, ..Plan::default() },
+    ];
     for (seed, plan) in plans.iter().flat_map(|plan| (0..20).map(move |seed| (seed, plan))) {
         let outcome = run(seed, plan);
         outcome.faults.into_iter().for_each(|(fault, times)| *struck.entry(fault).or_default() += times);

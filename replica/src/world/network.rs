@@ -57,12 +57,15 @@ impl World<'_> {
         if let Packet::Core(message) = &mut packet {
             self.overhear(from, message);
         }
-        let Some(to) = self.nodes.iter().position(|node| node.id == to) else { return };
+        let Some(to) = self.machine(from, to) else { return };
         if self.network.is_cut(from, to) {
-            return;
+            return self.wears_out(from, to);
         }
         if self.network.is_down_for_a_moment(from, to, self.now_ms) {
             return self.count(Fault::Flap);
+        }
+        if self.plan.copies && !self.is_connected(from, to) {
+            return;
         }
         if self.dice.percent(self.network.loss_percent) {
             return self.count(Fault::Loss);
@@ -114,7 +117,7 @@ impl World<'_> {
     }
 
     pub(super) fn arrive(&mut self, from: usize, to: usize, packet: Packet) {
-        if self.nodes[to].running.is_none() {
+        if self.nodes[to].running.is_none() || (self.plan.copies && !self.is_heard(from, to)) {
             return;
         }
         self.outcome.delivered += 1;

@@ -149,7 +149,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a node that starts again keeps its incarnation",
         file: "replica/src/world.rs",
-        guard: "node.incarnation = Incarnation((node.incarnation.0 + 1).max(seconds));",
+        guard: "node.incarnation = node.incarnation.next(seconds, chance);",
         instead: "node.incarnation = Incarnation(node.incarnation.0.max(1) + seconds.min(0));",
         world: &[],
     },

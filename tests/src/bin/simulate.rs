@@ -32,6 +32,9 @@ struct Arguments {
     /// Let operators commit layouts, also several at once.
     #[arg(long)]
     layouts: bool,
+    /// Copy the disk of a node now and then, and start the copy beside the original.
+    #[arg(long)]
+    copies: bool,
     /// Let a record vanish from a disk when everything has come to rest.
     #[arg(long)]
     rot: bool,
@@ -64,13 +67,13 @@ struct Sums {
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, from, nodes, seconds, calm, join, layouts, rot, scene, first } = Arguments::parse();
+    let Arguments { seeds, from, nodes, seconds, calm, join, layouts, copies, rot, scene, first } = Arguments::parse();
     let troubled_ms = seconds * 1_000;
     let scene = scene.map(|scene| match scene {
         Staged::Handover => Scene::Handover,
         Staged::Bridge => Scene::Bridge,
     });
-    let plan = Plan { scene, nodes, join, layouts, rot, troubled_ms, calm_ms: calm * 1_000, ..Plan::default() };
+    let plan = Plan { scene, nodes, join, layouts, copies, rot, troubled_ms, calm_ms: calm * 1_000, ..Plan::default() };
     let (next, done) = (AtomicU64::new(from), AtomicU64::new(0));
     let sums = Mutex::new(Sums::default());
     let work = || {
