@@ -47,6 +47,7 @@ mod network;
 mod oracle;
 mod scene;
 mod trouble;
+mod upgrade;
 mod verdict;
 
 pub use dice::Dice;
@@ -60,9 +61,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::{
-    Action, Actor, Answer, BEAT_MS, BatchSeq, Callers, Cluster, ClusterAction, Contents, Context, Core,
-    DEFAULT_REPLICAS, Durability, Event, Incarnation, Member, Members, MemoryStore, Message, NoProcedures, NodeId, Now,
-    Operation, PartitionId, PartitionSet, Presence, Procedures, Request, RequestId, Settings, TICK_MS,
+    Action, Actor, Answer, BEAT_MS, BatchSeq, Callers, Capabilities, Cluster, ClusterAction, Contents, Context, Core,
+    DEFAULT_REPLICAS, Decisions, Durability, Event, Incarnation, Member, Members, MemoryStore, Message, NoProcedures,
+    NodeId, Now, Operation, PartitionId, PartitionSet, Presence, Procedures, Request, RequestId, Settings, TICK_MS,
 };
 use uuid::Uuid;
 
@@ -88,6 +89,8 @@ pub struct Plan {
     pub layouts: bool,
     /// Is the disk of a node copied now and then, and the copy started beside the original?
     pub copies: bool,
+    /// Are nodes upgraded, and set back, while it goes on? They differ in what they can do.
+    pub upgrades: bool,
     /// Does a record vanish from a disk without anybody being told, once everything has come to rest?
     pub rot: bool,
     /// What is staged again and again, if anything; accidents are rarer then.
@@ -112,6 +115,7 @@ impl Default for Plan {
             join: false,
             layouts: false,
             copies: false,
+            upgrades: false,
             rot: false,
             scene: None,
             sabotage: None,
@@ -203,6 +207,8 @@ enum What {
     Rot,
     Copy,
     TurnOff,
+    Upgrade,
+    Decide,
 }
 
 impl What {
@@ -233,6 +239,8 @@ struct Node {
     is_off: bool,
     /// Who calls it.
     callers: Callers,
+    can: Capabilities,
+    decisions: Decisions,
     wall_offset_ms: i64,
     troubles: Troubles,
     /// What has come while it was busy.
@@ -345,6 +353,10 @@ impl<'c> World<'c> {
         if world.plan.join {
             world.at(world.plan.troubled_ms / 3, What::Join);
         }
+        if world.plan.upgrades {
+            world.at(800, What::Upgrade);
+            world.at(600, What::Decide);
+        }
         if world.plan.copies {
             world.at(1_000, What::Copy);
         }
@@ -369,6 +381,8 @@ impl<'c> World<'c> {
             restored: false,
             is_off: false,
             callers: Callers::new(id),
+            can: if self.plan.upgrades { Capabilities::default() } else { Capabilities::OURS },
+            decisions: Decisions::default(),
             wall_offset_ms: self.dice.between(0, 2_000) as i64 - 1_000,
             troubles: Troubles::default(),
             waiting: VecDeque::new(),
@@ -459,6 +473,8 @@ impl<'c> World<'c> {
             What::Layout => self.operate(),
             What::Rot => self.rot(),
             What::Copy => self.copy(),
+            What::Upgrade => self.upgrade(),
+            What::Decide => self.decide(),
             What::TurnOff => self.turn_off(),
             What::Join => {
                 let kept = self.nodes[0].kept.clone();
@@ -509,6 +525,7 @@ impl<'c> World<'c> {
         let version = node.kept.nodes.get(&node.id).map_or(1, |own| own.version + 1);
         let own = Member { incarnation: node.incarnation, version, ..member(n, filled) };
         let cluster = Cluster::new(node.id, own, Some(node.kept.clone()), DEFAULT_REPLICAS);
+        let cluster = cluster.with_decisions(node.decisions());
         node.running = Some((core, cluster));
         node.callers = Callers::new(node.id);
         let life = node.life;
@@ -624,7 +641,8 @@ impl<'c> World<'c> {
         for action in actions {
             match action {
                 ClusterAction::Send(to, gossip) => self.send(n, to, Packet::Gossip(gossip)),
-                ClusterAction::Connect(..) | ClusterAction::Decided(_) => {}
+                ClusterAction::Connect(..) => {}
+                ClusterAction::Decided(decisions) => self.nodes[n].decisions = decisions.as_ref().clone(),
                 ClusterAction::View(view) => {
                     self.nodes[n].kept = view.members.clone();
                     self.core(n, Event::View(view));

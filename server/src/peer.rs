@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use replica::{Callers, Gossip, Message, NodeId, Operation, REFUSED_MS, SILENCE_MS};
+use replica::{Callers, NodeId, REFUSED_MS, SILENCE_MS};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
@@ -28,10 +28,11 @@ pub use counters::Counters;
 pub(crate) use dial::{find, keep_links};
 pub use frame::PeerFrame;
 use frame::{FRAME_BYTES, encode};
-pub use greeting::{Capabilities, Hello, Reply, Versions, Welcome};
+pub use greeting::{Hello, Reply, Versions, Welcome};
 pub use lane::Lane;
 use lane::LaneSender;
 pub(crate) use listen::accept;
+pub use replica::Capabilities;
 
 const GREETING_TIME: Duration = Duration::from_secs(2);
 const REDIAL_TIME: Duration = Duration::from_millis(200);
@@ -68,22 +69,16 @@ impl Link {
     }
 }
 
-/// What a node is sent that cannot do everything this one can: the frame as it is, another in its place, or nothing.
+/// What a node is sent that can do this: the frame as it is, another in its place, or nothing.
 fn understood(frame: &PeerFrame, theirs: Capabilities) -> Option<Cow<'_, PeerFrame>> {
-    let needed = match frame {
-        PeerFrame::Gossip(Gossip::Decided(..)) => Capabilities::DECISIONS,
-        PeerFrame::Core(message) => match &**message {
-            Message::ForwardRead(ticket, request, _) if !theirs.has(Capabilities::READS_WITH_DIGEST) => {
-                let plain = Message::Forward(*ticket, request.clone());
-                return Some(Cow::Owned(PeerFrame::Core(Box::new(plain))));
-            }
-            Message::InspectStored(..) => Capabilities::STORED,
-            Message::Forward(_, request) if request.operation == Operation::ExplainStored => Capabilities::STORED,
-            _ => Capabilities::default(),
-        },
-        _ => Capabilities::default(),
-    };
-    theirs.has(needed).then_some(Cow::Borrowed(frame))
+    match frame {
+        PeerFrame::Core(message) => message.understood(theirs).map(|understood| match understood {
+            Cow::Borrowed(_) => Cow::Borrowed(frame),
+            Cow::Owned(other) => Cow::Owned(PeerFrame::Core(Box::new(other))),
+        }),
+        PeerFrame::Gossip(gossip) => gossip.is_understood(theirs).then_some(Cow::Borrowed(frame)),
+        _ => Some(Cow::Borrowed(frame)),
+    }
 }
 
 /// The links of a node.
@@ -233,41 +228,4 @@ fn apply_faults(node: &Arc<Node>, faults: Faults) {
     *node.peers.faults.write().unwrap_or_else(PoisonError::into_inner) = faults;
     // A cut link is noticed at once, as a closed connection would be.
     node.with_cluster(|cluster, now, out| cut.iter().for_each(|other| cluster.lost(*other, now, out)));
-}
-
-#[cfg(test)]
-mod tests {
-    use std::borrow::Cow;
-
-    use replica::{ByteString, CellId, Message, Operation, PartitionId, Read, Request, Ticket};
-
-    use super::{Capabilities, PeerFrame, understood};
-
-    fn core(message: Message) -> PeerFrame {
-        PeerFrame::Core(Box::new(message))
-    }
-
-    /// A node of an earlier release would end the link over a frame that it does not know.
-    #[test]
-    fn what_a_node_cannot_do_is_not_asked_of_it() {
-        let partition = PartitionId::new(3).unwrap();
-        let key = ByteString::from(b"key".as_slice());
-        let request = |operation| Request::new(partition, b"key", operation);
-        let read = request(Operation::Read(Read::Cells(vec![CellId::value()])));
-        let frame = core(Message::ForwardRead(Ticket(1), read.clone(), 7));
-        match understood(&frame, Capabilities::default()).as_deref() {
-            Some(PeerFrame::Core(message)) => assert_eq!(**message, Message::Forward(Ticket(1), read)),
-            other => panic!("{other:?}"),
-        }
-        let stored = core(Message::InspectStored(Ticket(1), partition, key.clone()));
-        let passed_on = core(Message::Forward(Ticket(1), request(Operation::ExplainStored)));
-        for frame in [&stored, &passed_on] {
-            assert!(understood(frame, Capabilities::default()).is_none(), "{frame:?}");
-        }
-        let plain = core(Message::Inspect(Ticket(1), partition, key));
-        assert!(understood(&plain, Capabilities::default()).is_some());
-        for frame in [&frame, &stored, &passed_on] {
-            assert!(matches!(understood(frame, Capabilities::OURS), Some(Cow::Borrowed(_))), "{frame:?}");
-        }
-    }
 }

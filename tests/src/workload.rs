@@ -85,6 +85,9 @@ impl Clients for Workload {
             29 => ([LEASE, "tags"][dice.below(2)], Operation::Read(Read::All)),
             30 if dice.percent(4) => ("cart", Operation::Write(Write::Set(self.huge(dice)))),
             30 if dice.percent(1) => self.too_large(),
+            30 if dice.percent(10) => {
+                ("cart", if dice.percent(50) { Operation::ExplainStored } else { Operation::Explain })
+            }
             _ => ("cart", Operation::Read(Read::Cells(vec![CellId::value()]))),
         };
         let number = |dice: &mut Dice| [Some(1), Some(2), None][dice.below(3)];

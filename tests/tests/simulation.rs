@@ -10,12 +10,13 @@ fn assert_safe(plan: &Plan, seeds: std::ops::Range<u64>) {
         let join = if plan.join { " --join" } else { "" };
         let layouts = if plan.layouts { " --layouts" } else { "" };
         let copies = if plan.copies { " --copies" } else { "" };
+        let upgrades = if plan.upgrades { " --upgrades" } else { "" };
         let rot = if plan.rot { " --rot" } else { "" };
         let scene = plan.scene.map(|scene| format!(" --scene {scene:?}").to_lowercase()).unwrap_or_default();
         let nodes = plan.nodes;
         assert_eq!(
             outcome.violation, None,
-            "seed {seed}; replay: simulate --seeds 1 --from {seed} --nodes {nodes}{join}{layouts}{copies}{rot}{scene}"
+            "seed {seed}; replay: simulate --seeds 1 --from {seed} --nodes {nodes}{join}{layouts}{copies}{upgrades}{rot}{scene}"
         );
         acknowledged += outcome.acknowledged;
     }
@@ -50,6 +51,11 @@ fn nothing_is_lost_while_a_copied_disk_runs_beside_its_original() {
 }
 
 #[test]
+fn nothing_is_lost_while_nodes_of_two_releases_run_side_by_side() {
+    assert_safe(&Plan { upgrades: true, nodes: 5, ..Plan::default() }, 0..30);
+}
+
+#[test]
 fn a_record_that_vanishes_from_one_disk_is_written_anew_everywhere() {
     assert_safe(&Plan { rot: true, ..Plan::default() }, 0..30);
 }
@@ -77,6 +83,7 @@ fn every_fault_strikes_and_majorities_are_compared() {
         Plan { rot: true, ..Plan::default() },
         Plan { layouts: true, ..Plan::default() },
         Plan { copies: true, ..Plan::default() },
+        Plan { upgrades: true, nodes: 5, ..Plan::default() },
     ];
     for (seed, plan) in plans.iter().flat_map(|plan| (0..20).map(move |seed| (seed, plan))) {
         let outcome = run(seed, plan);

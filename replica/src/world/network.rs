@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::world::{Fault, Sabotage, What, World};
 use crate::{Context, Event, Gossip, Message, NodeId, Place};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Packet {
     Core(Box<Message>),
     Gossip(Gossip),
@@ -75,6 +75,10 @@ impl World<'_> {
         let doubled = repeats && self.dice.percent(self.network.loss_percent);
         if let Some(stuck) = self.network.stuck.get_mut(&(from, to)).filter(|_| packet.is_bulk()) {
             return stuck.push(packet);
+        }
+        if self.plan.upgrades {
+            let Some(understood) = self.understood(from, to, packet) else { return };
+            packet = understood;
         }
         for _ in 0..=u8::from(doubled) {
             let slow = if self.dice.percent(3) { self.dice.between(100, 3_000) } else { 0 };

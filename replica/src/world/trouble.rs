@@ -41,11 +41,17 @@ pub enum Fault {
     Copied,
     /// One of two nodes with one id is not let in.
     Refused,
+    /// A node starts as another release.
+    Upgrade,
+    /// Something is decided for the whole cluster.
+    Decision,
+    /// A message is not sent, or another in its place, because its receiver could not understand it.
+    NotUnderstood,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Cut,
         Self::OneWay,
         Self::Loss,
@@ -63,6 +69,9 @@ impl Fault {
         Self::Layout,
         Self::Copied,
         Self::Refused,
+        Self::Upgrade,
+        Self::Decision,
+        Self::NotUnderstood,
     ];
 }
 

@@ -67,6 +67,9 @@ impl World<'_> {
         if members.layouts.iter().len() > 1 {
             return Some("after one more commit there are still several layouts".to_owned());
         }
+        if let Some(differ) = self.differ_in_decisions() {
+            return Some(differ);
+        }
         if let Some(n) = rest.into_iter().find(|n| self.contents(*n) != crate::Contents::default()) {
             return Some(format!("node {n} owns nothing any more and still holds {:?}", self.contents(n)));
         }

@@ -4,14 +4,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use replica::Objection;
+use replica::{Capabilities, Objection};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use crate::node::Node;
 use crate::peer::frame::{FRAME_BYTES, PeerFrame, encode, invalid, read};
-use crate::peer::greeting::{Capabilities, FORM, GREETING_BYTES, Hello, MAGIC, Reply, Versions, Welcome, differences};
+use crate::peer::greeting::{FORM, GREETING_BYTES, Hello, MAGIC, Reply, Versions, Welcome, differences};
 use crate::peer::lane::Lane;
 use crate::peer::{GREETING_TIME, REDIAL_TIME, apply_faults, tune};
 use crate::tls::Duplex;

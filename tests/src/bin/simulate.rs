@@ -35,6 +35,9 @@ struct Arguments {
     /// Copy the disk of a node now and then, and start the copy beside the original.
     #[arg(long)]
     copies: bool,
+    /// Upgrade nodes, and set them back, so that they differ in what they can do.
+    #[arg(long)]
+    upgrades: bool,
     /// Let a record vanish from a disk when everything has come to rest.
     #[arg(long)]
     rot: bool,
@@ -67,13 +70,25 @@ struct Sums {
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, from, nodes, seconds, calm, join, layouts, copies, rot, scene, first } = Arguments::parse();
+    let Arguments { seeds, from, nodes, seconds, calm, join, layouts, copies, upgrades, rot, scene, first } =
+        Arguments::parse();
     let troubled_ms = seconds * 1_000;
     let scene = scene.map(|scene| match scene {
         Staged::Handover => Scene::Handover,
         Staged::Bridge => Scene::Bridge,
     });
-    let plan = Plan { scene, nodes, join, layouts, copies, rot, troubled_ms, calm_ms: calm * 1_000, ..Plan::default() };
+    let plan = Plan {
+        scene,
+        nodes,
+        join,
+        layouts,
+        copies,
+        upgrades,
+        rot,
+        troubled_ms,
+        calm_ms: calm * 1_000,
+        ..Plan::default()
+    };
     let (next, done) = (AtomicU64::new(from), AtomicU64::new(0));
     let sums = Mutex::new(Sums::default());
     let work = || {
