@@ -91,6 +91,8 @@ pub struct Plan {
     pub copies: bool,
     /// Are nodes upgraded, and set back, while it goes on? They differ in what they can do.
     pub upgrades: bool,
+    /// Are all limits of lengths in bytes a thousandth (1/1,024) of what they are, so that clients come near them?
+    pub limits: bool,
     /// Does a record vanish from a disk without anybody being told, once everything has come to rest?
     pub rot: bool,
     /// What is staged again and again, if anything; accidents are rarer then.
@@ -116,6 +118,7 @@ impl Default for Plan {
             layouts: false,
             copies: false,
             upgrades: false,
+            limits: false,
             rot: false,
             scene: None,
             sabotage: None,
@@ -518,6 +521,14 @@ impl<'c> World<'c> {
             stand_in_bytes,
             verify_every_ms: 500,
             ..Settings::default()
+        };
+        let settings = if self.plan.limits {
+            let Settings { cell_bytes, state_bytes, .. } = settings;
+            // Keys of hundreds of cells are not told in hundreds of answers.
+            let answer_bytes = answer_bytes * 16;
+            Settings { answer_bytes, cell_bytes: cell_bytes / 1_024, state_bytes: state_bytes / 1_024, ..settings }
+        } else {
+            settings
         };
         let core = Core::new(actor, settings, [partition()].into_iter(), &node.disk.visible);
         let core = core.expect("the simulated disk reads").with_procedures(Arc::clone(&self.procedures));

@@ -22,6 +22,9 @@ impl Packet {
     }
 }
 
+/// The longest frame between two nodes.
+const FRAME_BYTES: usize = 256 * 1024 * 1024;
+
 /// From whom to whom.
 pub(super) type Link = (usize, usize);
 
@@ -144,8 +147,13 @@ impl World<'_> {
         }
     }
 
+    /// Every link refuses what is longer than any frame may be.
     fn over_the_wire<T: Serialize + DeserializeOwned>(&mut self, packet: &T) -> Result<T, postcard::Error> {
         let bytes = postcard::to_extend(packet, Vec::new())?;
+        let limit = if self.plan.limits { FRAME_BYTES / 1_024 } else { FRAME_BYTES };
+        if bytes.len() > limit {
+            self.alarm = Some(format!("a message of {} bytes is over the limit of {limit}", bytes.len()));
+        }
         bytes.hash(&mut self.trace);
         postcard::from_bytes(&bytes)
     }
