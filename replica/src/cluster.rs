@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decisions::{Decisions, Undecided};
 use crate::detector::{Detector, Health, Opinion, Swim, Word};
+use crate::digest::hash_of;
 use crate::id::{Actor, ClusterId, Incarnation, NodeId, PartitionId};
 use crate::layout::{LayoutChange, Member, Members, PartitionSet, Presence, Proposal, Refused, View, check, propose};
 
@@ -245,11 +246,15 @@ impl Cluster {
             return;
         }
         let own = self.members.nodes.get(&self.me).cloned();
-        let theirs_of_me = list.nodes.get(&self.me).map(|member| member.incarnation);
+        let theirs_of_me = list.nodes.get(&self.me).map(|member| (member.incarnation, member.peer_address));
         let mut changed = self.members.merge(&list);
         if let Some(mut own) = own {
-            if let Some(later) = theirs_of_me.filter(|theirs| *theirs > own.incarnation) {
-                own.incarnation = Incarnation(later.0.saturating_add(1));
+            // The same run at another address is that of a copy. The address then tells where the two go on.
+            let is_not_mine = |(run, address): &(Incarnation, SocketAddr)| {
+                *run > own.incarnation || (*run == own.incarnation && *address != own.peer_address)
+            };
+            if let Some((later, _)) = theirs_of_me.filter(is_not_mine) {
+                own.incarnation = later.next(0, hash_of(own.peer_address.to_string().as_bytes()));
                 out.push(ClusterAction::Reincarnate(own.incarnation));
             }
             let before_me = self
@@ -496,6 +501,27 @@ mod tests {
         talk(&mut clusters, 1, 3_000, |_, _| true);
         talk(&mut clusters, 0, 3_000, |_, _| true);
         assert_eq!(clusters.each_ref().map(alive), [2, 2]);
+    }
+
+    /// The disk of a node was copied, and both were started within one second: they minted under one name for as long as they ran.
+    #[test]
+    fn two_copies_that_run_as_one_go_different_ways_once_they_hear_of_each_other() {
+        let [original, _] = pair();
+        let mut own = original.members.nodes[&node(1)].clone();
+        own.peer_address = ([127, 0, 0, 1], 9_000).into();
+        let copy = Cluster::new(node(1), own, Some(original.members.clone()), 3);
+        let (of_original, of_copy) = (original.members.clone(), copy.members.clone());
+        let hears = |mut cluster: Cluster, list: Members| {
+            let mut out = Vec::new();
+            cluster.receive(node(2), Gossip::List(Box::new(list)), 0, &mut out);
+            out.into_iter().find_map(|action| match action {
+                ClusterAction::Reincarnate(run) => Some(run),
+                _ => None,
+            })
+        };
+        let runs = [hears(original, of_copy), hears(copy, of_original)];
+        assert!(runs.iter().all(|run| run.is_some_and(|run| run > Incarnation(1))), "{runs:?}");
+        assert_ne!(runs[0], runs[1]);
     }
 
     #[test]

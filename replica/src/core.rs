@@ -67,6 +67,10 @@ pub struct Settings {
     pub timeout_ms: u64,
     /// About how much one anti-entropy answer carries; a single cell is never cut.
     pub answer_bytes: usize,
+    /// How much the siblings of a cell may come to, together: each owner's must fit one message with those of the others.
+    pub cell_bytes: u64,
+    /// The greatest state of a key that is sent for a read.
+    pub state_bytes: usize,
     /// About how much this core keeps for owners that do not answer; beyond that it does not stand in.
     pub stand_in_bytes: u64,
     /// About how large the logs of this core's partitions are together while owners are away; those are streamed the partitions then.
@@ -87,6 +91,8 @@ impl Default for Settings {
             durability: Durability::Flushed,
             timeout_ms: 2_000,
             answer_bytes: 256 * 1024,
+            cell_bytes: 48 * 1024 * 1024,
+            state_bytes: 32 * 1024 * 1024,
             stand_in_bytes: 256 * 1024 * 1024,
             log_bytes: 256 * 1024 * 1024,
             stream_bytes_per_s: 128 * 1024 * 1024,
@@ -228,6 +234,8 @@ impl Core {
         for id in share {
             let mut partition = Partition::load(id, me, store)?;
             partition.answer_bytes = settings.answer_bytes;
+            partition.cell_bytes = settings.cell_bytes;
+            partition.state_bytes = settings.state_bytes;
             partitions[usize::from(id.number())] = Some(Box::new(partition));
         }
         Ok(Self {

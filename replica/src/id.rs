@@ -46,6 +46,20 @@ impl fmt::Display for ClusterId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Incarnation(pub u32);
 
+impl Incarnation {
+    /// The one for a run that starts so many seconds after a fixed moment. It is greater than the one before, and no less than the
+    /// seconds, so that a data directory that is restored from a copy does not mint under a name already used. Where the clock
+    /// does not tell two copies of a directory apart, `chance` does: the step is some number up to [`Self::STRIDE`].
+    #[must_use]
+    pub fn next(self, seconds: u32, chance: u64) -> Self {
+        let step = chance % Self::STRIDE;
+        if seconds > self.0 { Self(seconds) } else { Self(self.0.saturating_add(1 + step as u32)) }
+    }
+
+    /// How far apart two runs of which the clock does not say which is later are at most.
+    pub const STRIDE: u64 = 4_096;
+}
+
 /// The one who mints dots: a node in one of its incarnations. Nobody else ever mints under this name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Actor {

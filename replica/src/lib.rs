@@ -36,6 +36,8 @@
 #![forbid(unsafe_code)]
 
 mod application;
+mod callers;
+mod capabilities;
 mod cluster;
 mod core;
 mod decisions;
@@ -61,6 +63,8 @@ mod sweep;
 pub mod world;
 
 pub use application::{Application, Ask, Next, Service, Step};
+pub use callers::{Callers, Objection, REFUSED_MS};
+pub use capabilities::Capabilities;
 pub use cluster::{BEAT_MS, Cluster, ClusterAction, Gossip, SILENCE_MS};
 pub use core::{Action, Contents, Core, Durability, Event, MergeReport, Now, RequestId, Settings, TICK_MS};
 pub use decisions::{Decisions, MAX_DECISION_BYTES, MAX_DECISION_NAME_BYTES, MAX_DECISIONS, Undecided};

@@ -111,6 +111,8 @@ pub(crate) struct Partition {
     me: Actor,
     /// About how much one answer to a pull or a stream carries.
     pub(crate) answer_bytes: usize,
+    pub(crate) cell_bytes: u64,
+    pub(crate) state_bytes: usize,
     meta: Meta,
     /// Who the numbers in its records are.
     names: Names,
@@ -201,6 +203,8 @@ impl Partition {
             id,
             me,
             answer_bytes: usize::MAX,
+            cell_bytes: u64::MAX,
+            state_bytes: usize::MAX,
             meta,
             names,
             others: Vec::new(),

@@ -38,6 +38,7 @@
 //! assert_eq!(outcome, run(7, &Plan::default(), &mut Counting::default()), "a seed replays exactly");
 //! ```
 
+mod copies;
 mod dice;
 mod disk;
 mod layouts;
@@ -46,6 +47,7 @@ mod network;
 mod oracle;
 mod scene;
 mod trouble;
+mod upgrade;
 mod verdict;
 
 pub use dice::Dice;
@@ -55,15 +57,17 @@ pub use trouble::Fault;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::{
-    Action, Actor, Answer, BEAT_MS, BatchSeq, Cluster, ClusterAction, Contents, Context, Core, DEFAULT_REPLICAS,
-    Durability, Event, Incarnation, Member, Members, MemoryStore, Message, NoProcedures, NodeId, Now, Operation,
-    PartitionId, PartitionSet, Presence, Procedures, Request, RequestId, Settings, TICK_MS,
+    Action, Actor, Answer, BEAT_MS, BatchSeq, Callers, Capabilities, Cluster, ClusterAction, Contents, Context, Core,
+    DEFAULT_REPLICAS, Decisions, Durability, Event, Incarnation, Member, Members, MemoryStore, Message, NoProcedures,
+    NodeId, Now, Operation, PartitionId, PartitionSet, Presence, Procedures, Request, RequestId, Settings, TICK_MS,
 };
 use uuid::Uuid;
 
+use copies::{Lines, Twins};
 use disk::Disk;
 use majorities::Majorities;
 use network::{Network, Packet};
@@ -83,6 +87,12 @@ pub struct Plan {
     pub join: bool,
     /// Do operators commit layouts, now and then several at once?
     pub layouts: bool,
+    /// Is the disk of a node copied now and then, and the copy started beside the original?
+    pub copies: bool,
+    /// Are nodes upgraded, and set back, while it goes on? They differ in what they can do.
+    pub upgrades: bool,
+    /// Are all limits of lengths in bytes a thousandth (1/1,024) of what they are, so that clients come near them?
+    pub limits: bool,
     /// Does a record vanish from a disk without anybody being told, once everything has come to rest?
     pub rot: bool,
     /// What is staged again and again, if anything; accidents are rarer then.
@@ -106,6 +116,9 @@ impl Default for Plan {
             nodes: 3,
             join: false,
             layouts: false,
+            copies: false,
+            upgrades: false,
+            limits: false,
             rot: false,
             scene: None,
             sabotage: None,
@@ -195,6 +208,10 @@ enum What {
     Join,
     Layout,
     Rot,
+    Copy,
+    TurnOff,
+    Upgrade,
+    Decide,
 }
 
 impl What {
@@ -219,8 +236,14 @@ struct Node {
     kept: Members,
     disk: Disk,
     backup: Option<MemoryStore>,
-    /// Has it ever come back with an old copy of its disk?
+    /// Has it ever come back with an old copy of its disk, or been one?
     restored: bool,
+    /// Has it been turned off for good?
+    is_off: bool,
+    /// Who calls it.
+    callers: Callers,
+    can: Capabilities,
+    decisions: Decisions,
     wall_offset_ms: i64,
     troubles: Troubles,
     /// What has come while it was busy.
@@ -254,6 +277,10 @@ struct World<'c> {
     queued: u64,
     nodes: Vec<Node>,
     network: Network,
+    lines: Lines,
+    twins: Option<Twins>,
+    /// On which machine each name is minted under.
+    minters: BTreeMap<Actor, usize>,
     /// What had reached the node that is about to remove everything.
     knew: Context,
     requests: BTreeMap<RequestId, Request>,
@@ -289,6 +316,9 @@ impl<'c> World<'c> {
             queued: 0,
             nodes: Vec::new(),
             network: Network::default(),
+            lines: Lines::default(),
+            twins: None,
+            minters: BTreeMap::new(),
             knew: Context::new(),
             requests: BTreeMap::new(),
             next_request: 0,
@@ -326,12 +356,25 @@ impl<'c> World<'c> {
         if world.plan.join {
             world.at(world.plan.troubled_ms / 3, What::Join);
         }
+        if world.plan.upgrades {
+            world.at(800, What::Upgrade);
+            world.at(600, What::Decide);
+        }
+        if world.plan.copies {
+            world.at(1_000, What::Copy);
+        }
         world
     }
 
     fn add(&mut self, n: usize, kept: Members) {
+        self.put_up(id(n), kept);
+        self.start(n);
+    }
+
+    /// Puts up a machine for a node.
+    fn put_up(&mut self, id: NodeId, kept: Members) {
         self.nodes.push(Node {
-            id: id(n),
+            id,
             life: 0,
             incarnation: Incarnation(0),
             running: None,
@@ -339,12 +382,15 @@ impl<'c> World<'c> {
             disk: Disk::default(),
             backup: None,
             restored: false,
+            is_off: false,
+            callers: Callers::new(id),
+            can: if self.plan.upgrades { Capabilities::default() } else { Capabilities::OURS },
+            decisions: Decisions::default(),
             wall_offset_ms: self.dice.between(0, 2_000) as i64 - 1_000,
             troubles: Troubles::default(),
             waiting: VecDeque::new(),
             busy_until_ms: 0,
         });
-        self.start(n);
     }
 
     fn at(&mut self, time_ms: u64, what: What) {
@@ -429,6 +475,10 @@ impl<'c> World<'c> {
             What::Heal => self.heal(),
             What::Layout => self.operate(),
             What::Rot => self.rot(),
+            What::Copy => self.copy(),
+            What::Upgrade => self.upgrade(),
+            What::Decide => self.decide(),
+            What::TurnOff => self.turn_off(),
             What::Join => {
                 let kept = self.nodes[0].kept.clone();
                 self.add(self.nodes.len(), kept);
@@ -439,17 +489,21 @@ impl<'c> World<'c> {
     // Nodes
 
     fn start(&mut self, n: usize) {
-        let seconds = (self.now_ms / 100) as u32 + 1;
+        let (seconds, chance) = self.seconds_and_chance();
         let node = &mut self.nodes[n];
-        if node.running.is_some() {
+        if node.running.is_some() || node.is_off {
             return;
         }
+        if self.has_just_started_elsewhere(n, seconds) {
+            return self.at(self.now_ms + 100, What::Restart { node: n });
+        }
+        let node = &mut self.nodes[n];
         // Without room for its new incarnation a node does not start.
         if !node.disk.takes_one() {
             return self.at(self.now_ms + 300, What::Restart { node: n });
         }
         if self.plan.sabotage != Some(Sabotage::SameIncarnation) || node.incarnation.0 == 0 {
-            node.incarnation = Incarnation((node.incarnation.0 + 1).max(seconds));
+            node.incarnation = node.incarnation.next(seconds, chance);
         }
         node.life += 1;
         let actor = Actor { node: node.id, incarnation: node.incarnation };
@@ -471,18 +525,35 @@ impl<'c> World<'c> {
             verify_every_ms: 500,
             ..Settings::default()
         };
+        let settings = if self.plan.limits {
+            let Settings { cell_bytes, state_bytes, .. } = settings;
+            // Keys of hundreds of cells are not told in hundreds of answers.
+            let answer_bytes = answer_bytes * 16;
+            Settings { answer_bytes, cell_bytes: cell_bytes / 1_024, state_bytes: state_bytes / 1_024, ..settings }
+        } else {
+            settings
+        };
         let core = Core::new(actor, settings, [partition()].into_iter(), &node.disk.visible);
         let core = core.expect("the simulated disk reads").with_procedures(Arc::clone(&self.procedures));
         let filled = node.kept.nodes.get(&node.id).map_or(PartitionSet::none(), |own| own.filled.clone());
         let version = node.kept.nodes.get(&node.id).map_or(1, |own| own.version + 1);
         let own = Member { incarnation: node.incarnation, version, ..member(n, filled) };
         let cluster = Cluster::new(node.id, own, Some(node.kept.clone()), DEFAULT_REPLICAS);
+        let cluster = cluster.with_decisions(node.decisions());
         node.running = Some((core, cluster));
+        node.callers = Callers::new(node.id);
         let life = node.life;
+        self.mints(n);
         let (tick, beat) = (self.dice.between(1, TICK_MS), self.dice.between(1, BEAT_MS));
         self.at(self.now_ms + tick, What::Tick { node: n, life });
         self.at(self.now_ms + beat, What::Beat { node: n, life });
         self.cluster(n, |cluster, _, out| cluster.start(out));
+    }
+
+    /// By which a node takes its next incarnation.
+    fn seconds_and_chance(&mut self) -> (u32, u64) {
+        let chance = if self.plan.copies { self.dice.between(0, Incarnation::STRIDE) } else { 0 };
+        ((self.now_ms / 100) as u32 + 1, chance)
     }
 
     fn crash(&mut self, n: usize) {
@@ -499,6 +570,9 @@ impl<'c> World<'c> {
             node.disk.crash_tearing(|key| matches!(key.first(), Some(b'M' | b'A')));
         } else {
             node.disk.crash(keep);
+        }
+        if self.plan.copies {
+            self.hang_up_all(n);
         }
         let back = self.now_ms + self.dice.between(100, 3_000);
         self.at(back, What::Restart { node: n });
@@ -555,12 +629,16 @@ impl<'c> World<'c> {
             }
             Action::Dropped(partition) => self.filled(n, partition, Presence::Out),
             Action::Amnesia => {
-                let later = Incarnation(self.nodes[n].incarnation.0 + 1);
+                let (seconds, chance) = self.seconds_and_chance();
+                let later = self.nodes[n].incarnation.next(seconds, chance);
                 self.nodes[n].incarnation = later;
+                self.mints(n);
                 self.core(n, Event::Reincarnate(later));
             }
             // What rots is reported: that is the point.
             Action::Alarm(_) if self.plan.rot && self.now_ms > self.plan.troubled_ms => {}
+            // What only a machine had that is gone may be left in some places: they differ, which is reported and mended.
+            Action::Alarm(_) if self.oracle.has_given_up() => {}
             Action::Alarm(what) => self.alarm = Some(what),
             Action::Merged(_) => {}
         }
@@ -577,13 +655,15 @@ impl<'c> World<'c> {
         for action in actions {
             match action {
                 ClusterAction::Send(to, gossip) => self.send(n, to, Packet::Gossip(gossip)),
-                ClusterAction::Connect(..) | ClusterAction::Decided(_) => {}
+                ClusterAction::Connect(..) => {}
+                ClusterAction::Decided(decisions) => self.nodes[n].decisions = decisions.as_ref().clone(),
                 ClusterAction::View(view) => {
                     self.nodes[n].kept = view.members.clone();
                     self.core(n, Event::View(view));
                 }
                 ClusterAction::Reincarnate(incarnation) => {
                     self.nodes[n].incarnation = incarnation;
+                    self.mints(n);
                     self.core(n, Event::Reincarnate(incarnation));
                 }
             }
@@ -635,6 +715,10 @@ fn id(n: usize) -> NodeId {
 }
 
 fn member(n: usize, filled: PartitionSet) -> Member {
-    let address = ([127, 0, 0, 1], 7001 + n as u16).into();
-    Member::starting(format!("n{n}"), address, address, Incarnation(0), filled)
+    Member::starting(format!("n{n}"), address(n), address(n), Incarnation(0), filled)
+}
+
+/// Of a machine.
+fn address(n: usize) -> SocketAddr {
+    ([127, 0, 0, 1], 7001 + n as u16).into()
 }

@@ -41,7 +41,8 @@ impl Identity {
     pub fn next(self) -> Self {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH + EPOCH).unwrap_or_default().as_secs();
         let seconds = u32::try_from(seconds).unwrap_or(0);
-        Self { incarnation: Incarnation(self.incarnation.0.saturating_add(1).max(seconds)), ..self }
+        let chance = uuid::Uuid::new_v4().as_u64_pair().1;
+        Self { incarnation: self.incarnation.next(seconds, chance), ..self }
     }
 }
 

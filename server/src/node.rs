@@ -229,7 +229,7 @@ impl Node {
         for action in actions {
             match action {
                 ClusterAction::Send(to, gossip) => self.peers.send(to, &PeerFrame::Gossip(gossip)),
-                ClusterAction::Connect(node, address) => self.peers.connect(node, address),
+                ClusterAction::Connect(node, address) => self.peers.connect(node, address, self.now_ms()),
                 ClusterAction::View(view) => self.publish_view(view),
                 ClusterAction::Reincarnate(incarnation) => self.reincarnate(Some(incarnation)),
                 ClusterAction::Decided(decisions) => {

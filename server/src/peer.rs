@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use replica::{Gossip, Message, NodeId, Operation, SILENCE_MS};
+use replica::{Callers, NodeId, REFUSED_MS, SILENCE_MS};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
@@ -28,15 +28,16 @@ pub use counters::Counters;
 pub(crate) use dial::{find, keep_links};
 pub use frame::PeerFrame;
 use frame::{FRAME_BYTES, encode};
-pub use greeting::{Capabilities, Hello, Reply, Versions, Welcome};
+pub use greeting::{Hello, Reply, Versions, Welcome};
 pub use lane::Lane;
 use lane::LaneSender;
 pub(crate) use listen::accept;
+pub use replica::Capabilities;
 
 const GREETING_TIME: Duration = Duration::from_secs(2);
 const REDIAL_TIME: Duration = Duration::from_millis(200);
-/// How long a node is refused before it believes it: the end of its own last run may not have been noticed yet.
-const REFUSED_TIME: Duration = Duration::from_millis(3 * SILENCE_MS);
+/// How long a node is refused before it believes it.
+const REFUSED_TIME: Duration = Duration::from_millis(REFUSED_MS);
 
 /// After how long a silence of its system a peer's connection is given up: one that has lost its power says nothing, and what was sent to
 /// it would be sent again and again, for minutes.
@@ -68,46 +69,16 @@ impl Link {
     }
 }
 
-/// What a node is sent that cannot do everything this one can: the frame as it is, another in its place, or nothing.
+/// What a node is sent that can do this: the frame as it is, another in its place, or nothing.
 fn understood(frame: &PeerFrame, theirs: Capabilities) -> Option<Cow<'_, PeerFrame>> {
-    let needed = match frame {
-        PeerFrame::Gossip(Gossip::Decided(..)) => Capabilities::DECISIONS,
-        PeerFrame::Core(message) => match &**message {
-            Message::ForwardRead(ticket, request, _) if !theirs.has(Capabilities::READS_WITH_DIGEST) => {
-                let plain = Message::Forward(*ticket, request.clone());
-                return Some(Cow::Owned(PeerFrame::Core(Box::new(plain))));
-            }
-            Message::HeldUnder(..) | Message::FetchedAside(..) if !theirs.has(Capabilities::PLACED_ANSWERS) => {
-                return Some(Cow::Owned(PeerFrame::Core(Box::new(unplaced(message)))));
-            }
-            Message::InspectStored(..) => Capabilities::STORED,
-            Message::Forward(_, request) if request.operation == Operation::ExplainStored => Capabilities::STORED,
-            Message::Forward(_, request) if request.operation == Operation::Weigh => Capabilities::WEIGHTS,
-            _ => Capabilities::default(),
-        },
-        _ => Capabilities::default(),
-    };
-    theirs.has(needed).then_some(Cow::Borrowed(frame))
-}
-
-/// What says the same but for the picture by which the sender lives.
-fn unplaced(message: &Message) -> Message {
-    match message.clone() {
-        Message::HeldUnder(ticket, partition, medium, _) => Message::DeltaHeld(ticket, partition, medium),
-        Message::FetchedAside(ticket, partition, None) => Message::FetchedSame(ticket, partition),
-        Message::FetchedAside(ticket, partition, Some(state)) => {
-            let (state, clock) = *state;
-            Message::FetchedState(ticket, partition, Box::new(state), clock)
-        }
-        other => other,
+    match frame {
+        PeerFrame::Core(message) => message.understood(theirs).map(|understood| match understood {
+            Cow::Borrowed(_) => Cow::Borrowed(frame),
+            Cow::Owned(other) => Cow::Owned(PeerFrame::Core(Box::new(other))),
+        }),
+        PeerFrame::Gossip(gossip) => gossip.is_understood(theirs).then_some(Cow::Borrowed(frame)),
+        _ => Some(Cow::Borrowed(frame)),
     }
-}
-
-struct Caller {
-    /// Which connection it is: one that ends late does not speak for the one that has taken its place.
-    connection: u64,
-    address: SocketAddr,
-    heard_at_ms: u64,
 }
 
 /// The links of a node.
@@ -117,7 +88,7 @@ pub struct Peers {
     /// What was refused and dropped.
     pub counters: Counters,
     links: RwLock<HashMap<NodeId, Link>>,
-    callers: Mutex<HashMap<NodeId, Caller>>,
+    callers: Mutex<Callers>,
     wanted: UnboundedSender<(NodeId, SocketAddr)>,
     faults: RwLock<Faults>,
     faults_set: Mutex<HashMap<u64, usize>>,
@@ -131,7 +102,7 @@ impl Peers {
             tls,
             counters: Counters::default(),
             links: RwLock::default(),
-            callers: Mutex::default(),
+            callers: Mutex::new(Callers::new(me)),
             wanted,
             faults: RwLock::default(),
             faults_set: Mutex::default(),
@@ -139,10 +110,19 @@ impl Peers {
         }
     }
 
-    /// Keeps a link to a node at an address.
-    pub(crate) fn connect(&self, node: NodeId, address: SocketAddr) {
+    /// Keeps a link to a node at an address - but if it talks, at the one where it says that it listens.
+    pub(crate) fn connect(&self, node: NodeId, address: SocketAddr, now_ms: u64) {
+        let address = self.with_callers(|callers| callers.address(node, now_ms)).unwrap_or(address);
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
         if links.get(&node).is_none_or(|link| link.address != address) {
+            let _ = self.wanted.send((node, address));
+        }
+    }
+
+    /// A node talks that listens at this address: what is meant for it goes there from now on.
+    fn follow(&self, node: NodeId, address: SocketAddr) {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        if links.get(&node).is_some_and(|link| link.address != address) {
             let _ = self.wanted.send((node, address));
         }
     }
@@ -217,7 +197,7 @@ impl Peers {
         self.chance.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn with_callers<R>(&self, work: impl FnOnce(&mut HashMap<NodeId, Caller>) -> R) -> R {
+    fn with_callers<R>(&self, work: impl FnOnce(&mut Callers) -> R) -> R {
         work(&mut self.callers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -248,54 +228,4 @@ fn apply_faults(node: &Arc<Node>, faults: Faults) {
     *node.peers.faults.write().unwrap_or_else(PoisonError::into_inner) = faults;
     // A cut link is noticed at once, as a closed connection would be.
     node.with_cluster(|cluster, now, out| cut.iter().for_each(|other| cluster.lost(*other, now, out)));
-}
-
-#[cfg(test)]
-mod tests {
-    use std::borrow::Cow;
-
-    use replica::{ByteString, CellId, Medium, Message, Operation, PartitionId, Read, Request, Ticket};
-
-    use super::{Capabilities, PeerFrame, understood};
-
-    fn core(message: Message) -> PeerFrame {
-        PeerFrame::Core(Box::new(message))
-    }
-
-    /// A node of an earlier release would end the link over a frame that it does not know.
-    #[test]
-    fn what_a_node_cannot_do_is_not_asked_of_it() {
-        let partition = PartitionId::new(3).unwrap();
-        let key = ByteString::from(b"key".as_slice());
-        let request = |operation| Request::new(partition, b"key", operation);
-        let read = request(Operation::Read(Read::Cells(vec![CellId::value()])));
-        let frame = core(Message::ForwardRead(Ticket(1), read.clone(), 7));
-        match understood(&frame, Capabilities::default()).as_deref() {
-            Some(PeerFrame::Core(message)) => assert_eq!(**message, Message::Forward(Ticket(1), read)),
-            other => panic!("{other:?}"),
-        }
-        let stored = core(Message::InspectStored(Ticket(1), partition, key.clone()));
-        let passed_on = core(Message::Forward(Ticket(1), request(Operation::ExplainStored)));
-        let weighed = core(Message::Forward(Ticket(1), request(Operation::Weigh)));
-        for frame in [&stored, &passed_on, &weighed] {
-            assert!(understood(frame, Capabilities::default()).is_none(), "{frame:?}");
-        }
-        let plain = core(Message::Inspect(Ticket(1), partition, key));
-        let placed = [
-            (
-                Message::HeldUnder(Ticket(1), partition, Medium::Disk, 7),
-                Message::DeltaHeld(Ticket(1), partition, Medium::Disk),
-            ),
-            (Message::FetchedAside(Ticket(1), partition, None), Message::FetchedSame(Ticket(1), partition)),
-        ];
-        for (placed, unplaced) in placed {
-            let (placed, unplaced) = (core(placed), core(unplaced));
-            assert_eq!(understood(&placed, Capabilities::default()).as_deref(), Some(&unplaced));
-            assert_eq!(understood(&placed, Capabilities::OURS).as_deref(), Some(&placed));
-        }
-        assert!(understood(&plain, Capabilities::default()).is_some());
-        for frame in [&frame, &stored, &passed_on, &weighed] {
-            assert!(matches!(understood(frame, Capabilities::OURS), Some(Cow::Borrowed(_))), "{frame:?}");
-        }
-    }
 }

@@ -17,10 +17,17 @@ mod workload;
 
 pub use control::run_last_writer_wins;
 pub use replica::world::{Fault, Oracle, Outcome, Plan, Sabotage, Scene};
-use workload::Workload;
+use workload::{Taste, Workload};
 
 /// Runs one seed with clients that do a bit of everything.
 #[must_use]
 pub fn run(seed: u64, plan: &Plan) -> Outcome {
-    replica::world::run(seed, plan, &mut Workload::default())
+    let taste = if plan.limits { Taste::Large } else { Taste::Everything };
+    replica::world::run(seed, plan, &mut Workload::new(taste))
+}
+
+/// Runs one seed with clients that do little else than count, and set counters back.
+#[must_use]
+pub fn run_counting(seed: u64, plan: &Plan) -> Outcome {
+    replica::world::run(seed, plan, &mut Workload::new(Taste::Counters))
 }

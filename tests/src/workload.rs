@@ -20,15 +20,27 @@ pub(crate) struct Memory {
     observed: Observed,
 }
 
+/// What clients are fond of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Taste {
+    #[default]
+    Everything,
+    /// Counting, and setting counters back.
+    Counters,
+    /// Values, keys and numbers of cells near the limits, which are a thousandth of what they are.
+    Large,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Workload {
+    taste: Taste,
     memories: Vec<Memory>,
     written: u64,
     sessions: [Session; SESSIONS],
     /// Whose request it was.
     asked: BTreeMap<RequestId, usize>,
     /// What was taken from the queue, by answers.
-    taken: BTreeSet<Vec<u8>>,
+    taken: BTreeMap<Vec<u8>, Context>,
     violation: Option<String>,
 }
 
@@ -46,6 +58,15 @@ const MEMORIES: usize = 64;
 const SESSIONS: usize = 3;
 /// A key that ends.
 const LEASE: &str = "lease";
+/// The longest value a client may write.
+const VALUE_BYTES: usize = 32 * 1024 * 1024;
+/// A key as long as any may be: no command is about more than two cells of it where the limits are low.
+const LONG: &str = match std::str::from_utf8(&[b'k'; 16 * 1024]) {
+    Ok(key) => key,
+    Err(_) => "",
+};
+/// A key of hundreds of cells, more than are sent for a read where the limits are low.
+const CROWD: &str = "crowd";
 /// How much the siblings of a cell may come to.
 const CELL_BYTES: usize = 48 * 1024 * 1024;
 /// How many gone dots a session remembers.
@@ -53,39 +74,10 @@ const GONE: usize = 64;
 
 impl Clients for Workload {
     fn next(&mut self, asked: RequestId, dice: &mut Dice, partition: PartitionId) -> Request {
-        let (key, operation) = match dice.below(32) {
-            0..=2 => ("cart", Operation::Write(Write::Set(self.fresh()))),
-            3 | 4 => self.with_memory(dice),
-            5 => ("cart", Operation::Read(Read::Cells(vec![CellId::value()]))),
-            6 => ("hits", Operation::Read(Read::Cells(vec![CellId::value()]))),
-            7 => ("tags", Operation::Read(Read::All)),
-            8 | 9 => ("hits", Operation::Write(Write::Increment(CellId::value(), dice.between(1, 5) as i64 - 2))),
-            10 => {
-                ("hits", Operation::Write(if dice.percent(50) { Write::RemoveKey } else { Write::Set(b"10".to_vec()) }))
-            }
-            11 | 12 => ("tags", Operation::Write(Write::Add(self.members(dice)))),
-            13 => ("tags", Operation::Write(Write::Remove(CellKind::Member, self.members(dice)))),
-            14 => ("user", Operation::Write(Write::Put(CellKind::Field, vec![(name(dice), ByteString(self.fresh()))]))),
-            15 => ("user", Operation::Write(Write::Remove(CellKind::Field, vec![name(dice)]))),
-            16 => ("user", Operation::Write(Write::Increment(CellId::field("n"), 1))),
-            17 => (["tags", "user", "cart"][dice.below(3)], Operation::Write(Write::RemoveKey)),
-            18 if dice.percent(20) => ("", Operation::Write(Write::Clear)),
-            18 | 19 => ("user", Operation::Read(Read::All)),
-            20 => {
-                let score = ByteString(dice.between(0, 9).to_string().into_bytes());
-                ("board", Operation::Write(Write::Put(CellKind::Score, vec![(name(dice), score)])))
-            }
-            21 => ("board", Operation::Write(Write::Increment(CellId::score(name(dice).0), 1))),
-            22 => ("board", Operation::Write(Write::Remove(CellKind::Score, self.members(dice)))),
-            23 | 24 => (QUEUE, Operation::Write(Write::Call(self.push(dice)))),
-            25 => (QUEUE, Operation::Write(Write::Call(["pop first", "pop last", "move"][dice.below(3)].into()))),
-            26 => ([QUEUE, DONE][dice.below(2)], Operation::Read(Read::All)),
-            27 => (LEASE, Operation::Write(Write::Set(self.fresh()))),
-            28 => (LEASE, Operation::Write(Write::Put(CellKind::Deadline, vec![("".into(), deadline(dice))]))),
-            29 => ([LEASE, "tags"][dice.below(2)], Operation::Read(Read::All)),
-            30 if dice.percent(4) => ("cart", Operation::Write(Write::Set(self.huge(dice)))),
-            30 if dice.percent(1) => self.too_large(),
-            _ => ("cart", Operation::Read(Read::Cells(vec![CellId::value()]))),
+        let (key, operation) = match self.taste {
+            Taste::Counters if dice.percent(85) => self.count(dice),
+            Taste::Large if dice.percent(50) => self.large(dice),
+            _ => self.anything(dice),
         };
         let number = |dice: &mut Dice| [Some(1), Some(2), None][dice.below(3)];
         let kind = if dice.percent(30) { QuorumKind::Strict } else { QuorumKind::Sloppy };
@@ -114,13 +106,13 @@ impl Clients for Workload {
             (Answer::Found(found), _) => self.remember(dice, &request.key, found),
             (Answer::Written(written), Operation::Write(Write::Call(call))) => {
                 if !written.said.0.is_empty() {
-                    self.taken.insert(written.said.0.clone());
+                    self.taken.insert(written.said.0.clone(), written.own.context.clone());
                 }
                 if call.0.starts_with(b"!") {
                     self.complain("a call that failed half-way is said to be written");
                 }
             }
-            (Answer::Written(_), Operation::Write(Write::PutObserved(_, values, _))) if is_too_large(values) => {
+            (Answer::Written(_), Operation::Write(Write::PutObserved(_, values, _))) if self.is_too_large(values) => {
                 self.complain("siblings were written that no message can carry");
             }
             _ => {}
@@ -128,10 +120,12 @@ impl Clients for Workload {
     }
 
     fn judge(&mut self, owners: &[Contents]) -> Option<String> {
-        let cells = owners.iter().flat_map(|owner| &owner.cells);
-        let queued = cells.filter(|((key, cell), _)| key == QUEUE.as_bytes() && cell.kind == CellKind::Item);
-        for (_, state) in queued {
-            if let Some(back) = reading::winner(&state.live).filter(|element| self.taken.contains(&element[..])) {
+        let cells = owners.iter().flat_map(|owner| owner.cells.iter().map(move |cell| (owner, cell)));
+        let queued = cells.filter(|(_, ((key, cell), _))| key == QUEUE.as_bytes() && cell.kind == CellKind::Item);
+        for (owner, (_, state)) in queued {
+            // What was taken on a machine that was turned off for good may be back.
+            let was_taken = |element: &[u8]| self.taken.get(element).is_some_and(|taken| owner.clock.covers(taken));
+            if let Some(back) = reading::winner(&state.live).filter(|element| was_taken(element)) {
                 let back = String::from_utf8_lossy(&back);
                 self.violation.get_or_insert(format!("{back} was taken from the queue, and is in it again"));
             }
@@ -204,13 +198,106 @@ fn deadline(dice: &mut Dice) -> ByteString {
     ByteString(at_ms)
 }
 
-fn is_too_large(values: &[ByteString]) -> bool {
-    values.iter().map(|value| value.0.len()).sum::<usize>() > CELL_BYTES
-}
-
 impl Workload {
+    pub(crate) fn new(taste: Taste) -> Self {
+        Self { taste, ..Self::default() }
+    }
+
     fn complain(&mut self, what: &str) {
         self.violation.get_or_insert(what.to_owned());
+    }
+
+    fn anything(&mut self, dice: &mut Dice) -> (&'static str, Operation) {
+        match dice.below(32) {
+            0..=2 => ("cart", Operation::Write(Write::Set(self.fresh()))),
+            3 | 4 => self.with_memory(dice),
+            5 => ("cart", Operation::Read(Read::Cells(vec![CellId::value()]))),
+            6 => ("hits", Operation::Read(Read::Cells(vec![CellId::value()]))),
+            7 => ("tags", Operation::Read(Read::All)),
+            8 | 9 => ("hits", Operation::Write(Write::Increment(CellId::value(), dice.between(1, 5) as i64 - 2))),
+            10 => {
+                ("hits", Operation::Write(if dice.percent(50) { Write::RemoveKey } else { Write::Set(b"10".to_vec()) }))
+            }
+            11 | 12 => ("tags", Operation::Write(Write::Add(self.members(dice)))),
+            13 => ("tags", Operation::Write(Write::Remove(CellKind::Member, self.members(dice)))),
+            14 => ("user", Operation::Write(Write::Put(CellKind::Field, vec![(name(dice), ByteString(self.fresh()))]))),
+            15 => ("user", Operation::Write(Write::Remove(CellKind::Field, vec![name(dice)]))),
+            16 => ("user", Operation::Write(Write::Increment(CellId::field("n"), 1))),
+            17 => (["tags", "user", "cart"][dice.below(3)], Operation::Write(Write::RemoveKey)),
+            18 if dice.percent(20) => ("", Operation::Write(Write::Clear)),
+            18 | 19 => ("user", Operation::Read(Read::All)),
+            20 => {
+                let score = ByteString(dice.between(0, 9).to_string().into_bytes());
+                ("board", Operation::Write(Write::Put(CellKind::Score, vec![(name(dice), score)])))
+            }
+            21 => ("board", Operation::Write(Write::Increment(CellId::score(name(dice).0), 1))),
+            22 => ("board", Operation::Write(Write::Remove(CellKind::Score, self.members(dice)))),
+            23 | 24 => (QUEUE, Operation::Write(Write::Call(self.push(dice)))),
+            25 => (QUEUE, Operation::Write(Write::Call(["pop first", "pop last", "move"][dice.below(3)].into()))),
+            26 => ([QUEUE, DONE][dice.below(2)], Operation::Read(Read::All)),
+            27 => (LEASE, Operation::Write(Write::Set(self.fresh()))),
+            28 => (LEASE, Operation::Write(Write::Put(CellKind::Deadline, vec![("".into(), deadline(dice))]))),
+            29 => ([LEASE, "tags"][dice.below(2)], Operation::Read(Read::All)),
+            30 if dice.percent(4) => ("cart", Operation::Write(Write::Set(self.huge(dice)))),
+            30 if dice.percent(1) => self.too_large(),
+            30 if dice.percent(10) => {
+                ("cart", if dice.percent(50) { Operation::ExplainStored } else { Operation::Explain })
+            }
+            _ => ("cart", Operation::Read(Read::Cells(vec![CellId::value()]))),
+        }
+    }
+
+    /// The limits are lower where they are to be met.
+    fn scale(&self) -> usize {
+        if self.taste == Taste::Large { 1_024 } else { 1 }
+    }
+
+    fn is_too_large(&self, values: &[ByteString]) -> bool {
+        values.iter().map(|value| value.0.len()).sum::<usize>() > CELL_BYTES / self.scale()
+    }
+
+    fn count(&mut self, dice: &mut Dice) -> (&'static str, Operation) {
+        let by = dice.between(1, 5) as i64 - 2;
+        let write = match dice.below(12) {
+            0..=5 => return ("hits", Operation::Write(Write::Increment(CellId::value(), by))),
+            6 => Write::Set(b"10".to_vec()),
+            7 | 8 => Write::RemoveKey,
+            9 => return self.with_memory(dice),
+            _ => return ("hits", Operation::Read(Read::Cells(vec![CellId::value()]))),
+        };
+        ("hits", Operation::Write(write))
+    }
+
+    fn large(&mut self, dice: &mut Dice) -> (&'static str, Operation) {
+        let write = match dice.below(8) {
+            0 | 1 => return ("cart", Operation::Write(Write::Set(self.filled(dice, VALUE_BYTES)))),
+            2 => {
+                let values = (0..3).map(|_| ByteString(self.filled(dice, CELL_BYTES / 2))).collect();
+                let seen = self.memories.iter().rev().find(|memory| memory.key == "cart");
+                let seen = seen.map(|memory| memory.observed.clone()).unwrap_or_default();
+                return ("cart", Operation::Write(Write::PutObserved(CellId::value(), values, Box::new(seen))));
+            }
+            3 | 4 => {
+                let first = dice.below(800);
+                Write::Add((first..first + 40).map(|n| ByteString(format!("m{n}").into_bytes())).collect())
+            }
+            5 => Write::Put(CellKind::Field, vec![(name(dice), ByteString(self.filled(dice, VALUE_BYTES)))]),
+            6 if dice.percent(20) => Write::RemoveKey,
+            6 => Write::Add(vec![name(dice), name(dice)]),
+            _ => return ([LONG, CROWD][dice.below(2)], Operation::Read(Read::All)),
+        };
+        (
+            if matches!(write, Write::Add(ref members) if members.len() > 2) { CROWD } else { LONG },
+            Operation::Write(write),
+        )
+    }
+
+    /// A value of any length up to this.
+    fn filled(&mut self, dice: &mut Dice, bytes: usize) -> Vec<u8> {
+        let mut value = self.fresh();
+        let len = dice.between(0, (bytes / self.scale()) as u64 + 1) as usize;
+        value.resize(len.max(value.len()), b'.');
+        value
     }
 
     fn push(&mut self, dice: &mut Dice) -> ByteString {
@@ -221,13 +308,14 @@ impl Workload {
     /// Larger than any answer of anti-entropy is meant to be.
     fn huge(&mut self, dice: &mut Dice) -> Vec<u8> {
         let mut value = self.fresh();
-        value.resize(dice.between(200_000, 3_000_000) as usize, b'.');
+        value.resize(dice.between(200_000, 3_000_000) as usize / self.scale(), b'.');
         value
     }
 
     /// Siblings that together are more than may be in a cell.
     fn too_large(&mut self) -> (&'static str, Operation) {
-        let values = vec![ByteString(vec![b'.'; CELL_BYTES / 2]), ByteString(vec![b'.'; CELL_BYTES / 2 + 1])];
+        let half = CELL_BYTES / self.scale() / 2;
+        let values = vec![ByteString(vec![b'.'; half]), ByteString(vec![b'.'; half + 1])];
         ("cart", Operation::Write(Write::PutObserved(CellId::value(), values, Box::default())))
     }
 

@@ -1,7 +1,7 @@
 //! Some hundred seeds of the simulator, and the proof that its oracle sees what it should: with a guard taken out
 //! some seed must fail. More seeds: `cargo run --release -p dotted-tests --bin simulate -- --seeds 10000`.
 
-use simulator::{Fault, Plan, Sabotage, Scene, run, run_last_writer_wins};
+use simulator::{Fault, Plan, Sabotage, Scene, run, run_counting, run_last_writer_wins};
 
 fn assert_safe(plan: &Plan, seeds: std::ops::Range<u64>) {
     let mut acknowledged = 0;
@@ -9,12 +9,15 @@ fn assert_safe(plan: &Plan, seeds: std::ops::Range<u64>) {
         let outcome = run(seed, plan);
         let join = if plan.join { " --join" } else { "" };
         let layouts = if plan.layouts { " --layouts" } else { "" };
+        let copies = if plan.copies { " --copies" } else { "" };
+        let upgrades = if plan.upgrades { " --upgrades" } else { "" };
+        let limits = if plan.limits { " --limits --calm 30" } else { "" };
         let rot = if plan.rot { " --rot" } else { "" };
         let scene = plan.scene.map(|scene| format!(" --scene {scene:?}").to_lowercase()).unwrap_or_default();
         let nodes = plan.nodes;
         assert_eq!(
             outcome.violation, None,
-            "seed {seed}; replay: simulate --seeds 1 --from {seed} --nodes {nodes}{join}{layouts}{rot}{scene}"
+            "seed {seed}; replay: simulate --seeds 1 --from {seed} --nodes {nodes}{join}{layouts}{copies}{upgrades}{limits}{rot}{scene}"
         );
         acknowledged += outcome.acknowledged;
     }
@@ -44,6 +47,29 @@ fn nothing_is_lost_that_only_stand_ins_hold_and_nothing_is_left_with_them() {
 }
 
 #[test]
+fn nothing_is_lost_while_a_copied_disk_runs_beside_its_original() {
+    assert_safe(&Plan { copies: true, ..Plan::default() }, 0..60);
+}
+
+#[test]
+fn nothing_is_lost_while_nodes_of_two_releases_run_side_by_side() {
+    assert_safe(&Plan { upgrades: true, nodes: 5, ..Plan::default() }, 0..30);
+}
+
+/// The limits are a thousandth of what they are: values, cells, keys' states and messages come near them.
+#[test]
+fn nothing_is_lost_near_the_limits_of_lengths() {
+    assert_safe(&Plan { limits: true, calm_ms: 30_000, ..Plan::default() }, 0..15);
+}
+
+#[test]
+fn no_count_is_lost_when_one_that_stands_in_is_cut_off_while_it_hands_over() {
+    let plan = Plan { scene: Some(Scene::Relapse), nodes: 5, troubled_ms: 20_000, ..Plan::default() };
+    let counted = (0..20).map(|seed| run_counting(seed, &plan)).inspect(|outcome| assert_eq!(outcome.violation, None));
+    assert!(counted.map(|outcome| outcome.stood_in).sum::<u64>() > 20, "nobody stood in for anybody");
+}
+
+#[test]
 fn a_record_that_vanishes_from_one_disk_is_written_anew_everywhere() {
     assert_safe(&Plan { rot: true, ..Plan::default() }, 0..30);
 }
@@ -67,7 +93,12 @@ fn nothing_comes_back_when_an_owner_that_left_and_returned_is_answered_late() {
 #[test]
 fn every_fault_strikes_and_majorities_are_compared() {
     let (mut struck, mut compared) = (std::collections::BTreeMap::<Fault, u64>::new(), 0);
-    let plans = [Plan { rot: true, ..Plan::default() }, Plan { layouts: true, ..Plan::default() }];
+    let plans = [
+        Plan { rot: true, ..Plan::default() },
+        Plan { layouts: true, ..Plan::default() },
+        Plan { copies: true, ..Plan::default() },
+        Plan { upgrades: true, nodes: 5, ..Plan::default() },
+    ];
     for (seed, plan) in plans.iter().flat_map(|plan| (0..20).map(move |seed| (seed, plan))) {
         let outcome = run(seed, plan);
         outcome.faults.into_iter().for_each(|(fault, times)| *struck.entry(fault).or_default() += times);

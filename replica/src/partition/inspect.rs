@@ -16,8 +16,6 @@ use crate::store::{StoreError, Txn};
 
 /// How many cells an explanation lists.
 const EXPLAINED_CELLS: usize = 64;
-/// The greatest state of a key that is sent for a read.
-const STATE_BYTES: usize = 32 * 1024 * 1024;
 
 /// Keys with their types, and the hash to go on from.
 type Page = (Vec<(ByteString, CellKind)>, Option<KeyHash>);
@@ -217,7 +215,7 @@ impl Partition {
         for id in ids {
             let state = self.load_cell(txn, open, id.clone())?.state;
             bytes += 64 + id.name.len() + state.live.iter().map(|(_, entry)| 64 + payload_bytes(entry)).sum::<usize>();
-            if bytes > STATE_BYTES && !cells.is_empty() {
+            if bytes > self.state_bytes && !cells.is_empty() {
                 return Ok(None);
             }
             cells.push((id, state));

@@ -11,9 +11,6 @@ use crate::place::{CellId, CellKind, Place};
 use crate::procedure::Procedures;
 use crate::store::{StoreError, Txn};
 
-/// The siblings of a cell, together: each owner's must fit one message with those of the others.
-const CELL_BYTES: u64 = 48 * 1024 * 1024;
-
 /// What a write puts in the place of what it has seen.
 enum Put<'a> {
     Value(&'a [u8]),
@@ -224,8 +221,8 @@ impl Partition {
         let stays = cell.state.live.iter().filter(|(dot, _)| !observed.context.contains(dot));
         let stays: usize = stays.map(|(_, entry)| value_bytes(entry)).sum();
         let comes: usize = values.iter().map(|value| value.0.len()).sum();
-        if (stays + comes) as u64 > CELL_BYTES {
-            return Err(Failure::TooLarge { limit_bytes: CELL_BYTES });
+        if (stays + comes) as u64 > self.cell_bytes {
+            return Err(Failure::TooLarge { limit_bytes: self.cell_bytes });
         }
         let puts = values.iter().map(|value| Put::Value(&value.0));
         let puts = if values.is_empty() { vec![Put::Nothing] } else { puts.collect() };

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::world::{Fault, Sabotage, What, World};
 use crate::{Context, Event, Gossip, Message, NodeId, Place};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Packet {
     Core(Box<Message>),
     Gossip(Gossip),
@@ -21,6 +21,9 @@ impl Packet {
         matches!(self, Packet::Core(message) if matches!(**message, Message::Missing(..) | Message::Streamed(..)))
     }
 }
+
+/// The longest frame between two nodes.
+const FRAME_BYTES: usize = 256 * 1024 * 1024;
 
 /// From whom to whom.
 pub(super) type Link = (usize, usize);
@@ -57,12 +60,15 @@ impl World<'_> {
         if let Packet::Core(message) = &mut packet {
             self.overhear(from, message);
         }
-        let Some(to) = self.nodes.iter().position(|node| node.id == to) else { return };
+        let Some(to) = self.machine(from, to) else { return };
         if self.network.is_cut(from, to) {
-            return;
+            return self.wears_out(from, to);
         }
         if self.network.is_down_for_a_moment(from, to, self.now_ms) {
             return self.count(Fault::Flap);
+        }
+        if self.plan.copies && !self.is_connected(from, to) {
+            return;
         }
         if self.dice.percent(self.network.loss_percent) {
             return self.count(Fault::Loss);
@@ -72,6 +78,10 @@ impl World<'_> {
         let doubled = repeats && self.dice.percent(self.network.loss_percent);
         if let Some(stuck) = self.network.stuck.get_mut(&(from, to)).filter(|_| packet.is_bulk()) {
             return stuck.push(packet);
+        }
+        if self.plan.upgrades {
+            let Some(understood) = self.understood(from, to, packet) else { return };
+            packet = understood;
         }
         for _ in 0..=u8::from(doubled) {
             let slow = if self.dice.percent(3) { self.dice.between(100, 3_000) } else { 0 };
@@ -114,7 +124,7 @@ impl World<'_> {
     }
 
     pub(super) fn arrive(&mut self, from: usize, to: usize, packet: Packet) {
-        if self.nodes[to].running.is_none() {
+        if self.nodes[to].running.is_none() || (self.plan.copies && !self.is_heard(from, to)) {
             return;
         }
         self.outcome.delivered += 1;
@@ -137,8 +147,13 @@ impl World<'_> {
         }
     }
 
+    /// Every link refuses what is longer than any frame may be.
     fn over_the_wire<T: Serialize + DeserializeOwned>(&mut self, packet: &T) -> Result<T, postcard::Error> {
         let bytes = postcard::to_extend(packet, Vec::new())?;
+        let limit = if self.plan.limits { FRAME_BYTES / 1_024 } else { FRAME_BYTES };
+        if bytes.len() > limit {
+            self.alarm = Some(format!("a message of {} bytes is over the limit of {limit}", bytes.len()));
+        }
         bytes.hash(&mut self.trace);
         postcard::from_bytes(&bytes)
     }

@@ -13,6 +13,8 @@ use crdt::{Content, reading};
 pub struct Oracle {
     events: BTreeMap<Dot, Change>,
     acknowledged: BTreeSet<Dot>,
+    /// What was on the disk of a machine that was turned off for good and on no other, if one ever was.
+    given_up: Option<Context>,
     violation: Option<String>,
 }
 
@@ -50,6 +52,26 @@ impl Oracle {
                 self.complain(format!("{dot} is told to belong to two writes: {:?}", self.events.get(&dot)));
             }
         }
+    }
+
+    /// A machine is turned off for good, whose disk alone has this.
+    pub fn gave_up(&mut self, only_there: &Context) {
+        self.given_up.get_or_insert_default().union(only_there);
+    }
+
+    /// Has some machine been turned off for good?
+    pub(super) fn has_given_up(&self) -> bool {
+        self.given_up.is_some()
+    }
+
+    /// Was it written where it is lost, and is left of it what readers had put right elsewhere?
+    fn is_left_over(&self, dot: &Dot, known: &Context) -> bool {
+        self.has_given_up() && !known.contains(dot) && self.events.contains_key(dot)
+    }
+
+    /// What was written here where it is lost: what it had removed readers may have removed elsewhere.
+    fn left_over<'a>(&'a self, place: &'a (Vec<u8>, CellId), known: &'a Context) -> impl Iterator<Item = &'a Change> {
+        self.events.values().filter(|event| self.is_left_over(&event.dot, known) && event.reaches(place))
     }
 
     /// A client was shown this.
@@ -100,7 +122,9 @@ impl Oracle {
             }
         }
         let known = &first.clock;
-        if let Some(lost) = self.acknowledged.iter().find(|dot| !known.contains(dot)) {
+        let mut must_be_known =
+            self.acknowledged.iter().filter(|dot| !self.given_up.as_ref().is_some_and(|gone| gone.contains(dot)));
+        if let Some(lost) = must_be_known.find(|dot| !known.contains(dot)) {
             return Err(format!("lost: acknowledged {:?} is in no owner's clock", self.events.get(lost)));
         }
         let places = self.events.values().filter_map(|event| match &event.place {
@@ -137,16 +161,20 @@ impl Oracle {
         known: &Context,
     ) -> Result<(), String> {
         let name = String::from_utf8_lossy(&place.0);
-        let live: BTreeMap<Dot, Entry> = state.live.iter().map(|(dot, entry)| (*dot, entry.clone())).collect();
+        let live = state.live.iter().filter(|(dot, _)| !self.is_left_over(dot, known));
+        let has_left_over = self.left_over(place, known).next().is_some();
+        let live: BTreeMap<Dot, Entry> = live.map(|(dot, entry)| (*dot, entry.clone())).collect();
         let live: BTreeMap<Dot, Entry> = live.into_iter().filter(|(_, entry)| !is_reset(entry)).collect();
-        if let Some((dot, entry)) = expected.iter().find(|(dot, _)| !live.contains_key(dot)) {
+        let is_removed = |dot: &Dot| self.left_over(place, known).any(|event| event.seen.contains(dot));
+        let mut lost = expected.iter().filter(|(dot, _)| !live.contains_key(dot) && !is_removed(dot));
+        if let Some((dot, entry)) = lost.next() {
             return Err(format!("lost: {name} {:?} lacks {dot} {entry:?}", place.1));
         }
         if let Some((dot, entry)) = live.iter().find(|(dot, entry)| expected.get(dot) != Some(entry)) {
             return Err(format!("resurrected or foreign: {name} {:?} has {dot} {entry:?}", place.1));
         }
         let (counted, must) = (reading::tallies(&state.live).value(), self.increments(place, known));
-        if counted != must {
+        if counted != must && !has_left_over {
             return Err(format!(
                 "{name} {:?} counts {counted}, the increments that no reset has seen are {must}",
                 place.1
@@ -176,15 +204,26 @@ impl Oracle {
         };
         let resets: Vec<&Change> = self.events.values().filter(is_reset).collect();
         runs.iter()
-            .map(|((actor, _), totals)| {
+            .map(|((actor, run), totals)| {
+                let first = Dot { actor: *actor, counter: *run };
                 let seen = |counter: &u64| {
-                    resets.iter().any(|reset| reset.seen.contains(&Dot { actor: *actor, counter: *counter }))
+                    let dot = Dot { actor: *actor, counter: *counter };
+                    resets.iter().any(|reset| reset.seen.contains(&dot) || marks(reset, &first) >= Some(*counter))
                 };
                 let undone = totals.iter().filter(|(counter, _)| seen(counter)).map(|(_, total)| *total).next_back();
                 totals.last().map_or(0, |(_, total)| *total) - undone.unwrap_or(0)
             })
             .sum()
     }
+}
+
+/// How far the event says to have seen this run of increments: what had removed them before it may be lost.
+fn marks(event: &Change, run: &Dot) -> Option<u64> {
+    let seen = match &event.entry.as_ref()?.content {
+        Content::Value { seen, .. } | Content::Reset { seen } => seen,
+        _ => return None,
+    };
+    seen.iter().filter(|seen| seen.run == *run).map(|seen| seen.mark.upto).max()
 }
 
 fn is_reset(entry: &Entry) -> bool {

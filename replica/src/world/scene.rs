@@ -13,6 +13,9 @@ pub enum Scene {
     /// One owner was alone, and has written. Then it reaches only one other, slowly, while that one ceases to be an owner and
     /// becomes one again; the third knows of nothing. Wants three nodes.
     Bridge,
+    /// One that is no owner sees none, and counts for them. It begins to hand over to one of them, and is cut off again before it is
+    /// done: it counts on, while the owners set back what they were handed. Wants five nodes, and clients that count.
+    Relapse,
 }
 
 /// Who plays what.
@@ -35,6 +38,7 @@ impl World<'_> {
         let next = match self.plan.scene {
             Some(Scene::Handover) => self.hand_over(step),
             Some(Scene::Bridge) => self.bridge(step),
+            Some(Scene::Relapse) => self.relapse(step),
             None => None,
         };
         let (step, pause_ms) = next.unwrap_or((0, 500));
@@ -68,6 +72,37 @@ impl World<'_> {
                 self.power_fails(&self.stage.owners.clone());
                 self.stage.owners.clone().into_iter().for_each(|n| self.nodes[n].relieve());
                 Some((0, self.dice.between(1_500, 3_500)))
+            }
+        }
+    }
+
+    fn relapse(&mut self, step: usize) -> Option<(usize, u64)> {
+        match step {
+            0 => {
+                self.stage.owners = self.owners_now()?;
+                let others: Vec<usize> = (0..self.nodes.len()).filter(|n| !self.stage.owners.contains(n)).collect();
+                self.stage.alone = *others.get(self.dice.below(others.len()))?;
+                self.cut_off(vec![self.stage.alone]);
+                Some((1, self.dice.between(1_800, 3_000)))
+            }
+            1 => {
+                let (alone, owners) = (self.stage.alone, self.stage.owners.clone());
+                self.stage.bridge = owners[self.dice.below(owners.len())];
+                self.network.reconnect();
+                for other in (0..self.nodes.len()).filter(|n| *n != self.stage.bridge && *n != alone) {
+                    self.network.one_way.extend([(alone, other), (other, alone)]);
+                }
+                self.count(Fault::OneWay);
+                Some((2, self.dice.between(50, 1_200)))
+            }
+            2 => {
+                self.network.reconnect();
+                self.cut_off(vec![self.stage.alone]);
+                Some((3, self.dice.between(2_500, 6_000)))
+            }
+            _ => {
+                self.network.reconnect();
+                Some((0, self.dice.between(300, 2_000)))
             }
         }
     }

@@ -37,11 +37,21 @@ pub enum Fault {
     Rot,
     /// A layout is committed.
     Layout,
+    /// A disk is copied, and the copy runs beside the original.
+    Copied,
+    /// One of two nodes with one id is not let in.
+    Refused,
+    /// A node starts as another release.
+    Upgrade,
+    /// Something is decided for the whole cluster.
+    Decision,
+    /// A message is not sent, or another in its place, because its receiver could not understand it.
+    NotUnderstood,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::Cut,
         Self::OneWay,
         Self::Loss,
@@ -57,6 +67,11 @@ impl Fault {
         Self::Replaced,
         Self::Rot,
         Self::Layout,
+        Self::Copied,
+        Self::Refused,
+        Self::Upgrade,
+        Self::Decision,
+        Self::NotUnderstood,
     ];
 }
 
@@ -183,12 +198,15 @@ impl World<'_> {
 
     /// Does somebody else hold on disk all that this node does?
     fn is_elsewhere(&self, n: usize) -> bool {
-        let others = (0..self.nodes.len()).filter(|other| *other != n).map(|other| self.durable_clock(other));
-        let elsewhere = others.fold(Context::new(), |mut all, clock| {
-            all.union(&clock);
+        self.durable_of(|other| other != n && !self.is_twin(other)).covers(&self.durable_clock(n))
+    }
+
+    /// What these nodes have on disk, together.
+    pub(super) fn durable_of(&self, which: impl Fn(usize) -> bool) -> Context {
+        (0..self.nodes.len()).filter(|n| which(*n)).fold(Context::new(), |mut all, n| {
+            all.union(&self.durable_clock(n));
             all
-        });
-        elsewhere.covers(&self.durable_clock(n))
+        })
     }
 
     /// Another node starts at the address of this one, with nothing - unless that would lose what nobody else has on disk.
@@ -252,6 +270,7 @@ impl World<'_> {
     }
 
     pub(super) fn heal(&mut self) {
+        self.turn_off();
         self.network.reconnect();
         self.network.loss_percent = 0;
         self.nodes.iter_mut().for_each(Node::relieve);

@@ -47,18 +47,28 @@ impl World<'_> {
     }
 
     fn verdict(&mut self) -> Option<String> {
-        let (_, cluster) = self.nodes[0].running.as_ref()?;
+        let Some((_, cluster)) = self.nodes.iter().find_map(|node| node.running.as_ref()) else {
+            return Some("after healing no node runs".to_owned());
+        };
         let replicas = cluster.view().replicas(partition()).clone();
         let owner = |n: &usize| replicas.serving.contains(&self.nodes[*n].id);
         let (owners, rest): (Vec<usize>, Vec<usize>) = (0..self.nodes.len()).partition(owner);
         let owners: Vec<_> = owners.into_iter().map(|n| (n, self.contents(n))).collect();
         let members = &cluster.view().members;
-        let bearing = members.layouts.iter().map(|(_, layout)| layout.roles.len()).max().unwrap_or(self.nodes.len());
+        let bearing = members
+            .layouts
+            .iter()
+            .map(|(_, layout)| layout.roles.len())
+            .max()
+            .unwrap_or(self.nodes.iter().filter(|node| !node.is_off).count());
         if !replicas.filling.is_empty() || replicas.serving.len() != bearing.min(members.replicas().into()) {
             return Some(format!("after healing the owners are still {replicas:?}"));
         }
         if members.layouts.iter().len() > 1 {
             return Some("after one more commit there are still several layouts".to_owned());
+        }
+        if let Some(differ) = self.differ_in_decisions() {
+            return Some(differ);
         }
         if let Some(n) = rest.into_iter().find(|n| self.contents(*n) != crate::Contents::default()) {
             return Some(format!("node {n} owns nothing any more and still holds {:?}", self.contents(n)));

@@ -42,7 +42,7 @@ pub(super) async fn start_network(node: &Arc<Node>, network: Network) -> Result<
     tokio::task::spawn_local(beat(Arc::clone(node)));
     if let Some(place) = &node.options.join {
         let (other, address) = peer::find(place, node, peer_address).await?;
-        node.peers.connect(other, address);
+        node.peers.connect(other, address, node.now_ms());
     }
     let node = Arc::clone(node);
     tokio::task::spawn_local(async move {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use replica::NodeId;
+use replica::{Capabilities, NodeId};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::error::Error;
 use crate::node::Node;
 use crate::peer::frame::{encode, invalid, read};
-use crate::peer::greeting::{Capabilities, FORM, GREETING_BYTES, Hello, MAGIC, Reply, Versions, Welcome, differences};
+use crate::peer::greeting::{FORM, GREETING_BYTES, Hello, MAGIC, Reply, Versions, Welcome, differences};
 use crate::peer::lane::{Lane, LaneQueue, lane};
 use crate::peer::{GREETING_TIME, Link, REDIAL_TIME, REFUSED_TIME, tune};
 use crate::place::Place;

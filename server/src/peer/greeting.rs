@@ -11,7 +11,7 @@
 
 use std::net::SocketAddr;
 
-use replica::{ClusterId, Incarnation, NodeId};
+use replica::{Capabilities, ClusterId, Incarnation, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::peer::lane::Lane;
@@ -40,38 +40,6 @@ impl Versions {
     pub fn common(self, other: Self) -> Option<u16> {
         let newest = self.newest.min(other.newest);
         (newest >= self.oldest.max(other.oldest)).then_some(newest)
-    }
-}
-
-/// What a node can do beyond its version: bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Capabilities(pub u64);
-
-impl Capabilities {
-    /// It takes reads with the digest of what the node has that passes them on.
-    pub const READS_WITH_DIGEST: Self = Self(1);
-    /// It says where it stands on a key once that is on disk.
-    pub const STORED: Self = Self(2);
-    /// It takes part in decisions of the whole cluster by name.
-    pub const DECISIONS: Self = Self(4);
-    /// It says what its partitions take.
-    pub const WEIGHTS: Self = Self(8);
-    /// It counts answers by the picture of those who give them.
-    pub const PLACED_ANSWERS: Self = Self(16);
-    /// Those of this program.
-    pub const OURS: Self =
-        Self(Self::READS_WITH_DIGEST.0 | Self::STORED.0 | Self::DECISIONS.0 | Self::WEIGHTS.0 | Self::PLACED_ANSWERS.0);
-
-    /// Does it have all of these?
-    #[must_use]
-    pub fn has(self, wanted: Self) -> bool {
-        self.0 & wanted.0 == wanted.0
-    }
-
-    /// What both have.
-    #[must_use]
-    pub fn common(self, other: Self) -> Self {
-        Self(self.0 & other.0)
     }
 }
 
@@ -136,10 +104,10 @@ pub(super) fn differences(theirs: Versions, their_cluster: ClusterId, our_cluste
 
 #[cfg(test)]
 mod tests {
-    use super::{Capabilities, Hello, Versions, differences};
+    use super::{Hello, Versions, differences};
     use crate::peer::frame::{encode, read};
     use crate::peer::lane::Lane;
-    use replica::{ClusterId, Incarnation, NodeId};
+    use replica::{Capabilities, ClusterId, Incarnation, NodeId};
     use serde::{Deserialize, Serialize};
     use uuid::Uuid;
 
@@ -161,7 +129,6 @@ mod tests {
         assert_eq!(versions(9, 9).common(versions(9, 10)), Some(9));
         assert_eq!(versions(9, 10).common(versions(10, 12)), Some(10));
         assert_eq!(versions(9, 9).common(versions(10, 12)), None);
-        assert_eq!(Capabilities(0b101).common(Capabilities(0b110)), Capabilities(0b100));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::peer::counters::Counters;
 use crate::peer::frame::PeerFrame;
-use crate::peer::greeting::Capabilities;
+use replica::Capabilities;
 
 /// How many frames of a lane wait for a slow peer.
 const QUEUE_FRAMES: usize = 65_536;

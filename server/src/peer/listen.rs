@@ -1,20 +1,19 @@
 //! Listening: what other nodes say comes in on the connections that they have dialled. Nothing that arrives is believed before
 //! its frame's sum is right, and nobody is heard who is not of this cluster.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use replica::{NodeId, SILENCE_MS};
+use replica::{Capabilities, Objection};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use crate::node::Node;
 use crate::peer::frame::{FRAME_BYTES, PeerFrame, encode, invalid, read};
-use crate::peer::greeting::{Capabilities, FORM, GREETING_BYTES, Hello, MAGIC, Reply, Versions, Welcome, differences};
+use crate::peer::greeting::{FORM, GREETING_BYTES, Hello, MAGIC, Reply, Versions, Welcome, differences};
 use crate::peer::lane::Lane;
-use crate::peer::{Caller, GREETING_TIME, REDIAL_TIME, apply_faults, tune};
+use crate::peer::{GREETING_TIME, REDIAL_TIME, apply_faults, tune};
 use crate::tls::Duplex;
 use crate::worker;
 
@@ -118,12 +117,8 @@ async fn hear(stream: Box<dyn Duplex>, hello: Hello, node: &Arc<Node>) {
             tracing::debug!("the connection of {} ended: {why}", node.view().name(hello.node));
         }
     }
-    // Its id is free again: it may come back at another address. One that has said nothing was only a greeting.
-    let is_its_last = |callers: &mut HashMap<NodeId, Caller>| {
-        callers.get(&hello.node).is_some_and(|caller| caller.connection == connection)
-            && callers.remove(&hello.node).is_some()
-    };
-    if node.peers.with_callers(is_its_last) {
+    // One that has said nothing was only a greeting.
+    if node.peers.with_callers(|callers| callers.ended(hello.node, connection)) {
         node.with_cluster(|cluster, now, out| cluster.lost(hello.node, now, out));
     }
 }
@@ -135,6 +130,12 @@ async fn listen_to(stream: Box<dyn Duplex>, node: &Arc<Node>, hello: &Hello, con
     loop {
         let (frame, bytes) = read(&mut stream, FRAME_BYTES).await?;
         let cut = node.peers.is_cut_from(from);
+        let now_ms = node.now_ms();
+        let is_noted = !cut && now_ms >= noted_at_ms + NOTE_ALIVE_MS;
+        if is_noted {
+            noted_at_ms = now_ms;
+            note(node, hello, connection, now_ms)?;
+        }
         match frame {
             PeerFrame::Faults(ticket, faults) => {
                 if node.options.faults {
@@ -154,14 +155,23 @@ async fn listen_to(stream: Box<dyn Duplex>, node: &Arc<Node>, hello: &Hello, con
             PeerFrame::Gossip(gossip) => node.with_cluster(|cluster, now, out| cluster.receive(from, gossip, now, out)),
             PeerFrame::Publish(topic, channel, payload) => drop(node.pubsub.publish(topic, &channel, &payload)),
         }
-        let now_ms = node.now_ms();
-        if now_ms >= noted_at_ms + NOTE_ALIVE_MS {
-            noted_at_ms = now_ms;
-            if hello.lane == Lane::Requests {
-                let caller = Caller { connection, address: hello.peer_address, heard_at_ms: now_ms };
-                node.peers.with_callers(|callers| callers.insert(from, caller));
-            }
+        if is_noted {
             node.with_cluster(|cluster, now, out| cluster.heard(from, now, out));
+        }
+    }
+}
+
+/// Notes that a node talks, unless another has its id by now.
+fn note(node: &Node, hello: &Hello, connection: u64, now_ms: u64) -> std::io::Result<()> {
+    let objection = node.peers.with_callers(|callers| match hello.lane {
+        Lane::Requests => callers.hear(hello.node, hello.peer_address, connection, now_ms).err(),
+        Lane::Bulk => callers.objection(hello.node, hello.peer_address, now_ms),
+    });
+    match objection {
+        Some(why) => Err(invalid(in_words(why, hello))),
+        None => {
+            node.peers.follow(hello.node, hello.peer_address);
+            Ok(())
         }
     }
 }
@@ -185,22 +195,23 @@ fn nowhere(ours: SocketAddr, theirs: SocketAddr) -> Option<String> {
 
 /// Why a node must not be let in.
 fn objection(node: &Node, hello: &Hello) -> Option<String> {
-    if hello.node == node.id {
-        return Some(format!(
+    let now_ms = node.now_ms();
+    node.peers
+        .with_callers(|callers| callers.objection(hello.node, hello.peer_address, now_ms))
+        .map(|objection| in_words(objection, hello))
+}
+
+fn in_words(objection: Objection, hello: &Hello) -> String {
+    match objection {
+        Objection::Mine => format!(
             "its node id {} is this node's own: a copied data directory must not run beside the original",
-            node.id
-        ));
+            hello.node
+        ),
+        Objection::InUse(address) => format!(
+            "node id {} is in use at {address}: a copied data directory must not run beside the original; start this node with an empty one",
+            hello.node
+        ),
     }
-    let heard =
-        node.peers.with_callers(|callers| callers.get(&hello.node).map(|caller| (caller.address, caller.heard_at_ms)));
-    let (address, heard_at_ms) = heard?;
-    let talks = node.now_ms().saturating_sub(heard_at_ms) < SILENCE_MS;
-    (talks && address != hello.peer_address).then(|| {
-        format!(
-            "node id {} is in use at {}: a copied data directory must not run beside the original; start this node with an empty one",
-            hello.node, address
-        )
-    })
 }
 
 #[cfg(test)]

@@ -21,6 +21,10 @@ struct Mutant {
 const SEEDS: &str = "1000";
 const FIVE: &[&str] = &["--nodes", "5"];
 const JOIN: &[&str] = &["--join"];
+const RELAPSE: &[&str] = &["--counters", "--nodes", "5", "--scene", "relapse", "--seconds", "30"];
+const COPIES: &[&str] = &["--copies"];
+const UPGRADES: &[&str] = &["--nodes", "5", "--upgrades"];
+const LIMITS: &[&str] = &["--limits", "--calm", "30"];
 const ROT: &[&str] = &["--rot"];
 const HANDOVER: &[&str] = &["--nodes", "5", "--scene", "handover"];
 const BRIDGE: &[&str] = &["--scene", "bridge", "--seconds", "20"];
@@ -149,7 +153,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a node that starts again keeps its incarnation",
         file: "replica/src/world.rs",
-        guard: "node.incarnation = Incarnation((node.incarnation.0 + 1).max(seconds));",
+        guard: "node.incarnation = node.incarnation.next(seconds, chance);",
         instead: "node.incarnation = Incarnation(node.incarnation.0.max(1) + seconds.min(0));",
         world: &[],
     },
@@ -161,18 +165,11 @@ const MUTANTS: &[Mutant] = &[
         world: &[],
     },
     Mutant {
-        name: "resets of counters are forgotten at once",
-        file: "replica/src/partition/stability.rs",
-        guard: "        self.is_alone() || self.stability.settled.contains(dot)",
-        instead: "        self.is_alone() || self.stability.stable.contains(dot) || dot.counter > 0",
-        world: &[],
-    },
-    Mutant {
         name: "a run of increments is over when all replicas have the reset",
         file: "replica/src/partition/stability.rs",
         guard: "        (!says_so).then_some(WantedWord::Author(author.node))",
         instead: "        None",
-        world: FIVE,
+        world: RELAPSE,
     },
     Mutant {
         name: "a clear takes for seen what the removal of one key had seen",
@@ -227,6 +224,41 @@ const MUTANTS: &[Mutant] = &[
         guard: "                slot.forget_changes(&Txn::new(step.store, before.clone()))?;\n                step.edits = before;\n",
         instead: "                drop(before);\n                slot.seal(&mut txn);\n                step.edits = txn.into_edits();\n                self.last_batch.0 += 1;\n                slot.last_batch = self.last_batch;\n",
         world: &[],
+    },
+    Mutant {
+        name: "of two nodes under one id both are let in",
+        file: "replica/src/callers.rs",
+        guard: "filter(|caller| caller.address != address && caller.talks(now_ms))?;",
+        instead: "filter(|_| false)?;",
+        world: COPIES,
+    },
+    Mutant {
+        name: "two copies of a node go on in equal steps",
+        file: "replica/src/id.rs",
+        guard: "let step = chance % Self::STRIDE;",
+        instead: "let step = chance.min(0);",
+        world: COPIES,
+    },
+    Mutant {
+        name: "what is meant for a node goes where others say that it is",
+        file: "replica/src/callers.rs",
+        guard: "filter(|caller| caller.talks(now_ms)).map(|caller| caller.address)",
+        instead: "filter(|caller| caller.talks(now_ms) && now_ms == u64::MAX).map(|caller| caller.address)",
+        world: COPIES,
+    },
+    Mutant {
+        name: "a node is sent what its release does not know",
+        file: "replica/src/capabilities.rs",
+        guard: "Message::InspectStored(..) => Capabilities::STORED,",
+        instead: "Message::InspectStored(..) => Capabilities::default(),",
+        world: UPGRADES,
+    },
+    Mutant {
+        name: "siblings may grow beyond what a message carries",
+        file: "replica/src/partition/write.rs",
+        guard: "if (stays + comes) as u64 > self.cell_bytes {",
+        instead: "if false {",
+        world: LIMITS,
     },
     Mutant {
         name: "damage is not told to the one who compares",

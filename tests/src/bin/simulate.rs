@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use clap::Parser;
-use simulator::{Fault, Plan, Scene, run};
+use simulator::{Fault, Plan, Scene, run, run_counting};
 
 /// Runs the replication protocol under random schedules and faults, and checks every run.
 #[derive(Parser)]
@@ -32,6 +32,18 @@ struct Arguments {
     /// Let operators commit layouts, also several at once.
     #[arg(long)]
     layouts: bool,
+    /// Copy the disk of a node now and then, and start the copy beside the original.
+    #[arg(long)]
+    copies: bool,
+    /// Upgrade nodes, and set them back, so that they differ in what they can do.
+    #[arg(long)]
+    upgrades: bool,
+    /// Make all limits of lengths a thousandth of what they are, and let clients come near them.
+    #[arg(long)]
+    limits: bool,
+    /// Let clients do little else than count.
+    #[arg(long)]
+    counters: bool,
     /// Let a record vanish from a disk when everything has come to rest.
     #[arg(long)]
     rot: bool,
@@ -50,6 +62,8 @@ enum Staged {
     Handover,
     /// An owner leaves and comes back while it is told late what another wrote alone.
     Bridge,
+    /// One that stands in begins to hand over, and is cut off again. Wants five nodes, and clients that count.
+    Relapse,
 }
 
 /// What all runs came to.
@@ -64,13 +78,41 @@ struct Sums {
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, from, nodes, seconds, calm, join, layouts, rot, scene, first } = Arguments::parse();
+    let Arguments {
+        seeds,
+        from,
+        nodes,
+        seconds,
+        calm,
+        join,
+        layouts,
+        copies,
+        upgrades,
+        limits,
+        counters,
+        rot,
+        scene,
+        first,
+    } = Arguments::parse();
     let troubled_ms = seconds * 1_000;
     let scene = scene.map(|scene| match scene {
         Staged::Handover => Scene::Handover,
         Staged::Bridge => Scene::Bridge,
+        Staged::Relapse => Scene::Relapse,
     });
-    let plan = Plan { scene, nodes, join, layouts, rot, troubled_ms, calm_ms: calm * 1_000, ..Plan::default() };
+    let plan = Plan {
+        scene,
+        nodes,
+        join,
+        layouts,
+        copies,
+        upgrades,
+        limits,
+        rot,
+        troubled_ms,
+        calm_ms: calm * 1_000,
+        ..Plan::default()
+    };
     let (next, done) = (AtomicU64::new(from), AtomicU64::new(0));
     let sums = Mutex::new(Sums::default());
     let work = || {
@@ -79,7 +121,7 @@ fn main() -> ExitCode {
             if seed >= from + seeds {
                 return;
             }
-            let outcome = run(seed, &plan);
+            let outcome = if counters { run_counting(seed, &plan) } else { run(seed, &plan) };
             let sums = &mut *sums.lock().unwrap_or_else(PoisonError::into_inner);
             sums.acknowledged += outcome.acknowledged;
             sums.stood_in += outcome.stood_in;
