@@ -1,6 +1,7 @@
 //! A node: what its threads share, and how it starts.
 
 mod application;
+mod holdings;
 mod network;
 
 use std::fs::File;
@@ -11,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use replica::{
-    Cluster, ClusterAction, Decisions, Incarnation, Member, Members, MergeReport, NoProcedures, NodeId, PartitionId,
-    PartitionSet, Presence, Procedures, View,
+    Cluster, ClusterAction, Decisions, Incarnation, Member, Members, MergeReport, NoProcedures, NodeId, PartitionSet,
+    Procedures, View,
 };
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,6 +48,7 @@ use crate::tls::{self, PeerTls};
 use crate::tracking::Tracking;
 use crate::waiting::WaitingClients;
 use crate::worker::{self, ToWorker};
+use holdings::Holdings;
 use network::{Network, start_network};
 
 /// The distance of the peer port from the client port.
@@ -92,6 +94,8 @@ pub struct Node {
     pub monitors: Monitors,
     /// What keys with a common prefix ask for.
     pub buckets: Buckets,
+    /// What it holds of late.
+    pub(crate) holdings: Holdings,
     /// Who is connected.
     pub clients: Clients,
     /// Commands that took long.
@@ -298,18 +302,6 @@ impl Node {
     }
 
     /// This node holds everything of a partition, if it still lives by these decisions.
-    pub(crate) fn is_filled(self: &Arc<Self>, partition: PartitionId, placement: u64) {
-        self.with_cluster(|cluster, now, out| {
-            if cluster.view().placement == placement {
-                cluster.set_filled(&[partition], Presence::In, now, out);
-            }
-        });
-    }
-
-    pub(crate) fn set_filled(self: &Arc<Self>, partition: PartitionId, to: Presence) {
-        self.with_cluster(|cluster, now, out| cluster.set_filled(&[partition], to, now, out));
-    }
-
     pub(crate) fn publish_merge(&self, report: &MergeReport) {
         self.merges.fetch_add(1, Ordering::Relaxed);
         self.notifications.tell_merge(report, &self.pubsub);
@@ -416,6 +408,7 @@ impl Node {
             notifications: Arc::new(Notifications::new(options.notify_keyspace_events)),
             monitors: Monitors::default(),
             buckets: Buckets::default(),
+            holdings: Holdings::default(),
             clients: Clients::default(),
             slow_log: SlowLog::default(),
             scripts: Scripts::default(),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use replica::{
     Action, Actor, Answer, Core, Event, Failure, Incarnation, Message, NodeId, Now, Operation, PARTITIONS, PartitionId,
-    Presence, Request, RequestId, Settings, TICK_MS,
+    Request, RequestId, Settings, TICK_MS,
 };
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -161,8 +161,8 @@ impl Worker {
                     }
                 }
                 Action::Merged(report) => self.node.publish_merge(&report),
-                Action::Filled(partition, placement) => self.node.is_filled(partition, placement),
-                Action::Dropped(partition) => self.node.set_filled(partition, Presence::Out),
+                Action::Filled(partition, placement) => self.node.holdings.is_filled(partition, placement),
+                Action::Dropped(partition) => self.node.holdings.is_dropped(partition),
                 Action::Amnesia => self.node.reincarnate(None),
                 Action::Alarm(what) => tracing::error!("{what}"),
             }

@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::drain::{Drain, Stage};
 use crate::error::Error;
-use crate::node::Node;
+use crate::node::{Node, holdings};
 use crate::peer;
 use crate::worker::ToWorker;
 
@@ -40,6 +40,7 @@ pub(super) async fn start_network(node: &Arc<Node>, network: Network) -> Result<
     tokio::task::spawn_local(peer::accept(peers, Arc::clone(node)));
     tokio::task::spawn_local(peer::keep_links(wanted, Arc::clone(node), peer_address));
     tokio::task::spawn_local(beat(Arc::clone(node)));
+    tokio::task::spawn_local(holdings::announce(Arc::clone(node)));
     if let Some(place) = &node.options.join {
         let (other, address) = peer::find(place, node, peer_address).await?;
         node.peers.connect(other, address, node.now_ms());
