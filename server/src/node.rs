@@ -284,10 +284,11 @@ impl Node {
         }
     }
 
-    /// Takes a later incarnation, puts it on disk, and has every worker mint under it.
-    pub(crate) fn reincarnate(&self, at_least: Option<Incarnation>) {
+    /// Takes a later incarnation, puts it on disk, and has every worker mint under it: the one that the member list says, if it
+    /// says one.
+    pub(crate) fn reincarnate(&self, listed: Option<Incarnation>) {
         let next = Identity { node: self.id, incarnation: self.incarnation() }.next();
-        let incarnation = at_least.map_or(next.incarnation, |least| least.max(next.incarnation));
+        let incarnation = listed.filter(|listed| *listed > self.incarnation()).unwrap_or(next.incarnation);
         tracing::warn!(
             "others know more of this node than its own disk does: it goes on as incarnation {}",
             incarnation.0

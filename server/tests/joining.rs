@@ -106,6 +106,27 @@ fn a_copied_directory_is_refused_beside_its_original() {
     assert_eq!(b.client().run("PING"), "PONG");
 }
 
+/// Both were heard from then on, each by its own connection, and what the one had on disk counted as the other's.
+#[test]
+fn who_was_silent_while_its_copy_was_let_in_is_not_heard_any_more() {
+    let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let a = Process::serve(dirs[0].path(), &["--name", "a"]);
+    let mut b = join(dirs[1].path(), &a, "b");
+    wait_until_filled(&b, 2);
+    b.kill();
+    copy(dirs[1].path(), dirs[2].path()).unwrap();
+    let mut b = Process::serve(dirs[1].path(), &["--name", "b"]);
+    a.client().until("INFO", |info| all_answer(info, 2));
+    b.signal("STOP");
+    a.client().until("INFO", |info| all_answer(info, 1));
+    let copied = Process::serve(dirs[2].path(), &["--name", "b"]);
+    a.client().until("INFO", |info| all_answer(info, 2));
+    b.signal("CONT");
+    assert!(!b.wait().success(), "it goes on beside its copy");
+    b.until_logged("is in use at");
+    assert_eq!(copied.client().until("DOT.WITH STRICT SET k v", |reply| reply == "OK"), "OK");
+}
+
 #[test]
 fn commands_pipelined_at_any_node_take_effect_in_their_order() {
     let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();

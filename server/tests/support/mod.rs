@@ -97,8 +97,14 @@ impl Process {
 
     /// Asks it to end, as `kill` does.
     pub fn terminate(&self) {
-        let killed = Command::new("kill").arg(self.child.id().to_string()).status().expect("there is kill");
-        assert!(killed.success());
+        self.signal("TERM");
+    }
+
+    /// Sends it the signal of this name.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status().expect("there is kill");
+        assert!(sent.success());
     }
 
     /// Waits until it has ended.
