@@ -34,13 +34,14 @@ pub(super) struct Lost {
     closed: Option<(BTreeSet<Actor>, Context)>,
     /// While places are looked through: what need not be remembered any more.
     void: Context,
-    is_stripping: bool,
+    /// Are places stored again that remember nothing new?
+    pub(super) is_going_over: bool,
 }
 
 impl Lost {
     fn note(&mut self, authors: impl Iterator<Item = Actor>) {
         self.authors.extend(authors);
-        if !self.is_stripping {
+        if !self.is_going_over {
             // Not everybody knows yet what has seen this.
             self.closed = None;
         }
@@ -54,7 +55,7 @@ impl Lost {
         if is_all && !self.void.is_empty() {
             self.closed = None;
         }
-        (self.void, self.is_stripping) = (Context::new(), false);
+        (self.void, self.is_going_over) = (Context::new(), false);
     }
 }
 
@@ -67,23 +68,25 @@ impl Partition {
 
     /// Sees what need not be remembered any more, now that the places that remember something are looked through.
     fn void_what_is_lost(&mut self) {
-        self.lost.is_stripping = true;
         let authors = std::mem::take(&mut self.lost.authors);
         authors.iter().for_each(|author| self.want_closed(*author));
+        // Of those that nothing is remembered of any more nobody is asked to speak.
+        let closed = |author: &&Actor| authors.contains(*author) && self.is_closed(author);
         match &self.lost.closed {
-            Some((closed, known)) if self.is_everywhere(known) => {
+            Some((then, known)) if self.is_everywhere(known) => {
                 let all = Run { first: 1, last: MAX_COUNTER };
-                let void = closed.iter().filter(|author| self.is_closed(author));
-                self.lost.void = void.fold(Context::new(), |mut void, author| {
-                    void.insert_run(*author, all);
-                    void
-                });
-                self.meta.residual = self.meta.residual.minus(&self.lost.void);
-                self.dirty |= !self.lost.void.is_empty();
+                let mut void = Context::new();
+                then.iter().filter(closed).for_each(|author| void.insert_run(*author, all));
+                if void.is_empty() {
+                    self.lost.closed = None;
+                }
+                self.meta.residual = self.meta.residual.minus(&void);
+                self.dirty |= !void.is_empty();
+                self.lost.void = void;
             }
             Some(_) => {}
             None => {
-                let closed: BTreeSet<Actor> = authors.into_iter().filter(|author| self.is_closed(author)).collect();
+                let closed: BTreeSet<Actor> = authors.iter().filter(closed).copied().collect();
                 self.lost.closed = (!closed.is_empty()).then(|| (closed, self.meta.clock.clone()));
             }
         }
@@ -102,6 +105,14 @@ impl Partition {
         if !std::mem::take(&mut self.strip_due) {
             return Ok(());
         }
+        self.lost.is_going_over = true;
+        let is_all = self.strip_some(txn);
+        self.lost.is_stripped(is_all.as_ref().is_ok_and(|is_all| *is_all));
+        is_all.map(drop)
+    }
+
+    /// The same for no more than [`STRIPPED_AT_ONCE`] places; were those all?
+    fn strip_some(&mut self, txn: &mut Txn<'_>) -> Result<bool, StoreError> {
         let prefix = record::residuals(self.id);
         let mut noted = Vec::new();
         txn.scan(&prefix, &prefix, &mut |path, place| {
@@ -126,7 +137,6 @@ impl Partition {
                 }
             }
         }
-        self.lost.is_stripped(is_all);
-        Ok(())
+        Ok(is_all)
     }
 }

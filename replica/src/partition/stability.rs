@@ -166,6 +166,13 @@ impl Partition {
     /// A reset that every replica has, and that no late increment can need, goes - unless a live tally is still
     /// read against it; the tally's next increment carries the mark on, and then it goes.
     pub(crate) fn drop_settled_resets(&mut self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
+        self.lost.is_going_over = true;
+        let dropped = self.drop_those_settled(txn);
+        self.lost.is_going_over = false;
+        dropped
+    }
+
+    fn drop_those_settled(&mut self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
         let prefix = DotTable::Resets.all(self.id);
         let mut waiting = Vec::new();
         txn.scan(&prefix, &prefix, &mut |path, place| {

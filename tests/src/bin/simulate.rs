@@ -24,7 +24,7 @@ struct Arguments {
     #[arg(long, default_value_t = 12)]
     seconds: u64,
     /// How many virtual seconds of calm follow.
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 20)]
     calm: u64,
     /// Let another node join in the middle.
     #[arg(long)]
