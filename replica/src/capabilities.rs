@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::Gossip;
 use crate::message::Message;
-use crate::operation::Operation;
+use crate::operation::{Operation, Read, Request};
 
 /// What a node can do: bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,9 +26,17 @@ impl Capabilities {
     pub const WEIGHTS: Self = Self(8);
     /// It counts answers by the picture of those who give them.
     pub const PLACED_ANSWERS: Self = Self(16);
+    /// It reads ranges of the names of a key's cells.
+    pub const RANGES: Self = Self(32);
     /// Those of this program.
-    pub const OURS: Self =
-        Self(Self::READS_WITH_DIGEST.0 | Self::STORED.0 | Self::DECISIONS.0 | Self::WEIGHTS.0 | Self::PLACED_ANSWERS.0);
+    pub const OURS: Self = Self(
+        Self::READS_WITH_DIGEST.0
+            | Self::STORED.0
+            | Self::DECISIONS.0
+            | Self::WEIGHTS.0
+            | Self::PLACED_ANSWERS.0
+            | Self::RANGES.0,
+    );
 
     /// Does it have all of these?
     #[must_use]
@@ -47,7 +55,12 @@ impl Message {
     /// What a node is sent that can do this: the message as it is, another in its place, or nothing.
     #[must_use]
     pub fn understood(&self, theirs: Capabilities) -> Option<Cow<'_, Self>> {
+        let reads_a_range = |request: &Request| matches!(request.operation, Operation::Read(Read::Within { .. }));
         let needed = match self {
+            Message::Forward(_, request) | Message::ForwardRead(_, request, _) if reads_a_range(request) => {
+                Capabilities::RANGES
+            }
+            Message::Fetch(_, _, _, Read::Within { .. }, _) => Capabilities::RANGES,
             Message::ForwardRead(ticket, request, _) if !theirs.has(Capabilities::READS_WITH_DIGEST) => {
                 return Some(Cow::Owned(Message::Forward(*ticket, request.clone())));
             }
@@ -92,7 +105,7 @@ mod tests {
     use std::borrow::Cow;
 
     use super::Capabilities;
-    use crate::{ByteString, CellId, Medium, Message, Operation, PartitionId, Read, Request, Ticket};
+    use crate::{ByteString, CellId, CellKind, Medium, Message, Operation, PartitionId, Read, Request, Ticket};
 
     #[test]
     fn both_have_what_each_has() {
@@ -112,7 +125,8 @@ mod tests {
         let stored = Message::InspectStored(Ticket(1), partition, key.clone());
         let passed_on = Message::Forward(Ticket(1), request(Operation::ExplainStored));
         let weighed = Message::Forward(Ticket(1), request(Operation::Weigh));
-        for message in [&stored, &passed_on, &weighed] {
+        let range = Message::Forward(Ticket(1), request(Operation::Read(Read::prefix(CellKind::Field, b"a", 1))));
+        for message in [&stored, &passed_on, &weighed, &range] {
             assert!(message.understood(Capabilities::default()).is_none(), "{message:?}");
         }
         let plain = Message::Inspect(Ticket(1), partition, key);

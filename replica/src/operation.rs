@@ -10,7 +10,7 @@ use crate::id::{Context, Dot, NodeId, PartitionId, Seen};
 use crate::place::{CellId, CellKind, Counts};
 use crate::quorum::{Part, Quorum, Receipt};
 use crate::record::{CellState, KeyHash};
-use crate::store::StoreError;
+use crate::store::{StoreError, prefix_end};
 
 /// A request for one key (or, where the operation has none, for one partition).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,9 +163,39 @@ pub enum Read {
         /// How many, at most.
         count: u32,
     },
+    /// The first present cells of one kind of a range of names, in their order. (Owners of the release before are not asked.)
+    Within {
+        /// The kind.
+        kind: CellKind,
+        /// The least name; from the first on if not given.
+        from: Option<ByteString>,
+        /// Below which name; up to the last if not given.
+        below: Option<ByteString>,
+        /// How many, at most.
+        count: u32,
+    },
 }
 
 impl Read {
+    /// The first cells of one kind whose names begin with `prefix`, at most `count`. O(count log cells).
+    ///
+    /// ```
+    /// use replica::{CellKind, Read};
+    ///
+    /// let read = Read::prefix(CellKind::Field, b"user:", 100);
+    /// assert_eq!(read, Read::Within {
+    ///     kind: CellKind::Field,
+    ///     from: Some(b"user:".as_slice().into()),
+    ///     below: Some(b"user;".as_slice().into()),
+    ///     count: 100,
+    /// });
+    /// ```
+    #[must_use]
+    pub fn prefix(kind: CellKind, prefix: &[u8], count: u32) -> Self {
+        let below = prefix_end(prefix).map(ByteString);
+        Self::Within { kind, from: Some(prefix.into()), below, count }
+    }
+
     /// Of all that a key has, keeps what was asked for. (Other owners are asked for all of a key of which they have something
     /// else, whatever part of it is read.)
     pub(crate) fn pick(&self, mut found: Found) -> Found {
@@ -182,6 +212,14 @@ impl Read {
             Read::After { kind, name, count } => {
                 let behind = |id: &CellId| name.as_ref().is_none_or(|name| id.name > name.0);
                 found.cells.retain(|(id, _)| id.kind != *kind || behind(id));
+                (*kind, 0..u64::from(*count))
+            }
+            Read::Within { kind, from, below, count } => {
+                let is_within = |id: &CellId| {
+                    from.as_ref().is_none_or(|from| id.name >= from.0)
+                        && below.as_ref().is_none_or(|below| id.name < below.0)
+                };
+                found.cells.retain(|(id, _)| id.kind != *kind || is_within(id));
                 (*kind, 0..u64::from(*count))
             }
             Read::Before { kind, name, count } => {

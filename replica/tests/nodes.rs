@@ -8,6 +8,8 @@ mod deadlines;
 mod hedged;
 #[path = "nodes/procedures.rs"]
 mod procedures;
+#[path = "nodes/ranges.rs"]
+mod ranges;
 #[path = "nodes/sessions.rs"]
 mod sessions;
 #[path = "nodes/stand_ins.rs"]

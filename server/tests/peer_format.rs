@@ -105,6 +105,10 @@ fn frames() -> Vec<(&'static str, PeerFrame)> {
         ("delta-held", core(Message::DeltaHeld(ticket, partition, Medium::Disk))),
         ("delta-refused", core(Message::DeltaRefused(ticket, partition))),
         ("fetch", core(Message::Fetch(ticket, partition, bytes().into(), cells, 9))),
+        (
+            "fetch-range",
+            core(Message::Fetch(ticket, partition, bytes().into(), Read::prefix(CellKind::Field, b"a", 7), 9)),
+        ),
         ("held-under", core(Message::HeldUnder(ticket, partition, Medium::Memory, 0x0123_4567_89ab_cdef))),
         ("fetched-aside", core(Message::FetchedAside(ticket, partition, Some(Box::new((key(), context())))))),
         ("fetched-aside-same", core(Message::FetchedAside(ticket, partition, None))),

@@ -93,9 +93,12 @@ impl Partition {
     pub(crate) fn read_digest(&self, txn: &Txn<'_>, key: &[u8], read: &Read) -> Result<u64, StoreError> {
         let open = self.open(txn, key)?;
         match read {
-            Read::All | Read::Summary | Read::Slice { .. } | Read::After { .. } | Read::Before { .. } => {
-                Ok(open.record.digest)
-            }
+            Read::All
+            | Read::Summary
+            | Read::Slice { .. }
+            | Read::After { .. }
+            | Read::Before { .. }
+            | Read::Within { .. } => Ok(open.record.digest),
             Read::Cells(ids) => with_deadline(ids.clone(), &open)
                 .into_iter()
                 .try_fold(0, |digest, id| Ok(digest ^ self.load_cell(txn, &open, id)?.digest)),
@@ -133,7 +136,25 @@ impl Partition {
                 self.names_at(txn, key, *kind, count, places(count, *from, *to))?
             }
             // Not to pass by what was removed, to find that there is no more.
-            Read::After { kind, .. } | Read::Before { kind, .. } if open.record.counts.of(*kind) == 0 => Vec::new(),
+            Read::After { kind, .. } | Read::Before { kind, .. } | Read::Within { kind, .. }
+                if open.record.counts.of(*kind) == 0 =>
+            {
+                Vec::new()
+            }
+            Read::Within { kind, from, below, count } => {
+                let start = from.as_ref().map_or(Start::First, |from| Start::From(&from.0));
+                let mut ids = Vec::new();
+                self.walk(txn, key, *kind, start, &mut |name, _| {
+                    if below.as_ref().is_some_and(|below| name >= below.0.as_slice())
+                        || ids.len() as u64 >= u64::from(*count)
+                    {
+                        return ControlFlow::Break(());
+                    }
+                    ids.push(CellId { kind: *kind, name: name.to_vec() });
+                    ControlFlow::Continue(())
+                })?;
+                ids
+            }
             Read::After { kind, name, count } => {
                 let start = name.as_ref().map_or(Start::First, |name| Start::After(&name.0));
                 self.names_from(txn, key, *kind, start, 0, u64::from(*count))?

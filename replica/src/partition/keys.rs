@@ -34,6 +34,8 @@ pub enum Start<'n> {
     First,
     /// With the last, going back.
     Last,
+    /// With this name, if there is one, or behind it.
+    From(&'n [u8]),
     /// Behind this name.
     After(&'n [u8]),
     /// Before this name, going back.
@@ -129,7 +131,7 @@ impl<'a, 's> Keys<'a, 's> {
         let known = match start {
             Start::First => self.partition.ends.borrow().first(key, kind).map(<[u8]>::to_vec),
             Start::Last => self.partition.ends.borrow().last(key, kind).map(<[u8]>::to_vec),
-            Start::After(_) | Start::Before(_) => None,
+            Start::From(_) | Start::After(_) | Start::Before(_) => None,
         };
         if known.is_some() {
             return Ok(known);
@@ -206,6 +208,7 @@ impl Partition {
                 let known = self.ends.borrow().first(key, kind).map(path);
                 txn.scan(&prefix, known.as_ref().unwrap_or(&prefix), &mut each)?;
             }
+            Start::From(name) => txn.scan(&prefix, &path(name), &mut each)?,
             Start::After(name) => txn.scan(&prefix, &[&path(name)[..], &[0]].concat(), &mut each)?,
             Start::Last => {
                 // Below the next name there is.
