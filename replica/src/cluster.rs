@@ -254,7 +254,9 @@ impl Cluster {
                 *run > own.incarnation || (*run == own.incarnation && *address != own.peer_address)
             };
             if let Some((later, _)) = theirs_of_me.filter(is_not_mine) {
-                own.incarnation = later.next(0, hash_of(own.peer_address.to_string().as_bytes()));
+                // At every meeting another step: two addresses that give the same once do not give it again.
+                let chance = hash_of(format!("{} {}", own.peer_address, later.0).as_bytes());
+                own.incarnation = later.next(0, chance);
                 out.push(ClusterAction::Reincarnate(own.incarnation));
             }
             let before_me = self

@@ -214,8 +214,6 @@ pub struct Core {
     streams: Streams,
     formers: Formers,
     logs_are_too_large: bool,
-    /// The picture by which this node lived before the last decision on who owns what.
-    last_placement: Option<Arc<View>>,
     procedures: Arc<dyn Procedures>,
 }
 
@@ -260,7 +258,6 @@ impl Core {
             streams: Streams::default(),
             formers: Formers::default(),
             logs_are_too_large: false,
-            last_placement: None,
             amnesia: false,
             procedures: Arc::new(NoProcedures),
         })
@@ -274,6 +271,9 @@ impl Core {
 
     /// Changes what the shell decides, from the next event on.
     pub fn set(&mut self, settings: Settings) {
+        for partition in self.partitions.iter_mut().flatten() {
+            (partition.cell_bytes, partition.state_bytes) = (settings.cell_bytes, settings.state_bytes);
+        }
         self.settings = settings;
     }
 
@@ -366,10 +366,7 @@ impl Core {
             let were = before.as_ref().map(|before| before.replicas(partition));
             self.formers.note(partition, were, view.replicas(partition), me);
         }
-        self.formers.keep(|node| view.members.current().any(|(current, _)| current == node));
-        if let Some(before) = before.as_ref().filter(|before| before.placement != view.placement) {
-            self.last_placement = Some(Arc::clone(before));
-        }
+        self.formers.keep(|node| roster.runs.contains_key(node));
         let has_skipped = before.as_ref().is_some_and(|it| view.members.layouts.skip_some_of(&it.members.layouts));
         for partition in self.share().collect::<Vec<_>>() {
             let replicas = view.replicas(partition);
@@ -440,14 +437,15 @@ impl Core {
 
     fn on_tick(&mut self, step: &mut Step<'_>) {
         self.ticks += 1;
-        self.expire(step);
-        self.resume_all(step);
+        // First of all: a round does not see what was changed in the same event before it.
         let all = std::mem::take(&mut self.round_due);
         for number in 0..PARTITIONS {
             if all || u64::from(number) % TICKS_PER_ROUND == self.ticks % TICKS_PER_ROUND {
                 self.round(step, number);
             }
         }
+        self.expire(step);
+        self.resume_all(step);
         if self.logs_are_too_large || self.ticks.is_multiple_of(TICKS_PER_ROUND) {
             self.bound_logs(step);
         }

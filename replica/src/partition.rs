@@ -299,6 +299,11 @@ impl Partition {
         self.others.is_empty() && self.roster.runs.len() < 2
     }
 
+    /// Does this node own it, or will it? Otherwise what it has it keeps for those that do.
+    pub(crate) fn is_replica(&self) -> bool {
+        self.is_replica
+    }
+
     pub(crate) fn is_filling(&self) -> bool {
         self.incomplete
     }

@@ -302,7 +302,6 @@ impl Node {
         }
     }
 
-    /// This node holds everything of a partition, if it still lives by these decisions.
     pub(crate) fn publish_merge(&self, report: &MergeReport) {
         self.merges.fetch_add(1, Ordering::Relaxed);
         self.notifications.tell_merge(report, &self.pubsub);

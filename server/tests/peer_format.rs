@@ -109,6 +109,8 @@ fn frames() -> Vec<(&'static str, PeerFrame)> {
             "fetch-range",
             core(Message::Fetch(ticket, partition, bytes().into(), Read::prefix(CellKind::Field, b"a", 7), 9)),
         ),
+        ("weigh", core(Message::Forward(ticket, Request::new(partition, b"", Operation::Weigh)))),
+        ("weighed", core(Message::Forwarded(ticket, partition, Answer::Weighed(Some(7))))),
         ("held-under", core(Message::HeldUnder(ticket, partition, Medium::Memory, 0x0123_4567_89ab_cdef))),
         ("fetched-aside", core(Message::FetchedAside(ticket, partition, Some(Box::new((key(), context())))))),
         ("fetched-aside-same", core(Message::FetchedAside(ticket, partition, None))),

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use crate::core::{Action, Core, Durability, Origin, RequestId, Step, TICK_MS, Until};
 use crate::id::{NodeId, PartitionId};
-use crate::layout::View;
 use crate::message::{Message, Ticket};
 use crate::operation::{Answer, Failure, Operation, OwnerReport, PeerEntropy, Request, Written};
 use crate::partition::Partition;
@@ -33,9 +32,10 @@ pub(super) struct Pending {
     barren: Vec<NodeId>,
     what: Awaited,
     /// Those that hold a write and are still being filled.
-    being_filled: Vec<NodeId>,
-    /// The decisions on who owns what under which it began.
+    being_filled: Vec<(NodeId, Medium)>,
+    /// The decisions on who owns what under which it goes on, and who has said to hold it under others.
     placement: u64,
+    elsewhere: Vec<(NodeId, u64, Medium)>,
 }
 
 #[derive(Debug)]
@@ -82,6 +82,7 @@ impl Task {
             what,
             being_filled: Vec::new(),
             placement,
+            elsewhere: Vec::new(),
         }
     }
 }
@@ -297,7 +298,6 @@ impl Core {
 
     fn verdict(&self, pending: &Pending) -> Verdict {
         let Some(view) = &self.view else { return Verdict::Hopeless };
-        let Some(counted_by) = self.counted_by(pending) else { return Verdict::Open };
         match &pending.what {
             Awaited::Forwarded { to, .. } if !view.alive.contains(to) => Verdict::Hopeless,
             Awaited::Forwarded { .. } | Awaited::Explain { .. } => Verdict::Open,
@@ -307,12 +307,12 @@ impl Core {
                 possible.extend(
                     pending.receipt.all().into_iter().filter(|node| !possible.contains(node)).collect::<Vec<_>>(),
                 );
-                let (replicas, need, receipt) =
-                    (counted_by.replicas(pending.partition), pending.need, &pending.receipt);
+                let (replicas, need, receipt) = (view.replicas(pending.partition), pending.need, &pending.receipt);
                 match pending.what {
                     Awaited::Write(_) => {
                         let in_sight = (&view.alive, self.formers.of(pending.partition));
-                        replicas.verdict_of_write(need, receipt, &pending.being_filled, &possible, in_sight)
+                        let also: Vec<NodeId> = pending.being_filled.iter().map(|(node, _)| *node).collect();
+                        replicas.verdict_of_write(need, receipt, &also, &possible, in_sight)
                     }
                     _ => replicas.verdict(need, receipt, &possible),
                 }
@@ -320,22 +320,15 @@ impl Core {
         }
     }
 
-    /// By which picture those are counted that take part. A strict write that began under other decisions on who owns what is with a
-    /// quorum of those: nobody was filled under the new ones who has not asked one of them.
-    fn counted_by(&self, pending: &Pending) -> Option<&Arc<View>> {
-        let is_bound = pending.need.strict && matches!(pending.what, Awaited::Write(_));
-        let mut views = self.view.iter().chain(&self.last_placement);
-        views.find(|view| !is_bound || view.placement == pending.placement)
-    }
-
     /// A node has done its part of a request.
     fn took_part(&mut self, step: &mut Step<'_>, node: NodeId, ticket: Ticket, medium: Medium) {
         let Some(partition) = self.pending.get(&ticket).map(|pending| pending.partition) else { return };
         // One that is being filled is told of every write, and counts neither as an owner nor for one: only as one to come.
-        let counted_by = self.pending.get(&ticket).and_then(|pending| self.counted_by(pending));
-        if counted_by.is_some_and(|view| view.replicas(partition).filling.contains(&node)) {
-            if let Some(pending) = self.pending.get_mut(&ticket).filter(|it| !it.being_filled.contains(&node)) {
-                pending.being_filled.push(node);
+        if self.view.as_ref().is_some_and(|view| view.replicas(partition).filling.contains(&node)) {
+            if let Some(pending) =
+                self.pending.get_mut(&ticket).filter(|it| it.being_filled.iter().all(|(known, _)| *known != node))
+            {
+                pending.being_filled.push((node, medium));
             }
             return self.settle_one(step, ticket);
         }
@@ -359,6 +352,7 @@ impl Core {
 
     /// Answers a request if it can be, or cannot be any more.
     fn settle_one(&mut self, step: &mut Step<'_>, ticket: Ticket) {
+        self.count_those_filled_since(ticket);
         let Some(pending) = self.pending.get(&ticket) else { return };
         match self.verdict(pending) {
             Verdict::Open => {}
@@ -387,8 +381,22 @@ impl Core {
         }
     }
 
+    /// Who held a write while it was being filled, and owns the partition by now, counts as an owner.
+    fn count_those_filled_since(&mut self, ticket: Ticket) {
+        let (Some(pending), Some(view)) = (self.pending.get_mut(&ticket), &self.view) else { return };
+        if pending.being_filled.is_empty() {
+            return;
+        }
+        let serving = &view.replicas(pending.partition).serving;
+        let (owners, filling) = pending.being_filled.drain(..).partition(|(node, _)| serving.contains(node));
+        pending.being_filled = filling;
+        let owners: Vec<(NodeId, Medium)> = owners;
+        owners.into_iter().for_each(|(node, medium)| pending.receipt.note(Holder { node, part: Part::Owner, medium }));
+    }
+
     /// Answers what the new picture of the cluster decides: nobody should wait for the deadline.
     pub(super) fn settle_pending(&mut self, step: &mut Step<'_>) {
+        self.go_on_under_this_placement(step);
         for ticket in self.pending.keys().copied().collect::<Vec<_>>() {
             self.ask_the_rest(step, ticket);
             self.settle_one(step, ticket);
@@ -414,7 +422,9 @@ impl Core {
 
     fn no_quorum(&self, partition: PartitionId, need: Need, answered: Vec<NodeId>, may_take_effect: bool) -> Failure {
         let serving = self.view.iter().flat_map(|view| view.replicas(partition).serving.iter());
-        let silent = serving.copied().filter(|node| !answered.contains(node)).collect();
+        // Those too that may take themselves for owners still.
+        let formers = self.formers.of(partition).iter().filter(|_| need.strict);
+        let silent = serving.chain(formers).copied().filter(|node| !answered.contains(node)).collect();
         Failure::NoQuorum { needed: need.greatest(), answered, silent, may_take_effect }
     }
 

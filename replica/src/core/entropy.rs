@@ -17,12 +17,23 @@ const ANSWER_MS: u64 = 2_000;
 /// A stream that has not moved for so long is begun anew, perhaps from another source.
 const STREAM_MS: u64 = 600_000;
 
+/// Of how many logs some is forgotten per tick while all together are too large.
+const LOGS_PER_TICK: usize = 8;
+
 /// How many keys of a partition that have ended one round removes.
 const ENDINGS_PER_ROUND: usize = 256;
 
 impl Core {
-    /// One comparison of a partition with its other replicas.
+    /// One comparison of a partition with its other replicas. Of the event so far only rounds of other partitions have changed anything:
+    /// that is put aside. (Each change of a partition is made beside a copy of what the event has changed, to be taken back if it fails.)
     pub(super) fn round(&mut self, step: &mut Step<'_>, number: u16) {
+        let of_others = std::mem::take(&mut step.edits);
+        self.compare(step, number);
+        let own = std::mem::replace(&mut step.edits, of_others);
+        step.edits.extend(own);
+    }
+
+    fn compare(&mut self, step: &mut Step<'_>, number: u16) {
         let (Some(view), Some(partition)) = (self.view.clone(), PartitionId::new(number)) else { return };
         let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
         let me = self.me.node;
@@ -47,6 +58,10 @@ impl Core {
         let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
         if slot.may_strip() {
             self.quietly(step, partition, |p, txn| p.strip(txn));
+        }
+        let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
+        if slot.is_log_counted_in_part() {
+            self.quietly(step, partition, |p, txn| p.count_log(txn));
         }
         if !replicas.serving.is_empty() && replicas.all().chain(formers.iter().copied()).all(|node| node == me) {
             return;
@@ -94,18 +109,25 @@ impl Core {
         self.verify(step, partition);
     }
 
-    /// Forgets some of the largest log, if all together are too large.
+    /// Forgets some of the largest log, if all together are too large. (What is kept for owners that do not answer has a limit of its
+    /// own.)
     pub(super) fn bound_logs(&mut self, step: &mut Step<'_>) {
-        let (mut all_bytes, mut largest) = (0, (0, None));
-        // What is kept for owners that do not answer has a limit of its own.
-        for partition in self.share().filter(|partition| self.is_replica(*partition)).collect::<Vec<_>>() {
-            let bytes = self.quietly(step, partition, |p, txn| p.log_bytes(txn)).unwrap_or(0);
-            all_bytes += bytes;
-            largest = largest.max((bytes, Some(partition)));
-        }
+        let slots = self.partitions.iter().flatten().filter(|slot| slot.is_replica());
+        let mut logs: Vec<(u64, PartitionId)> = slots.map(|slot| (slot.log_bytes(), slot.id)).collect();
+        let mut all_bytes: u64 = logs.iter().map(|(bytes, _)| bytes).sum();
         self.logs_are_too_large = all_bytes > self.settings.log_bytes;
-        if let (true, (_, Some(partition))) = (self.logs_are_too_large, largest) {
+        if !self.logs_are_too_large {
+            return;
+        }
+        logs.sort_unstable_by_key(|log| std::cmp::Reverse(*log));
+        // Of some logs nothing can be forgotten yet.
+        for (bytes, partition) in logs.into_iter().take(LOGS_PER_TICK) {
+            if all_bytes <= self.settings.log_bytes {
+                break;
+            }
             self.quietly(step, partition, |p, txn| p.forget_log(txn));
+            let left = self.partitions[usize::from(partition.number())].as_ref().map_or(0, |slot| slot.log_bytes());
+            all_bytes = all_bytes.saturating_sub(bytes.saturating_sub(left));
         }
     }
 
@@ -196,7 +218,7 @@ impl Core {
         slot.hear(from, clock, note);
         let says_that_it_does_not_serve = note.placement == view.placement && !note.serves;
         if says_that_it_does_not_serve && self.formers.forget(partition, from) {
-            self.settle_pending(step);
+            self.settle_writes_of(step, partition);
         }
         let Some(slot) = self.partitions[usize::from(partition.number())].as_mut() else { return };
         let idle = slot.inbound().is_none() && !slot.is_asking_anybody();
@@ -330,7 +352,7 @@ impl Core {
         let Some(Some((joined, complete))) = taken else { return };
         self.report(step, from, joined);
         if complete {
-            self.round(step, partition.number());
+            self.compare(step, partition.number());
         } else {
             step.out.push(Action::Send(from, Message::Stream(partition, range.upto.clone())));
         }

@@ -14,16 +14,41 @@ use crate::store::{StoreError, Txn};
 
 /// Beyond this many records per step, the rest is left to the next.
 pub(super) const PRUNED_AT_ONCE: usize = 4_096;
+/// So many records of a log that was there at the start are counted per round.
+const COUNTED_AT_ONCE: usize = 4_096;
 
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    /// How large it is; nothing before anybody wanted to know.
-    bytes: Option<u64>,
+    /// How large it is, as far as it has been counted.
+    bytes: u64,
+    /// Up to where what was there at the start has been counted.
+    counted: Counted,
     /// What is not logged any more although not every replica had it when it was forgotten.
     forgotten: Context,
 }
 
+/// How much of the log that was there at the start has been counted.
+#[derive(Debug, Default)]
+enum Counted {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Everything up to this record.
+    UpTo(Vec<u8>),
+    /// Everything.
+    All,
+}
+
 impl Log {
+    /// Is this record counted, or does the count come to it yet?
+    fn has_counted(&self, path: &[u8]) -> bool {
+        match &self.counted {
+            Counted::Nothing => false,
+            Counted::UpTo(last) => path <= last.as_slice(),
+            Counted::All => true,
+        }
+    }
+
     /// Every replica has this.
     pub(super) fn is_stable(&mut self, stable: &Context) {
         if stable.covers(&self.forgotten) {
@@ -40,22 +65,42 @@ impl Partition {
     /// Logs what an event touched.
     pub(super) fn log(&mut self, txn: &mut Txn<'_>, dot: Dot, place: &Place) {
         let (path, place) = (DotTable::Log.record(self.id, &dot), record::encode(place));
-        self.log.bytes = self.log.bytes.map(|all| all + record_bytes(&path, &place));
+        if self.log.has_counted(&path) {
+            self.log.bytes += record_bytes(&path, &place);
+        }
         txn.put(path, place);
     }
 
-    /// How large the log is. Counted once, O(entries); then known.
-    pub(crate) fn log_bytes(&mut self, txn: &Txn<'_>) -> Result<u64, StoreError> {
-        if let Some(bytes) = self.log.bytes {
-            return Ok(bytes);
-        }
-        let (table, mut bytes) = (DotTable::Log.all(self.id), 0);
-        txn.scan(&table, &table, &mut |path, place| {
+    /// How large the log is, as far as it has been counted.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.log.bytes
+    }
+
+    pub(crate) fn is_log_counted_in_part(&self) -> bool {
+        !matches!(self.log.counted, Counted::All)
+    }
+
+    /// Counts some of what was there at the start: a log may be large by then, and clients wait.
+    pub(crate) fn count_log(&mut self, txn: &Txn<'_>) -> Result<(), StoreError> {
+        let table = DotTable::Log.all(self.id);
+        let start = match &self.log.counted {
+            Counted::All => return Ok(()),
+            Counted::Nothing => table.clone(),
+            Counted::UpTo(last) => [last.as_slice(), &[0]].concat(),
+        };
+        let (mut bytes, mut records, mut last) = (0, 0, None);
+        txn.scan(&table, &start, &mut |path, place| {
             bytes += record_bytes(path, place);
-            ControlFlow::Continue(())
+            records += 1;
+            last = Some(path.to_vec());
+            if records < COUNTED_AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        self.log.bytes = Some(bytes);
-        Ok(bytes)
+        self.log.bytes += bytes;
+        self.log.counted = match last {
+            Some(last) if records == COUNTED_AT_ONCE => Counted::UpTo(last),
+            _ => Counted::All,
+        };
+        Ok(())
     }
 
     /// Forgets what all have but those that are furthest behind, and those that have to be streamed the partition anyway.
@@ -66,14 +111,14 @@ impl Partition {
         };
         let mut clocks: Vec<&Context> = self.others.iter().filter_map(served).collect();
         clocks.sort_by_key(|clock| self.meta.clock.minus(clock).len());
-        // If somebody has to be streamed the partition already, what the log has for the others is looked at first.
         let is_all_logged = self.log.forgotten.is_empty() && clocks.len() == self.others.len();
         let kept_for = if is_all_logged { clocks.len().saturating_sub(1) } else { clocks.len() };
+        let mut gone = self.stability.stable().clone();
+        gone.union(&self.log.forgotten);
         let cut = |clocks: &[&Context]| clocks.iter().fold(self.meta.clock.clone(), |cut, it| cut.intersection(it));
-        let mut forgotten = cut(&clocks[..kept_for]).minus(&self.log.forgotten);
-        if forgotten.is_empty() && kept_for > 0 {
-            forgotten = cut(&clocks[..kept_for - 1]).minus(&self.log.forgotten);
-        }
+        // Those that are equally far behind are given up together.
+        let mut cuts = (0..=kept_for).rev().map(|kept| cut(&clocks[..kept]).minus(&gone));
+        let forgotten = cuts.find(|cut| !cut.is_empty()).unwrap_or_default();
         let pruned = self.prune_log(txn, &forgotten)?;
         self.log.forgotten.union(&pruned);
         Ok(())
@@ -93,7 +138,7 @@ impl Partition {
                     last_pruned = paths.last().cloned();
                     return ControlFlow::Break(());
                 }
-                bytes += record_bytes(key, place);
+                bytes += if self.log.has_counted(key) { record_bytes(key, place) } else { 0 };
                 paths.push(key.to_vec());
                 ControlFlow::Continue(())
             })?;
@@ -108,7 +153,7 @@ impl Partition {
                 }
             }
         }
-        self.log.bytes = self.log.bytes.map(|all| all.saturating_sub(bytes));
+        self.log.bytes = self.log.bytes.saturating_sub(bytes);
         paths.into_iter().for_each(|path| txn.remove(path));
         Ok(done)
     }

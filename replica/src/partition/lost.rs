@@ -40,10 +40,12 @@ pub(super) struct Lost {
 
 impl Lost {
     fn note(&mut self, authors: impl Iterator<Item = Actor>) {
-        self.authors.extend(authors);
-        if !self.is_going_over {
-            // Not everybody knows yet what has seen this.
-            self.closed = None;
+        for author in authors {
+            self.authors.insert(author);
+            if !self.is_going_over {
+                // Not everybody knows yet what has seen this.
+                self.closed = None;
+            }
         }
     }
 
@@ -100,6 +102,15 @@ impl Partition {
         self.lost.note(residual.iter().map(|(actor, _)| *actor).filter(|actor| self.roster.has_fenced(actor)));
     }
 
+    /// The same of what is remembered for the partition as a whole.
+    pub(super) fn note_residual_of_all(&mut self) {
+        let residual = self.meta.residual.minus(&self.meta.clock);
+        if !residual.is_empty() {
+            self.strip_due = true;
+            self.lost.note(residual.iter().map(|(actor, _)| *actor).filter(|actor| self.roster.has_fenced(actor)));
+        }
+    }
+
     /// Forgets the residuals that the clock has caught up with; where nothing else was left, nothing is.
     pub(crate) fn strip(&mut self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
         if !std::mem::take(&mut self.strip_due) {
@@ -107,7 +118,9 @@ impl Partition {
         }
         self.lost.is_going_over = true;
         let is_all = self.strip_some(txn);
-        self.lost.is_stripped(is_all.as_ref().is_ok_and(|is_all| *is_all));
+        let has_all = is_all.as_ref().is_ok_and(|is_all| *is_all);
+        self.lost.is_stripped(has_all);
+        self.strip_due |= !has_all;
         is_all.map(drop)
     }
 
@@ -120,6 +133,7 @@ impl Partition {
             if noted.len() < STRIPPED_AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         let is_all = noted.len() < STRIPPED_AT_ONCE;
+        self.note_residual_of_all();
         self.void_what_is_lost();
         for (path, place) in noted {
             txn.remove(path);

@@ -40,6 +40,12 @@ enum WantedWord {
     Closing(Actor),
 }
 
+impl Stability {
+    pub(super) fn stable(&self) -> &Context {
+        &self.stable
+    }
+}
+
 impl Partition {
     pub(crate) fn is_settled(&self, dot: &Dot) -> bool {
         self.is_alone() || self.stability.settled.contains(dot)
@@ -106,9 +112,10 @@ impl Partition {
         self.stability.asked_of.iter().copied().chain(self.visitors()).collect()
     }
 
-    /// Is this in the durable clock of every replica?
+    /// Is this in the durable clock of every replica, and of those that were replicas and have not dropped what they had?
     pub(super) fn is_everywhere(&self, context: &Context) -> bool {
-        self.stability.stable.covers(context)
+        let has_it = |node: &NodeId| self.peers.get(node).is_some_and(|peer| peer.clock.covers(context));
+        self.stability.stable.covers(context) && self.former.iter().all(has_it) && self.inbound.is_none()
     }
 
     /// Wants everybody's word on an author that has started again.

@@ -225,6 +225,7 @@ impl Partition {
         self.meta.residual.union(&residual);
         self.meta.clock.union(&floor);
         self.meta.residual.union(&range.residual);
+        self.note_residual_of_all();
         self.dirty = true;
         Ok(Some((joined, true)))
     }

@@ -386,9 +386,21 @@ fn one_that_is_no_owner_any_more_says_what_it_has_and_counts_for_nothing() {
 /// While an owner was away every write was remembered for it, without end.
 #[test]
 fn the_log_of_what_an_absent_owner_misses_has_an_end_and_the_owner_is_streamed_the_partition() {
+    log_while_away(&[2]);
+}
+
+/// Two that had told the same clock were never given up: what both had was cut off the log, and was not in it.
+#[test]
+fn so_it_has_where_two_owners_are_away_that_are_equally_far_behind() {
+    log_while_away(&[1, 2]);
+}
+
+fn log_while_away(away: &[usize]) {
     let mut machines = cluster(&[1, 2, 3], &[1, 2, 3], 3);
     pass_time(&mut machines, 20, &nothing_is_lost);
-    let third_is_away = |it: &UnderWay<'_>| it.from == 2 || it.to == 2;
+    write(&mut machines, 0, "first", 3);
+    pass_time(&mut machines, 60, &nothing_is_lost);
+    let are_away = |it: &UnderWay<'_>| away.contains(&it.from) || away.contains(&it.to);
     let logged = |machine: &Machine| {
         let mut bytes = 0;
         let all = machine.store.scan(b"L", b"L", &mut |path, place| {
@@ -399,12 +411,12 @@ fn the_log_of_what_an_absent_owner_misses_has_an_end_and_the_owner_is_streamed_t
     };
     let mut most = 0;
     for n in 0..400 {
-        write(&mut machines, 0, &n.to_string(), 2);
-        pass_time(&mut machines, 1, &third_is_away);
+        write_to(&mut machines, 0, &n.to_string(), Quorum::of(1));
+        pass_time(&mut machines, 1, &are_away);
         most = most.max(logged(&machines[0]));
     }
     let alive = |machine: &Machine| machine.cluster.view().alive.len();
-    assert_eq!(alive(&machines[0]), 2, "it is away");
+    assert_eq!(alive(&machines[0]), 3 - away.len());
     assert!(most > LOG_BYTES && most < 2 * LOG_BYTES, "{most} bytes");
     assert!(logged(&machines[0]) <= LOG_BYTES);
     let streams = Cell::new(0);
@@ -414,8 +426,25 @@ fn the_log_of_what_an_absent_owner_misses_has_an_end_and_the_owner_is_streamed_t
         false
     });
     assert!(streams.get() > 0, "it is streamed the partition");
-    assert_eq!(machines[2].contents(), machines[0].contents());
+    assert!(away.iter().all(|at| machines[*at].contents() == machines[0].contents()));
     write(&mut machines, 0, "last", 3);
     pass_time(&mut machines, 60, &nothing_is_lost);
     assert!(machines.iter().all(|machine| logged(machine) == 0));
+}
+
+/// An only owner asked nobody before it acknowledged a write: the one before it had not heard yet that it was none, and was read.
+#[test]
+fn an_only_owner_waits_for_the_word_of_the_one_before_it() {
+    let mut machines = cluster(&[1, 2], &[1], 1);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    machines[0].commit(&[LayoutChange::Leave(node(2))]);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    machines[0].commit(&[LayoutChange::Leave(node(1)), bears(2)]);
+    pass_time(&mut machines, 20, &|it| it.is_list() && it.from == 1);
+    assert!(machines[0].serves(node(1)) && machines[1].serves(node(2)));
+    write(&mut machines, 1, "v", 1);
+    pass_time(&mut machines, 4, &|it| it.is_list());
+    assert!(!machines[1].has_answered, "the first would be read still");
+    pass_time(&mut machines, 12, &nothing_is_lost);
+    assert!(machines[1].has_answered && !machines[0].serves(node(1)));
 }

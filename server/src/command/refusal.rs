@@ -90,7 +90,8 @@ fn refusal_of(failure: &Failure, node: &Node) -> Reply {
             if answered.len() < usize::from(*needed) {
                 ""
             } else {
-                "too few of them are owners (PW), or have it on disk (DW), as was asked; "
+                "not as was asked: too few of them own the key (PR, PW), or have it on disk (DW), or replicas are moving and more \
+                 have to hold it (STRICT); "
             },
             if *may_take_effect { "the write may take effect all the same" } else { "nothing was changed" }
         )),

@@ -13,6 +13,9 @@ use crate::support::{Process, three_nodes};
 /// What the program says before it waits for one of its nodes to be killed.
 const KILL: &str = "KILL";
 
+/// How many seconds it may take: it takes a few.
+const LIMIT_S: &str = "180";
+
 fn build(go_path: OsString, directory: &Path) -> PathBuf {
     let program = directory.join("go_redis");
     let mut go = Command::new("go");
@@ -27,8 +30,9 @@ fn build(go_path: OsString, directory: &Path) -> PathBuf {
 /// Runs it against nodes of which `killed` is one, or there is none to kill.
 fn run(program: &Path, nodes: &[&str], killed: Option<&mut Process>) {
     let ports = nodes.iter().map(|address| address.rsplit(':').next().unwrap_or_default());
-    let mut command = Command::new(program);
-    let command = command.args(ports).stdin(Stdio::piped()).stdout(Stdio::piped());
+    // One that hangs fails.
+    let mut command = Command::new("timeout");
+    let command = command.arg(LIMIT_S).arg(program).args(ports).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().expect("it was built");
     let mut said = String::new();
     let mut is_killed = killed.is_none();

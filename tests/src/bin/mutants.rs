@@ -267,6 +267,20 @@ const MUTANTS: &[Mutant] = &[
         instead: "",
         world: ROT,
     },
+    Mutant {
+        name: "what was lost is remembered for ever",
+        file: "replica/src/partition/lost.rs",
+        guard: "then.iter().filter(closed)",
+        instead: "then.iter().filter(closed).filter(|_| false)",
+        world: FIVE,
+    },
+    Mutant {
+        name: "a log of which some is forgotten is taken for whole",
+        file: "replica/src/partition/sync.rs",
+        guard: "if found.len() as u64 != run.last - run.first + 1 {",
+        instead: "if found.is_empty() && run.last == 0 {",
+        world: FIVE,
+    },
 ];
 
 fn main() -> ExitCode {

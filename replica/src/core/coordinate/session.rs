@@ -161,9 +161,7 @@ impl Core {
                 knows(node) || (self.part_of(*node, partition) == Part::Owner && !bringing.barren.contains(node))
             });
             let replicas = view.replicas(partition);
-            let also: Vec<NodeId> = replicas.filling.iter().filter(|node| knows(node)).copied().collect();
-            let in_sight = (&view.alive, self.formers.of(partition));
-            match replicas.verdict_of_write(bringing.need, &receipt, &also, &possible, in_sight) {
+            match replicas.verdict(bringing.need, &receipt, &possible) {
                 Verdict::Reached => {
                     let answer = bringing.origin.answer(Answer::Found(Found { receipt, ..bringing.found }));
                     self.release(step, Until::Promised(self.batch_of(partition)), answer);

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::core::coordinate::{Awaited, Task};
+use crate::core::coordinate::{Awaited, Pending, Task};
 use crate::core::replicate::bytes_of;
 use crate::core::{Action, Core, Held, Step};
-use crate::id::NodeId;
+use crate::id::{NodeId, PartitionId};
 use crate::message::{Message, Ticket};
 use crate::operation::{Answer, Failure, Write};
 use crate::partition::Order;
@@ -42,7 +42,9 @@ impl Core {
         let medium = self.promised(asked);
         let until = self.held_until(medium, seq);
         let others = self.told(task);
-        if changes.is_empty() || (need.greatest() == 1 && others.is_empty()) {
+        // Those who take themselves for owners still are asked for nothing, and waited for.
+        let is_alone = others.is_empty() && (!need.strict || self.formers.of(partition).is_empty());
+        if changes.is_empty() || (need.greatest() == 1 && is_alone) {
             if !changes.is_empty() {
                 let part = self.part_of(self.me.node, partition);
                 written.receipt = Receipt { holders: vec![Holder { node: self.me.node, part, medium }] };
@@ -69,7 +71,7 @@ impl Core {
     }
 
     /// A node (perhaps this one) holds a write, and lives by these decisions on who owns what, if it says so. For a strict write
-    /// they have to be those under which it began: others may have been filled since by what that node had before.
+    /// they have to be those by which this node lives: others may have been filled since by what that node had before.
     pub(in crate::core) fn on_held(
         &mut self,
         step: &mut Step<'_>,
@@ -78,12 +80,43 @@ impl Core {
         medium: Medium,
         placement: Option<u64>,
     ) {
-        let counts = self.pending.get(&ticket).is_some_and(|pending| {
-            let is_bound = pending.need.strict && placement.is_some_and(|theirs| theirs != pending.placement);
-            matches!(pending.what, Awaited::Write(_)) && !is_bound
-        });
-        if counts {
+        let Some(pending) = self.pending.get_mut(&ticket) else { return };
+        match placement.filter(|theirs| pending.need.strict && *theirs != pending.placement) {
+            _ if !matches!(pending.what, Awaited::Write(_)) => {}
+            Some(theirs) => pending.elsewhere.push((by, theirs, medium)),
+            None => self.took_part(step, by, ticket, medium),
+        }
+    }
+
+    /// Strict writes that began under other decisions on who owns what go on under those of now: who holds them has to say so by these.
+    pub(in crate::core) fn go_on_under_this_placement(&mut self, step: &mut Step<'_>) {
+        let Some(placement) = self.view.as_ref().map(|view| view.placement) else { return };
+        let me = self.me.node;
+        let is_bound = |pending: &Pending| pending.need.strict && matches!(pending.what, Awaited::Write(_));
+        let mut said = Vec::new();
+        for (ticket, pending) in &mut self.pending {
+            if is_bound(pending) && pending.placement != placement {
+                pending.placement = placement;
+                pending.receipt.holders.retain(|holder| holder.node == me);
+                pending.being_filled.clear();
+                let (now, later): (Vec<_>, Vec<_>) =
+                    pending.elsewhere.drain(..).partition(|(_, theirs, _)| *theirs == placement);
+                pending.elsewhere = later;
+                said.extend(now.into_iter().map(|(by, _, medium)| (*ticket, by, medium)));
+            }
+        }
+        for (ticket, by, medium) in said {
             self.took_part(step, by, ticket, medium);
+        }
+    }
+
+    /// The writes to a partition that wait: perhaps they need not any more.
+    pub(in crate::core) fn settle_writes_of(&mut self, step: &mut Step<'_>, partition: PartitionId) {
+        let of_it = |pending: &Pending| pending.partition == partition && matches!(pending.what, Awaited::Write(_));
+        let tickets: Vec<Ticket> =
+            self.pending.iter().filter(|(_, pending)| of_it(pending)).map(|(ticket, _)| *ticket).collect();
+        for ticket in tickets {
+            self.settle_one(step, ticket);
         }
     }
 }
