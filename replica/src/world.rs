@@ -527,8 +527,8 @@ impl<'c> World<'c> {
         };
         let settings = if self.plan.limits {
             let Settings { cell_bytes, state_bytes, .. } = settings;
-            // Keys of hundreds of cells are not told in hundreds of answers.
-            let answer_bytes = answer_bytes * 16;
+            // Keys of hundreds of cells are not told in hundreds of answers, and an answer with the largest cell is a message.
+            let answer_bytes = (answer_bytes * 16).min(64 * 1024);
             Settings { answer_bytes, cell_bytes: cell_bytes / 1_024, state_bytes: state_bytes / 1_024, ..settings }
         } else {
             settings

@@ -154,3 +154,84 @@ impl Partition {
         Ok(is_all)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use uuid::Uuid;
+
+    use crate::id::{Actor, Context, Dot, Incarnation, NodeId, PartitionId};
+    use crate::message::{Change, ClockNote};
+    use crate::partition::{Partition, Picture, Roster};
+    use crate::place::{CellId, Place};
+    use crate::store::{Edits, MemoryStore, Txn};
+
+    fn actor(node: u128, run: u32) -> Actor {
+        Actor { node: NodeId(Uuid::from_u128(node)), incarnation: Incarnation(run) }
+    }
+
+    /// A partition of node 1, beside node 2, which runs for the second time and was an owner as well as `former` are.
+    fn partition(store: &MemoryStore, former: &[NodeId]) -> Partition {
+        let id = PartitionId::new(3).expect("there is one");
+        let mut partition = Partition::load(id, actor(1, 1), store).expect("an empty store reads");
+        let runs = [actor(1, 1), actor(2, 2), actor(3, 1)].map(|actor| (actor.node, actor.incarnation));
+        let roster = Roster { runs: BTreeMap::from(runs), ..Roster::default() };
+        let (others, former) = (vec![actor(2, 2).node], former.to_vec());
+        partition.set_picture(Picture { others, former, is_replica: true, roster: Arc::new(roster) });
+        partition
+    }
+
+    fn hear(partition: &mut Partition, from: NodeId, clock: &Context) {
+        let note = ClockNote { ask: false, counts_you: true, retired: None, placement: 0, serves: true };
+        partition.hear(from, clock.clone(), note);
+    }
+
+    /// Looks through what is remembered so often that all is done which can be; is something remembered still?
+    fn remembers(partition: &mut Partition, txn: &mut Txn<'_>) -> bool {
+        for _ in 0..4 {
+            partition.advance_stability(txn).expect("it can be");
+            partition.strip_due = true;
+            partition.strip(txn).expect("it can be");
+            for (node, author) in partition.to_close() {
+                partition.hear_closed(node, &author, Context::new());
+            }
+        }
+        let open = partition.open(txn, b"k").expect("it reads");
+        !open.record.value.residual.is_empty()
+    }
+
+    /// A write that replaces a dot of the second node's first run, which nobody has.
+    fn replace_what_is_lost(partition: &mut Partition, txn: &mut Txn<'_>) -> Context {
+        let place = Place::Cell(b"k".to_vec(), CellId::value());
+        let lost: Context = [Dot::new(actor(2, 1), 7)].into_iter().collect();
+        let dot = Dot::new(actor(2, 2), 1);
+        partition.incorporate(txn, &[Change { place, dot, entry: None, seen: lost }]).expect("it can be");
+        partition.clock().clone()
+    }
+
+    #[test]
+    fn what_was_lost_is_forgotten_once_every_replica_has_what_has_replaced_it() {
+        let store = MemoryStore::new();
+        let (mut partition, mut txn) = (partition(&store, &[]), Txn::new(&store, Edits::new()));
+        let clock = replace_what_is_lost(&mut partition, &mut txn);
+        hear(&mut partition, actor(2, 2).node, &Context::new());
+        assert!(remembers(&mut partition, &mut txn), "the other might bring it back");
+        hear(&mut partition, actor(2, 2).node, &clock);
+        assert!(!remembers(&mut partition, &mut txn));
+    }
+
+    /// One that was an owner may show a value still that it was handed by a read, and be one again.
+    #[test]
+    fn what_was_lost_is_remembered_as_long_as_a_former_owner_may_show_it() {
+        let (store, former) = (MemoryStore::new(), actor(3, 1).node);
+        let (mut partition, mut txn) = (partition(&store, &[former]), Txn::new(&store, Edits::new()));
+        let clock = replace_what_is_lost(&mut partition, &mut txn);
+        hear(&mut partition, actor(2, 2).node, &clock);
+        hear(&mut partition, former, &Context::new());
+        assert!(remembers(&mut partition, &mut txn));
+        hear(&mut partition, former, &clock);
+        assert!(!remembers(&mut partition, &mut txn));
+    }
+}

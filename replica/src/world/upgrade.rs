@@ -92,6 +92,7 @@ fn knows(can: Capabilities, packet: &Packet) -> bool {
         (Packet::Core(_), Some(..20)) | (Packet::Gossip(_), Some(..3)) => true,
         (Packet::Core(_), Some(20)) => can.has(Capabilities::READS_WITH_DIGEST),
         (Packet::Core(_), Some(21)) => can.has(Capabilities::STORED),
+        (Packet::Core(_), Some(22..=23)) => can.has(Capabilities::PLACED_ANSWERS),
         (Packet::Gossip(_), Some(3)) => can.has(Capabilities::DECISIONS),
         _ => false,
     }
