@@ -90,7 +90,7 @@ fn refusal_of(failure: &Failure, node: &Node) -> Reply {
             if answered.len() < usize::from(*needed) {
                 ""
             } else {
-                "not as was asked: too few of them own the key (PR, PW), or have it on disk (DW), or replicas are moving and more \
+                "too few of them own the key (PR, PW), or have it on disk (DW), as was asked, or replicas are moving and more \
                  have to hold it (STRICT); "
             },
             if *may_take_effect { "the write may take effect all the same" } else { "nothing was changed" }
