@@ -40,7 +40,8 @@ fn the_page_shows_siblings_decides_between_them_and_takes_no_value_for_a_part_of
 #[test]
 fn what_is_described_is_what_is_answered() {
     let data = tempfile::tempdir().unwrap();
-    let node = Process::serve(data.path(), &["--in-memory", "--http", "127.0.0.1:0"]);
+    // On disk: a node in memory refuses `dw=1`, as it has to.
+    let node = Process::serve(data.path(), &["--http", "127.0.0.1:0"]);
     let description = format!("http://{}/openapi.json", node.client().info("http_address"));
     // A stream without an end is not for it; and what goes together is not all said by types.
     let flags = [
