@@ -89,15 +89,25 @@ fn a_node_that_does_not_answer_is_skipped_and_found_again_with_all_it_missed() {
     }
 }
 
-#[test]
-fn a_copied_directory_is_refused_beside_its_original() {
-    let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+fn three_directories() -> Vec<tempfile::TempDir> {
+    (0..3).map(|_| tempfile::tempdir().unwrap()).collect()
+}
+
+/// Two nodes in the first two directories; the third one has a copy of the second.
+fn beside_a_copy(dirs: &[tempfile::TempDir]) -> (Process, Process) {
     let a = Process::serve(dirs[0].path(), &["--name", "a"]);
     let mut b = join(dirs[1].path(), &a, "b");
     wait_until_filled(&b, 2);
     b.kill();
     copy(dirs[1].path(), dirs[2].path()).unwrap();
     let b = Process::serve(dirs[1].path(), &["--name", "b"]);
+    (a, b)
+}
+
+#[test]
+fn a_copied_directory_is_refused_beside_its_original() {
+    let dirs = three_directories();
+    let (a, b) = beside_a_copy(&dirs);
     // Whoever comes first has the id: here the original is back before its copy tries.
     b.client().until("INFO", |info| info.lines().any(|line| line.starts_with("alive:") && line.contains(',')));
     let output = Process::try_serve(dirs[2].path(), &["--join", &a.peer_address(), "--name", "b"]);
@@ -109,13 +119,8 @@ fn a_copied_directory_is_refused_beside_its_original() {
 /// Both were heard from then on, each by its own connection, and what the one had on disk counted as the other's.
 #[test]
 fn who_was_silent_while_its_copy_was_let_in_is_not_heard_any_more() {
-    let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
-    let a = Process::serve(dirs[0].path(), &["--name", "a"]);
-    let mut b = join(dirs[1].path(), &a, "b");
-    wait_until_filled(&b, 2);
-    b.kill();
-    copy(dirs[1].path(), dirs[2].path()).unwrap();
-    let mut b = Process::serve(dirs[1].path(), &["--name", "b"]);
+    let dirs = three_directories();
+    let (a, mut b) = beside_a_copy(&dirs);
     a.client().until("INFO", |info| all_answer(info, 2));
     b.signal("STOP");
     a.client().until("INFO", |info| all_answer(info, 1));
