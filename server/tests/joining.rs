@@ -90,7 +90,7 @@ fn a_node_that_does_not_answer_is_skipped_and_found_again_with_all_it_missed() {
 }
 
 fn three_directories() -> Vec<tempfile::TempDir> {
-    (0..3).map(|_| tempfile::tempdir().unwrap()).collect()
+    (0..3).map(|_| tempfile::tempdir().expect("a directory")).collect()
 }
 
 /// Two nodes in the first two directories; the third one has a copy of the second.
@@ -99,7 +99,7 @@ fn beside_a_copy(dirs: &[tempfile::TempDir]) -> (Process, Process) {
     let mut b = join(dirs[1].path(), &a, "b");
     wait_until_filled(&b, 2);
     b.kill();
-    copy(dirs[1].path(), dirs[2].path()).unwrap();
+    copy(dirs[1].path(), dirs[2].path()).expect("it is copied");
     let b = Process::serve(dirs[1].path(), &["--name", "b"]);
     (a, b)
 }
