@@ -99,7 +99,7 @@ impl Core {
                     && peer.placement == view.placement
                     && (peer.serves || !replicas.serving.contains(&node))
                     && (peer.counts_me || !owner)
-                    && (peer.is_fresh || !is_orphaned)
+                    && (peer.is_fresh || !is_orphaned && owner)
             });
             if !known || formers.contains(&node) {
                 self.tell(step, &view, partition, node, true);
@@ -400,11 +400,13 @@ impl Core {
                 self.release(step, Until::OnDisk(self.batch_of(partition)), filled);
             }
         } else if !replicas.contains(me) && slot.holds_anything() {
+            // Nobody gives a copy away while replicas are being filled: those that serve may be few. And a word from before the picture
+            // last changed may be that of a disk which has gone since.
             let holds_all = |node: &NodeId| {
-                let peer = slot.peers.get(node);
-                peer.is_some_and(|peer| peer.serves_by(view.placement) && peer.clock.covers(slot.clock()))
+                let peer = slot.peers.get(node).filter(|peer| peer.is_fresh && peer.serves_by(view.placement));
+                peer.is_some_and(|peer| peer.clock.covers(slot.clock()))
             };
-            if !replicas.serving.is_empty() && replicas.serving.iter().all(holds_all) {
+            if replicas.filling.is_empty() && !replicas.serving.is_empty() && replicas.serving.iter().all(holds_all) {
                 self.quietly(step, partition, |p, txn| p.drop_all(txn));
                 for node in replicas.serving.iter().filter(|node| view.alive.contains(node)) {
                     self.tell(step, &view, partition, *node, false);

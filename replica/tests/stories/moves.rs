@@ -34,11 +34,16 @@ struct Machine {
 
 impl Machine {
     fn new(n: u128, members: &Members) -> Self {
+        Self::started(n, members, Incarnation(1))
+    }
+
+    fn started(n: u128, members: &Members, incarnation: Incarnation) -> Self {
         let (id, store) = (node(n), MemoryStore::new());
-        let actor = Actor { node: id, incarnation: Incarnation(1) };
+        let actor = Actor { node: id, incarnation };
         let settings = Settings { log_bytes: LOG_BYTES, ..Settings::default() };
         let core = Core::new(actor, settings, [partition()].into_iter(), &store);
-        let cluster = Cluster::new(id, members.nodes[&id].clone(), Some(members.clone()), members.replicas);
+        let own = Member { incarnation, ..members.nodes[&id].clone() };
+        let cluster = Cluster::new(id, own, Some(members.clone()), members.replicas);
         let core = core.expect("an empty store reads");
         let mut machine = Self { id, cluster, core, store, now_ms: 0, sent: Vec::new(), has_answered: false };
         machine.membership(|cluster, _, out| cluster.start(out));
@@ -447,4 +452,51 @@ fn an_only_owner_waits_for_the_word_of_the_one_before_it() {
     assert!(!machines[1].has_answered, "the first would be read still");
     pass_time(&mut machines, 12, &nothing_is_lost);
     assert!(machines[1].has_answered && !machines[0].serves(node(1)));
+}
+
+/// The fourth takes the place of the first, which does not count any more, and the second is filled anew. What the first has it has
+/// beside those that serve: it let go when these few had it, and then fewer lost disks lose a write than had acknowledged it.
+#[test]
+fn nobody_gives_a_copy_away_while_a_replica_is_being_filled() {
+    let fourth = ranking_after(&[1, 2, 3], 10);
+    let mut machines = cluster(&[1, 2, 3, fourth], &[1, 2, 3], 3);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    machines[0].commit(&[LayoutChange::Leave(node(fourth))]);
+    write(&mut machines, 0, "v", 3);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    let second_is_silent = |it: &UnderWay<'_>| it.is_core() && (it.from == 1 || it.to == 1);
+    machines[0].commit(&[LayoutChange::Leave(node(1)), bears(fourth)]);
+    for machine in &mut machines[..2] {
+        machine.membership(|c, now, out| c.set_filled(&[partition()], Presence::Out, now, out));
+    }
+    pass_time(&mut machines, 60, &second_is_silent);
+    assert!(machines[0].serves(node(fourth)) && !machines[0].serves(node(1)) && !machines[0].serves(node(2)));
+    assert!(!machines[0].contents().cells.is_empty(), "two of three have it, and it is asked for no more");
+    pass_time(&mut machines, 60, &nothing_is_lost);
+    assert!(machines[0].serves(node(2)) && machines[0].contents().cells.is_empty(), "all three have it");
+}
+
+/// The first waited for the third one's word only. Meanwhile the second started again with an empty disk: what it had said before
+/// was true no more.
+#[test]
+fn nobody_lets_go_on_a_word_from_before_the_picture_changed() {
+    let fourth = ranking_after(&[1, 2, 3], 10);
+    let mut machines = cluster(&[1, 2, 3, fourth], &[1, 2, 3], 3);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    machines[0].commit(&[LayoutChange::Leave(node(fourth))]);
+    write(&mut machines, 0, "v", 3);
+    pass_time(&mut machines, 20, &nothing_is_lost);
+    machines[0].commit(&[LayoutChange::Leave(node(1)), bears(fourth)]);
+    let third_keeps_it_from_the_first = |it: &UnderWay<'_>| it.is_core() && (it.from, it.to) == (2, 0);
+    pass_time(&mut machines, 60, &third_keeps_it_from_the_first);
+    assert!(machines[0].serves(node(fourth)) && !machines[0].contents().cells.is_empty(), "it waits for one word");
+
+    let members = machines[1].cluster.view().members.clone();
+    machines[1] = Machine::started(2, &members, Incarnation(2));
+    let second_says_nothing_of_it = |it: &UnderWay<'_>| it.is_core() && (it.from == 1 || it.to == 1);
+    pass_time(&mut machines, 20, &second_says_nothing_of_it);
+    assert!(machines[0].serves(node(2)), "nobody knows yet that it has lost everything");
+    assert!(!machines[0].contents().cells.is_empty(), "it lets go by what the second had said");
+    pass_time(&mut machines, 100, &nothing_is_lost);
+    assert!(machines[0].contents().cells.is_empty() && machines[0].serves(node(2)), "it has been filled again");
 }
