@@ -105,7 +105,7 @@ impl World<'_> {
         }
     }
 
-    /// Which machine is meant by a node's id: the one at the address that the sender knows.
+    /// Which machine is meant by a node's id: the one at the address that the sender knows, as long as things break.
     pub(super) fn machine(&self, from: usize, to: NodeId) -> Option<usize> {
         if !self.plan.copies {
             return self.nodes.iter().position(|node| node.id == to);
@@ -113,7 +113,10 @@ impl World<'_> {
         let (_, cluster) = self.nodes[from].running.as_ref()?;
         let listed = cluster.view().members.nodes.get(&to)?.peer_address;
         let known = self.nodes[from].callers.address(to, self.now_ms).unwrap_or(listed);
-        (0..self.nodes.len()).find(|n| address(*n) == known && self.nodes[*n].id == to)
+        // Two that both know the other only at a machine that was turned off do not find each other, until somebody says where
+        // (`--join`).
+        let is_told = self.now_ms > self.plan.troubled_ms;
+        (0..self.nodes.len()).find(|n| self.nodes[*n].id == to && (is_told || address(*n) == known))
     }
 
     /// Has the other one started in the same second? Two that do have the same name, and nothing tells them apart.
