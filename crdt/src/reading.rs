@@ -90,6 +90,26 @@ pub fn winner<A: Actor>(cell: &Cell<A>) -> Option<Cow<'_, [u8]>> {
     siblings(cell).into_iter().next().map(|sibling| sibling.value)
 }
 
+/// What a plain read shows, as a number: in any form that Rust reads, an infinity and `NaN` among them. Nothing if it is none.
+///
+/// ```
+/// # use crdt::{Cell, Content, Entry, reading};
+/// # use causal::{Dot, Hlc};
+/// let mut cell = Cell::<&str>::default();
+/// assert_eq!(reading::number(&cell), None);
+/// let content = Content::Value { bytes: b"2.5".to_vec(), seen: Vec::new() };
+/// cell.insert(Dot::new("a", 1), Entry { at: Hlc::default(), content });
+/// assert_eq!(reading::number(&cell), Some(2.5));
+/// ```
+#[must_use]
+pub fn number<A: Actor>(cell: &Cell<A>) -> Option<f64> {
+    let text = winner(cell)?;
+    match parse_integer(&text) {
+        Some(integer) => Some(integer as f64),
+        None => std::str::from_utf8(&text).ok()?.parse().ok(),
+    }
+}
+
 fn only<A: Actor>(cell: &Cell<A>) -> Option<(&Dot<A>, &Entry<A>)> {
     let mut live = cell.iter();
     live.next().filter(|_| live.len() == 0)

@@ -28,6 +28,8 @@ impl Capabilities {
     pub const PLACED_ANSWERS: Self = Self(16);
     /// It reads ranges of the names of a key's cells.
     pub const RANGES: Self = Self(32);
+    /// It has its application say something of what is read.
+    pub const LOOKS: Self = Self(64);
     /// Those of this program.
     pub const OURS: Self = Self(
         Self::READS_WITH_DIGEST.0
@@ -35,7 +37,8 @@ impl Capabilities {
             | Self::DECISIONS.0
             | Self::WEIGHTS.0
             | Self::PLACED_ANSWERS.0
-            | Self::RANGES.0,
+            | Self::RANGES.0
+            | Self::LOOKS.0,
     );
 
     /// Does it have all of these?
@@ -56,10 +59,12 @@ impl Message {
     #[must_use]
     pub fn understood(&self, theirs: Capabilities) -> Option<Cow<'_, Self>> {
         let reads_a_range = |request: &Request| matches!(request.operation, Operation::Read(Read::Within { .. }));
+        let looks = |request: &Request| matches!(request.operation, Operation::Read(Read::Call(_)));
         let needed = match self {
             Message::Forward(_, request) | Message::ForwardRead(_, request, _) if reads_a_range(request) => {
                 Capabilities::RANGES
             }
+            Message::Forward(_, request) | Message::ForwardRead(_, request, _) if looks(request) => Capabilities::LOOKS,
             Message::Fetch(_, _, _, Read::Within { .. }, _) => Capabilities::RANGES,
             Message::ForwardRead(ticket, request, _) if !theirs.has(Capabilities::READS_WITH_DIGEST) => {
                 return Some(Cow::Owned(Message::Forward(*ticket, request.clone())));
@@ -126,7 +131,8 @@ mod tests {
         let passed_on = Message::Forward(Ticket(1), request(Operation::ExplainStored));
         let weighed = Message::Forward(Ticket(1), request(Operation::Weigh));
         let range = Message::Forward(Ticket(1), request(Operation::Read(Read::prefix(CellKind::Field, b"a", 1))));
-        for message in [&stored, &passed_on, &weighed, &range] {
+        let looks = Message::Forward(Ticket(1), request(Operation::Read(Read::Call(b"count".as_slice().into()))));
+        for message in [&stored, &passed_on, &weighed, &range, &looks] {
             assert!(message.understood(Capabilities::default()).is_none(), "{message:?}");
         }
         let plain = Message::Inspect(Ticket(1), partition, key);

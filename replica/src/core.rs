@@ -16,7 +16,7 @@ use crate::id::{Actor, Context, Incarnation, NodeId, PARTITIONS, PartitionId};
 use crate::layout::View;
 use crate::message::{Message, Ticket};
 use crate::operation::{Answer, Failure, OwnerReport, Request};
-use crate::partition::{Joined, MergeNote, Partition, Picture, Roster};
+use crate::partition::{Budget, Joined, MergeNote, Partition, Picture, Roster};
 use crate::place::CellId;
 use crate::procedure::{NoProcedures, Procedures};
 use crate::quorum::{Medium, Part};
@@ -228,12 +228,13 @@ impl Core {
         share: impl Iterator<Item = PartitionId>,
         store: &dyn Store,
     ) -> Result<Self, StoreError> {
-        let mut partitions: Vec<_> = (0..PARTITIONS).map(|_| None).collect();
+        let (mut partitions, orders): (Vec<_>, _) = ((0..PARTITIONS).map(|_| None).collect(), Budget::default());
         for id in share {
             let mut partition = Partition::load(id, me, store)?;
             partition.answer_bytes = settings.answer_bytes;
             partition.cell_bytes = settings.cell_bytes;
             partition.state_bytes = settings.state_bytes;
+            partition.keep_orders_within(orders.clone());
             partitions[usize::from(id.number())] = Some(Box::new(partition));
         }
         Ok(Self {
@@ -608,7 +609,9 @@ impl Origin {
     fn answer(self, answer: Answer) -> Action {
         match self {
             Origin::Client(id) => Action::Answer(id, answer),
-            Origin::Node(node, ticket, partition) => Action::Send(node, Message::Forwarded(ticket, partition, answer)),
+            Origin::Node(node, ticket, partition) => {
+                Action::Send(node, Message::Forwarded(ticket, partition, answer.into_sent()))
+            }
         }
     }
 

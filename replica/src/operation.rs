@@ -174,6 +174,10 @@ pub enum Read {
         /// How many, at most.
         count: u32,
     },
+    /// What the application says of it, where it is coordinated ([`Procedures::look`](crate::Procedures::look)), beside what stands
+    /// once per key. Other owners are asked whether they have the same of the whole key. (A coordinator of the release before is not
+    /// asked.)
+    Call(ByteString),
 }
 
 impl Read {
@@ -196,12 +200,20 @@ impl Read {
         Self::Within { kind, from: Some(prefix.into()), below, count }
     }
 
+    /// What other owners are asked for.
+    pub(crate) fn of_others(&self) -> Self {
+        match self {
+            Read::Call(_) => Read::All,
+            read => read.clone(),
+        }
+    }
+
     /// Of all that a key has, keeps what was asked for. (Other owners are asked for all of a key of which they have something
     /// else, whatever part of it is read.)
     pub(crate) fn pick(&self, mut found: Found) -> Found {
         let (kind, places) = match self {
             Read::All | Read::Cells(_) => return found,
-            Read::Summary => {
+            Read::Summary | Read::Call(_) => {
                 found.cells.clear();
                 return found;
             }
@@ -270,6 +282,8 @@ pub enum Answer {
     /// To [`Operation::Weigh`]: keys and cells as they are stored, in bytes; nothing if no scrub has read all of them yet in this run of
     /// the node.
     Weighed(Option<u64>),
+    /// Between nodes, to [`Read::Call`]: what was found, and what the application said of it.
+    Said(Box<Found>, ByteString),
 }
 
 /// What a write did.
@@ -308,6 +322,30 @@ pub struct Found {
     pub receipt: Receipt,
     /// What the asker has seen of the partition now, if it keeps a session.
     pub seen: Option<Box<Context>>,
+    /// What the application said, to [`Read::Call`]. It travels as [`Answer::Said`].
+    #[serde(skip)]
+    pub said: ByteString,
+}
+
+impl Answer {
+    /// As it travels to another node.
+    pub(crate) fn into_sent(self) -> Self {
+        match self {
+            Answer::Found(mut found) if !found.said.0.is_empty() => {
+                let said = std::mem::take(&mut found.said);
+                Answer::Said(Box::new(found), said)
+            }
+            answer => answer,
+        }
+    }
+
+    /// As it was before it travelled.
+    pub(crate) fn received(self) -> Self {
+        match self {
+            Answer::Said(found, said) => Answer::Found(Found { said, ..*found }),
+            answer => answer,
+        }
+    }
 }
 
 impl Found {

@@ -18,6 +18,7 @@ mod log;
 mod lost;
 mod map;
 mod noted;
+mod order;
 mod stability;
 mod stream;
 mod sync;
@@ -29,6 +30,7 @@ pub use incorporate::MergeNote;
 pub(crate) use inspect::KeyView;
 pub use keys::{Keys, Start, VisitCell};
 pub use noted::{Noted, WriteNote};
+pub(crate) use order::Budget;
 pub(crate) use sync::Backlog;
 pub(crate) use write::Order;
 
@@ -47,6 +49,7 @@ use crate::store::{BatchSeq, Store, StoreError, Txn};
 use ends::Ends;
 use log::Log;
 use lost::Lost;
+use order::{Orders, Stand};
 use stability::Stability;
 use stream::Inbound;
 pub(crate) use verify::NO_QUESTION;
@@ -143,6 +146,8 @@ pub(crate) struct Partition {
     next_ending_ms: Option<u64>,
     /// Where lists begin and end.
     ends: RefCell<Ends>,
+    /// Who stands where in large keys.
+    orders: RefCell<Orders>,
     /// The last batch that changed anything here: what reads depend on.
     pub(crate) last_batch: BatchSeq,
     dirty: bool,
@@ -181,13 +186,16 @@ pub(crate) struct OpenCell {
     bytes: i64,
     /// When it ended the key, if it is a deadline.
     deadline_ms: Option<u64>,
+    /// Where it stood, if the order of the key is kept.
+    stood: Stand,
 }
 
 impl OpenCell {
     /// One that is not there.
     fn absent(id: CellId) -> Self {
         let state = CellState::default();
-        Self { id, state, stored: false, was_present: false, digest: 0, bytes: 0, deadline_ms: None }
+        let (digest, bytes, deadline_ms, stood) = (0, 0, None, Stand::Unknown);
+        Self { id, state, stored: false, was_present: false, digest, bytes, deadline_ms, stood }
     }
 }
 
@@ -223,6 +231,7 @@ impl Partition {
             strip_due: true,
             next_ending_ms: Some(0),
             ends: RefCell::default(),
+            orders: RefCell::default(),
             debris: true,
             last_batch: BatchSeq::default(),
             dirty: false,
@@ -245,6 +254,16 @@ impl Partition {
         let meta = txn.get(&record::meta(id))?;
         let meta = meta.map_or(Ok(Meta::default()), |bytes| pack::unpack_meta(&bytes, &names))?;
         Ok((names, meta))
+    }
+
+    /// Keeps orders of large keys within what is left of a budget.
+    pub(crate) fn keep_orders_within(&mut self, budget: Budget) {
+        self.orders.get_mut().within(budget);
+    }
+
+    /// A round has passed.
+    pub(crate) fn age_orders(&mut self) {
+        self.orders.get_mut().age();
     }
 
     /// Mints under a new incarnation from now on.
@@ -386,6 +405,7 @@ impl Partition {
         (self.inbound, self.asked, self.dirty) = (None, None, false);
         self.sums.forget();
         self.ends.get_mut().clear();
+        self.orders.get_mut().forget_touched();
         self.next_ending_ms = Some(0);
         Ok(())
     }
@@ -464,7 +484,9 @@ impl Partition {
         let (stored, (state, bytes)) = (stored.is_some(), stored.unwrap_or_default());
         let (was_present, digest) = (crdt::reading::is_present(&state.live), digest::of_cell(&id, &state.live));
         let deadline_ms = if id.kind == CellKind::Deadline { state.deadline_ms() } else { None };
-        Ok(OpenCell { id, state, stored, was_present, digest, bytes, deadline_ms })
+        let is_ordered = self.orders.borrow().has(&open.key, id.kind);
+        let stood = if is_ordered { Stand::of(id.kind, &state.live) } else { Stand::Unknown };
+        Ok(OpenCell { id, state, stored, was_present, digest, bytes, deadline_ms, stood })
     }
 
     pub(crate) fn store_cell(&mut self, txn: &mut Txn<'_>, open: &mut OpenKey, mut cell: OpenCell) {
@@ -484,6 +506,10 @@ impl Partition {
         let keep = !cell.state.is_nothing();
         if present && cell.id.kind.has_ends() {
             self.ends.get_mut().add(&open.key, cell.id.kind, &cell.id.name);
+        }
+        if self.orders.get_mut().has(&open.key, cell.id.kind) {
+            let stands = Stand::of(cell.id.kind, &cell.state.live);
+            self.orders.get_mut().moved(&open.key, cell.id.kind, &cell.id.name, cell.stood, stands);
         }
         if cell.id.kind == CellKind::Deadline {
             open.record.has_deadline = keep;
@@ -629,6 +655,7 @@ impl Partition {
 
     /// Puts the partition's own record beside whatever the event changed: clock and cells in one batch.
     pub(crate) fn seal(&mut self, txn: &mut Txn<'_>) {
+        self.orders.get_mut().settle();
         if std::mem::take(&mut self.dirty) {
             self.meta.residual = self.meta.residual.minus(&self.meta.clock);
             txn.put(record::meta(self.id), pack::pack_meta(&self.meta, &mut self.names));
@@ -657,6 +684,7 @@ impl Partition {
         (self.inbound, self.asked) = (None, None);
         self.sums = Sums::default();
         self.ends.get_mut().clear();
+        self.orders.get_mut().clear();
         (self.debris, self.incomplete, self.ahead) = (false, false, Context::new());
         Ok(())
     }

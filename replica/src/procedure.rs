@@ -42,6 +42,16 @@ pub trait Procedures: fmt::Debug + Send + Sync {
     /// A [`Failure`]; nothing is changed then.
     fn call(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure>;
 
+    /// Says something of keys that it may only look at: what [`Read::Call`](crate::Read::Call) means. It runs where the key is
+    /// coordinated, on what enough owners have together.
+    ///
+    /// # Errors
+    /// A [`Failure`].
+    fn look(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure> {
+        let _ = (call, keys);
+        Err(Failure::NotUnderstood)
+    }
+
     /// Does somebody want to know of writes? Asked before each. If so, notes are taken ([`Keys::take_notes`]), and every write but calls and
     /// removals of everything goes through [`Procedures::write`].
     fn is_watched(&self) -> bool {

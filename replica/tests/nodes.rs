@@ -6,6 +6,8 @@ mod alone;
 mod deadlines;
 #[path = "nodes/hedged.rs"]
 mod hedged;
+#[path = "nodes/orders.rs"]
+mod orders;
 #[path = "nodes/procedures.rs"]
 mod procedures;
 #[path = "nodes/ranges.rs"]

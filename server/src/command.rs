@@ -196,6 +196,19 @@ const fn there(
     Command { name, arity, flags, keys, group, family, summary, is_in_turn, here: None, there: Some(run) }
 }
 
+/// One that only looks at its key, and is carried out where that is.
+const fn looks(
+    name: &'static str,
+    arity: i64,
+    flags: &'static [&'static str],
+    keys: KeyPlaces,
+    group: &'static str,
+    summary: &'static str,
+    run: RunThere,
+) -> Command {
+    Command { here: Some(requests::look), ..there(name, arity, flags, keys, group, summary, run) }
+}
+
 /// Found out when the program is built: each command is asked for it.
 const fn is_among(flags: &[&str], wanted: &str) -> bool {
     let mut at = 0;
@@ -471,6 +484,14 @@ pub(crate) fn carry_out(
         }
         (None, None) => Err(Failure::NotUnderstood),
     })
+}
+
+/// The members of a sorted set, with scores, that a `ZRANGE` of these arguments would show.
+///
+/// # Errors
+/// As [`carry_out`].
+pub(crate) fn ranged(arguments: &Arguments<'_>, keys: &Keys<'_, '_>, node: &Node) -> Result<Reply, Failure> {
+    sorted::members(arguments, keys).or_else(|refused| refused.into_reply(node))
 }
 
 /// Those that explain themselves when asked for HELP.

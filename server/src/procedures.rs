@@ -6,8 +6,8 @@
 use std::sync::{Arc, Weak};
 
 use replica::{
-    Answer, ByteString, CellId, CellKind, Failure, Keys, Mapped, Observed, Operation, Procedures, Request, Write,
-    Written,
+    Answer, ByteString, CellId, CellKind, Failure, Found, Keys, Mapped, Observed, Operation, Procedures, Read, Request,
+    Write, Written,
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,8 @@ pub enum Call {
     StoreAs(String, ByteString, Box<Dump>, Conditions),
     /// What was observed of a key is removed, and nothing else; told of as this event.
     ForgetAs(String, ByteString, Vec<(CellId, Observed)>),
+    /// The members of a sorted set, with scores, that a `ZRANGE` of these arguments would show.
+    Ranged(Vec<ByteString>),
 }
 
 /// Under which conditions a key is put somewhere.
@@ -75,7 +77,8 @@ impl Call {
         Write::Call(self.encode())
     }
 
-    fn encode(&self) -> ByteString {
+    /// As it travels.
+    pub(crate) fn encode(&self) -> ByteString {
         // Writing into memory does not fail for such types.
         ByteString(postcard::to_allocvec(self).unwrap_or_default())
     }
@@ -132,6 +135,12 @@ impl Procedures for Commands {
         Ok(postcard::to_allocvec(&reply).unwrap_or_default())
     }
 
+    fn look(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure> {
+        let call = postcard::from_bytes(call).map_err(|_| Failure::NotUnderstood)?;
+        let reply = carry_out(&call, None, keys, &self.node()?)?;
+        Ok(postcard::to_allocvec(&reply).unwrap_or_default())
+    }
+
     fn is_watched(&self) -> bool {
         self.notifications.are_wanted()
     }
@@ -182,6 +191,7 @@ fn carry_out(
         Call::StoreAs(event, key, dump, conditions) => {
             command::around_call(event, &key.0, keys, |keys| store(key, dump, *conditions, keys, node))
         }
+        Call::Ranged(command) => command::ranged(&Arguments::kept(command), keys, node),
         Call::ForgetAs(event, key, cells) => command::around_call(event, &key.0, keys, |keys| forget(key, cells, keys)),
     }
 }
@@ -193,7 +203,7 @@ fn store(
     keys: &mut Keys<'_, '_>,
     node: &Arc<Node>,
 ) -> Result<Reply, Failure> {
-    if conditions.absent_only && keys.read(key, &replica::Read::Summary)?.kind.is_some() {
+    if conditions.absent_only && keys.read(key, &Read::Summary)?.kind.is_some() {
         return Ok(Reply::Integer(0));
     }
     if let Err(refused) = dump.check(key, node) {
@@ -223,6 +233,14 @@ pub(crate) fn answer(request: &Request, keys: &mut Keys<'_, '_>, node: &Arc<Node
         return Ok(Answer::Failed(Failure::NotOfOneKey));
     }
     let answer = match &request.operation {
+        Operation::Read(Read::Call(call)) => match postcard::from_bytes(&call.0) {
+            Ok(call) => {
+                let reply = carry_out(&call, None, keys, node)?;
+                let said = ByteString(postcard::to_allocvec(&reply).unwrap_or_default());
+                Ok(Answer::Found(Found { said, ..Found::default() }))
+            }
+            Err(_) => Err(Failure::NotUnderstood),
+        },
         Operation::Read(read) => keys.read(&request.key, read).map(Answer::Found).map_err(Failure::Store),
         Operation::Write(Write::Call(call)) => match postcard::from_bytes(&call.0) {
             Ok(call) => {

@@ -214,6 +214,22 @@ fn a_monitor_sees_what_redis_shows_it() {
 }
 
 #[test]
+fn random_commands_on_large_keys_have_the_same_replies() {
+    let Some((dotted, _data, redis)) = both() else { return };
+    for seed in 0..random::LARGE_SEEDS {
+        let protocol = 2 + (seed % 2) as u8;
+        let (mut ours, mut theirs) = (Speaker::new(&dotted.address, protocol), Speaker::new(&redis.address, protocol));
+        ours.call(&words("FLUSHALL"));
+        theirs.call(&words("FLUSHALL"));
+        for (number, line) in random::on_large_keys(seed).into_iter().enumerate() {
+            let words = words(&line);
+            let same = compare(&line, Compared::All, &ours.call(&words), &theirs.call(&words));
+            same.unwrap_or_else(|difference| panic!("seed {seed}, command {number}: {difference}"));
+        }
+    }
+}
+
+#[test]
 fn random_commands_have_the_same_replies() {
     let Some((dotted, _data, redis)) = both() else { return };
     for seed in 0..random::SEEDS {

@@ -109,6 +109,14 @@ fn frames() -> Vec<(&'static str, PeerFrame)> {
             "fetch-range",
             core(Message::Fetch(ticket, partition, bytes().into(), Read::prefix(CellKind::Field, b"a", 7), 9)),
         ),
+        (
+            "forward-look",
+            core(Message::Forward(
+                ticket,
+                Request::new(partition, b"key", Operation::Read(Read::Call(bytes().into()))),
+            )),
+        ),
+        ("forwarded-said", core(Message::Forwarded(ticket, partition, Answer::Said(Box::default(), bytes().into())))),
         ("weigh", core(Message::Forward(ticket, Request::new(partition, b"", Operation::Weigh)))),
         ("weighed", core(Message::Forwarded(ticket, partition, Answer::Weighed(Some(7))))),
         ("held-under", core(Message::HeldUnder(ticket, partition, Medium::Memory, 0x0123_4567_89ab_cdef))),

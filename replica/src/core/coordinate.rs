@@ -194,7 +194,7 @@ impl Core {
 
     pub(super) fn on_forwarded(&mut self, step: &mut Step<'_>, ticket: Ticket, answer: Answer) {
         if let Some(pending) = self.pending.remove(&ticket) {
-            step.out.push(pending.origin.answer(answer));
+            step.out.push(pending.origin.answer(answer.received()));
         }
     }
 

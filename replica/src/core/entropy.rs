@@ -36,6 +36,7 @@ impl Core {
     fn compare(&mut self, step: &mut Step<'_>, number: u16) {
         let (Some(view), Some(partition)) = (self.view.clone(), PartitionId::new(number)) else { return };
         let Some(slot) = self.partitions[usize::from(number)].as_mut() else { return };
+        slot.age_orders();
         let me = self.me.node;
         let replicas = view.replicas(partition);
         let (owner, holds) = (replicas.contains(me), slot.holds_anything());

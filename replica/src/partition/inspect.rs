@@ -17,6 +17,9 @@ use crate::store::{StoreError, Txn};
 /// How many cells an explanation lists.
 const EXPLAINED_CELLS: usize = 64;
 
+/// Places further than this from both ends are looked up in an order that is kept.
+const FAR_CELLS: u64 = 512;
+
 /// Keys with their types, and the hash to go on from.
 type Page = (Vec<(ByteString, CellKind)>, Option<KeyHash>);
 
@@ -98,7 +101,8 @@ impl Partition {
             | Read::Slice { .. }
             | Read::After { .. }
             | Read::Before { .. }
-            | Read::Within { .. } => Ok(open.record.digest),
+            | Read::Within { .. }
+            | Read::Call(_) => Ok(open.record.digest),
             Read::Cells(ids) => with_deadline(ids.clone(), &open)
                 .into_iter()
                 .try_fold(0, |digest, id| Ok(digest ^ self.load_cell(txn, &open, id)?.digest)),
@@ -128,7 +132,7 @@ impl Partition {
     pub(crate) fn read(&self, txn: &Txn<'_>, key: &[u8], read: &Read) -> Result<Found, StoreError> {
         let mut open = self.open(txn, key)?;
         let ids = match read {
-            Read::Summary => Vec::new(),
+            Read::Summary | Read::Call(_) => Vec::new(),
             Read::Cells(ids) => ids.clone(),
             Read::All => self.cell_ids(txn, &open)?,
             Read::Slice { kind, from, to } => {
@@ -180,7 +184,7 @@ impl Partition {
         Ok(found_in(open.record.counts, value, cells))
     }
 
-    /// The cells at these places of the order, walked to from the nearer end.
+    /// The cells at these places of the order, walked to from the nearer end unless that is far.
     fn names_at(
         &self,
         txn: &Txn<'_>,
@@ -190,10 +194,17 @@ impl Partition {
         places: Range<u64>,
     ) -> Result<Vec<CellId>, StoreError> {
         let wanted = places.end - places.start;
-        if places.start <= count.saturating_sub(places.end) {
+        let to_end = count.saturating_sub(places.end);
+        // Sorted sets stand in another order than their names.
+        if wanted > 0 && places.start.min(to_end) > FAR_CELLS && kind != CellKind::Score {
+            return self.with_order(txn, key, kind, |order| {
+                order.at(places).map(|(name, _)| CellId { kind, name: name.to_vec() }).collect()
+            });
+        }
+        if places.start <= to_end {
             return self.names_from(txn, key, kind, Start::First, places.start, wanted);
         }
-        let mut ids = self.names_from(txn, key, kind, Start::Last, count.saturating_sub(places.end), wanted)?;
+        let mut ids = self.names_from(txn, key, kind, Start::Last, to_end, wanted)?;
         ids.reverse();
         Ok(ids)
     }

@@ -1,14 +1,18 @@
 //! The keys of a partition as a procedure sees and changes them.
 
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow, Range};
+
+use crdt::Hlc;
 
 use crate::id::{Dot, PartitionId};
-use crate::operation::{Failure, Found, Read, Write, Written};
+use crate::operation::{ByteString, Failure, Found, Read, Write, Written};
 use crate::pack::key as pack;
 use crate::partition::Partition;
 use crate::partition::noted::{Noted, WriteNote};
+use crate::partition::order::{Draft, Order, Stand};
 use crate::partition::write::Writing;
 use crate::place::{CellId, CellKind};
+use crate::procedure::Procedures;
 use crate::record::{self, CellState};
 use crate::store::{StoreError, Txn};
 
@@ -174,9 +178,89 @@ impl<'a, 's> Keys<'a, 's> {
     ) -> Result<(), StoreError> {
         self.partition.walk(self.txn, key, kind, start, visit)
     }
+
+    /// The present cells of one kind at these places of their order, with their scores: [`CellKind::Score`] is ordered by scores, and
+    /// by names where these are equal (a score that is no number has no place); all other kinds are by their names, and have 0.
+    /// O(log cells + those) if the key was asked for something like that within the last minute, O(cells log cells) if not.
+    ///
+    /// # Errors
+    /// As [`Keys::read`].
+    pub fn at_places(&self, key: &[u8], kind: CellKind, places: Range<u64>) -> Result<Vec<(Vec<u8>, f64)>, StoreError> {
+        self.partition.with_order(self.txn, key, kind, |order| {
+            order.at(places).map(|(name, score)| (name.to_vec(), score)).collect()
+        })
+    }
+
+    /// The place of a cell in that order, if it has one. Costs as [`Keys::at_places`] does.
+    ///
+    /// # Errors
+    /// As [`Keys::read`].
+    pub fn place(&self, key: &[u8], cell: &CellId) -> Result<Option<u64>, StoreError> {
+        let open = self.partition.open(self.txn, key)?;
+        let state = self.partition.load_cell(self.txn, &open, cell.clone())?.state;
+        let Stand::At(score) = Stand::of(cell.kind, &state.live) else { return Ok(None) };
+        self.partition.with_order(self.txn, key, cell.kind, |order| order.place(score, &cell.name))
+    }
+
+    /// The places of those with a name in this range, if all have one score. Costs as [`Keys::at_places`] does.
+    ///
+    /// # Errors
+    /// As [`Keys::read`].
+    pub fn places_named(
+        &self,
+        key: &[u8],
+        kind: CellKind,
+        (least, greatest): (Bound<&[u8]>, Bound<&[u8]>),
+    ) -> Result<Option<Range<u64>>, StoreError> {
+        self.partition.with_order(self.txn, key, kind, |order| order.named(least, greatest))
+    }
+
+    /// The places of those with a score in this range. Costs as [`Keys::at_places`] does.
+    ///
+    /// # Errors
+    /// As [`Keys::read`].
+    pub fn places_between(
+        &self,
+        key: &[u8],
+        least: Bound<f64>,
+        greatest: Bound<f64>,
+    ) -> Result<Range<u64>, StoreError> {
+        self.partition.with_order(self.txn, key, CellKind::Score, |order| order.between(least, greatest))
+    }
 }
 
 impl Partition {
+    /// What the application says.
+    pub(crate) fn say(
+        &mut self,
+        txn: &mut Txn<'_>,
+        call: &ByteString,
+        procedures: &dyn Procedures,
+        at: Hlc,
+    ) -> Result<ByteString, Failure> {
+        let mut writing = Writing::new(at);
+        procedures.look(&call.0, &mut Keys::new(self, txn, &mut writing).into_looking()).map(ByteString)
+    }
+
+    /// The order of the cells of a kind, kept from before or made of what is there.
+    pub(super) fn with_order<R>(
+        &self,
+        txn: &Txn<'_>,
+        key: &[u8],
+        kind: CellKind,
+        then: impl FnOnce(&Order) -> R,
+    ) -> Result<R, StoreError> {
+        if let Some(order) = self.orders.borrow_mut().get(key, kind) {
+            return Ok(then(order));
+        }
+        let mut draft = Draft::new(kind);
+        self.walk(txn, key, kind, Start::First, &mut |name, cell| {
+            draft.add(name, &cell.live);
+            ControlFlow::Continue(())
+        })?;
+        Ok(self.orders.borrow_mut().make(key, draft, then))
+    }
+
     pub(super) fn walk(
         &self,
         txn: &Txn<'_>,

@@ -259,6 +259,7 @@ impl Partition {
         let is_right =
             (record.counts, record.has_deadline, record.cells, record.digest) == (counts, has_deadline, cells, digest);
         if !is_right {
+            self.orders.get_mut().forget(key);
             if decodes {
                 found.damage.push(format!("cells of key {:?} are not what its record says", name()));
             }
@@ -353,6 +354,7 @@ impl Partition {
     /// written anew, then the rest is joined. Gives the events to send to all.
     pub(crate) fn heal(&mut self, txn: &mut Txn<'_>, theirs: &KeyState) -> Result<(Vec<Change>, Joined), StoreError> {
         let (key, mut changes) = (theirs.key.0.clone(), Vec::new());
+        self.orders.get_mut().forget(&key);
         // What they have seen; nothing of what is written here now.
         let clock = self.meta.clock.clone();
         let mut open = self.open_lossy(txn, &key)?;

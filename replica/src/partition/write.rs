@@ -118,6 +118,7 @@ impl Partition {
                 txn.set_edits(edits);
                 (self.meta, self.dirty) = (meta, dirty);
                 self.ends.get_mut().clear();
+                self.orders.get_mut().forget_touched();
             }
             return Err(refused);
         }

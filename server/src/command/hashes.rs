@@ -8,12 +8,12 @@ use replica::{ByteString, CellId, CellKind, Found, Keys, Read, Write, Written};
 
 use crate::command::refusal::Done;
 use crate::command::scan::{Collection, scan};
-use crate::command::sets::{by_chance, drawn};
+use crate::command::sets::{DRAWN_BYTES, Draws, by_chance, drawn};
 use crate::command::strings::add_float;
 use crate::command::values::{of_kind, winner};
 use crate::command::{
     Arguments, Command, ONE_KEY, READ, READ_FAST, REMOVE_FAST, WRITE_FAST, check_cells, check_name, check_value, here,
-    names, read_kind, shown, there, write,
+    looks, names, read_kind, shown, there, write,
 };
 use crate::gather::Step;
 use crate::node::Node;
@@ -45,7 +45,7 @@ pub(super) static COMMANDS: &[Command] = &[
         "Adds; whole numbers add up, of others the last wins.",
         hincrbyfloat,
     ),
-    here("HRANDFIELD", -2, READ, ONE_KEY, GROUP, "Fields by chance.", hrandfield),
+    looks("HRANDFIELD", -2, READ, ONE_KEY, GROUP, "Fields by chance.", hrandfield),
     here("HSCAN", -3, READ, ONE_KEY, GROUP, "Fields and values, page by page.", hscan),
 ];
 
@@ -200,24 +200,29 @@ fn hincrbyfloat(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<N
     Ok(add_float(keys, key, CellId::field(field), before, by, "hash value is not a float")?.into())
 }
 
-fn hrandfield(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+fn hrandfield(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let with_values = match arguments.len() {
         2 | 3 => false,
         4 if arguments.is(3, "WITHVALUES") => true,
-        _ => return Reply::syntax_error().into(),
+        _ => return Err(Reply::syntax_error().into()),
     };
-    let count = match drawn(arguments) {
-        Ok(count) => count,
-        Err(refused) => return refused.into(),
-    };
-    read_kind(session, node, arguments.get(1), Read::All, CellKind::Field, move |found| {
-        let chosen = by_chance(pairs(&found), count, |(field, value)| field.len() + value.len());
-        match (count, with_values) {
-            (None, _) => chosen.into_iter().next().map(|(field, _)| field).into(),
-            (Some(_), false) => Reply::array(chosen.into_iter().map(|(field, _)| field)),
-            (Some(_), true) => {
-                Reply::Pairs(chosen.into_iter().map(|(field, value)| (field.into(), value.into())).collect())
+    let (key, draws) = (arguments.get(1), drawn(arguments)?);
+    let chosen = by_chance(keys, key, CellKind::Field, draws, &mut fastrand::Rng::new())?;
+    let mut fields = chosen.into_iter().map(|(field, _)| field);
+    Ok(match (draws, with_values) {
+        (Draws::One, _) => fields.next().into(),
+        (_, false) => Reply::array(fields),
+        (_, true) => {
+            let (mut pairs, mut bytes) = (Vec::new(), 0);
+            for field in fields {
+                let value = field_of(keys, key, &field)?.unwrap_or_default();
+                bytes += field.len() + value.len() + 64;
+                if bytes > DRAWN_BYTES {
+                    break;
+                }
+                pairs.push((field.into(), value.into()));
             }
+            Reply::Pairs(pairs)
         }
     })
 }

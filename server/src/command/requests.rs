@@ -79,6 +79,13 @@ pub(super) fn call(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node
     }
 }
 
+/// Has a command of one key that only looks carried out where the key is coordinated, on what enough owners have together: what the
+/// key has need not travel.
+pub(super) fn look(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+    let reads = Read::Call(Call::Command(arguments.to_kept()).encode());
+    read(session, node, arguments.get(1), reads, |found| procedures::said(&found.said.0))
+}
+
 /// Has a call carried out where a key is coordinated.
 pub(super) fn call_at(key: &[u8], what: &Call, asker: &Asker, node: &Node) -> Step {
     let (last, noted) = (asker.last_write.clone(), key.to_vec());

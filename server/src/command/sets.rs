@@ -6,13 +6,13 @@ use std::sync::Arc;
 use crdt::reading;
 use replica::{Answer, ByteString, CellId, CellKind, Found, Keys, Operation, Read, Write};
 
-use crate::command::refusal::{Done, first_refusal};
+use crate::command::refusal::{Done, Refused, first_refusal};
 use crate::command::requests::{Asker, call_at, request};
 use crate::command::scan::{Collection, scan};
 use crate::command::values::of_kind;
 use crate::command::{
     ALL_KEYS, Arguments, Command, KeyPlaces, ONE_KEY, READ, READ_FAST, REMOVE_FAST, TWO_KEYS, WRITE_FAST,
-    WRITE_IN_TURN, check_name, here, names, read_kind, there, write,
+    WRITE_IN_TURN, check_name, here, looks, names, read_kind, there, write,
 };
 use crate::dump::Contents;
 use crate::gather::Step;
@@ -40,7 +40,7 @@ pub(super) static COMMANDS: &[Command] = &[
         "Takes members; on two sides of a partition perhaps the same.",
         spop,
     ),
-    here("SRANDMEMBER", -2, READ, ONE_KEY, GROUP, "Members by chance.", srandmember),
+    looks("SRANDMEMBER", -2, READ, ONE_KEY, GROUP, "Members by chance.", srandmember),
     there("SMOVE", 4, WRITE_FAST, TWO_KEYS, GROUP, "Moves a member to another set of the slot.", smove),
     here("SSCAN", -3, READ, ONE_KEY, GROUP, "Members, page by page.", sscan),
     here("SINTER", -2, READ, ALL_KEYS, GROUP, "What is in all sets.", sinter),
@@ -139,10 +139,14 @@ fn spop(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Do
         3 => Some(arguments.natural(2, "ERR value is out of range, must be positive")?),
         _ => return Err(Reply::syntax_error().into()),
     };
-    let mut found = members(&of_kind(keys, key, CellKind::Member, &Read::All)?);
+    let draws = match count {
+        None => Draws::One,
+        Some(count) => Draws::Distinct(count),
+    };
+    // The same wherever it is carried out.
     let mut chance = fastrand::Rng::with_seed(keys.next_dot().counter ^ keys.now_ms().rotate_left(32));
-    chance.shuffle(&mut found);
-    found.truncate(count.map_or(1, |count| usize::try_from(count).unwrap_or(usize::MAX)));
+    let found = by_chance(keys, key, CellKind::Member, draws, &mut chance)?;
+    let mut found: Vec<Vec<u8>> = found.into_iter().map(|(member, _)| member).collect();
     if !found.is_empty() {
         let names = found.iter().cloned().map(ByteString).collect();
         keys.write(key, &Write::Remove(CellKind::Member, names))?;
@@ -153,46 +157,90 @@ fn spop(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Do
     }
 }
 
-fn srandmember(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    let count = match (arguments.len(), drawn(arguments)) {
-        (2 | 3, Ok(count)) => count,
-        (2 | 3, Err(refused)) => return refused.into(),
-        _ => return Reply::syntax_error().into(),
-    };
-    read_kind(session, node, arguments.get(1), Read::All, CellKind::Member, move |found| {
-        let chosen = by_chance(members(&found), count, Vec::len);
-        if count.is_none() { chosen.into_iter().next().into() } else { Reply::array(chosen) }
-    })
+fn srandmember(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
+    if arguments.len() > 3 {
+        return Err(Reply::syntax_error().into());
+    }
+    let draws = drawn(arguments)?;
+    let chosen = by_chance(keys, arguments.get(1), CellKind::Member, draws, &mut fastrand::Rng::new())?;
+    let mut chosen = chosen.into_iter().map(|(member, _)| member);
+    Ok(if draws == Draws::One { chosen.next().into() } else { Reply::array(chosen) })
 }
 
 /// How many a client may ask for by chance.
 const RANDOM_MOST: u64 = 1 << 20;
 
-/// How many a client wants by chance, if it says so.
-pub(super) fn drawn(arguments: &Arguments<'_>) -> Result<Option<i64>, Reply> {
+/// What a client wants by chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Draws {
+    /// One.
+    One,
+    /// So many, each once.
+    Distinct(u64),
+    /// So many times one.
+    Repeated(u64),
+}
+
+/// How many a client wants by chance: of a negative count, each may come again.
+pub(super) fn drawn(arguments: &Arguments<'_>) -> Result<Draws, Reply> {
     match (arguments.len(), parse_integer(arguments.get(2))) {
-        (2, _) => Ok(None),
-        (_, Some(count)) if count.unsigned_abs() <= RANDOM_MOST => Ok(Some(count)),
-        (_, Some(_)) => Err(Reply::error("ERR value is out of range")),
+        (2, _) => Ok(Draws::One),
+        (_, Some(count)) if count.unsigned_abs() > RANDOM_MOST => Err(Reply::error("ERR value is out of range")),
+        (_, Some(count)) if count < 0 => Ok(Draws::Repeated(count.unsigned_abs())),
+        (_, Some(count)) => Ok(Draws::Distinct(count.unsigned_abs())),
         (_, None) => Err(Reply::not_an_integer()),
     }
 }
 
 /// How large draws may be together.
-const DRAWN_BYTES: usize = 256 * 1024 * 1024;
+pub(super) const DRAWN_BYTES: usize = 256 * 1024 * 1024;
 
-/// So many of the things, each once; if the count is negative, so many draws, each of which may give any, but no more than fit
-/// [`DRAWN_BYTES`]; without a count, one.
-pub(super) fn by_chance<T: Clone>(mut things: Vec<T>, count: Option<i64>, size: fn(&T) -> usize) -> Vec<T> {
-    let count = count.unwrap_or(1);
-    if count < 0 && !things.is_empty() {
-        let longest = things.iter().map(size).max().unwrap_or(0) + 64;
-        let draws = 0..count.unsigned_abs().min((DRAWN_BYTES / longest) as u64);
-        return draws.map(|_| things[fastrand::usize(..things.len())].clone()).collect();
+/// Of so few all are looked at, whatever is wanted.
+const FEW: u64 = 512;
+
+/// Cells of one kind by chance, with their scores; no more than fit [`DRAWN_BYTES`].
+pub(super) fn by_chance(
+    keys: &Keys<'_, '_>,
+    key: &[u8],
+    kind: CellKind,
+    draws: Draws,
+    chance: &mut fastrand::Rng,
+) -> Result<Vec<(Vec<u8>, f64)>, Refused> {
+    // Of scores that are no numbers there are none with a place.
+    let there = of_kind(keys, key, kind, &Read::Summary)?.counts.of(kind);
+    let places: Vec<u64> = match draws {
+        _ if there == 0 => Vec::new(),
+        Draws::One => vec![chance.u64(..there)],
+        Draws::Repeated(count) => (0..count).map(|_| chance.u64(..there)).collect(),
+        // Of most of them it is quicker to leave some out than to find others.
+        Draws::Distinct(count) if count > there / 2 => {
+            let mut places: Vec<u64> = (0..there).collect();
+            chance.shuffle(&mut places);
+            places.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+            places
+        }
+        Draws::Distinct(count) => {
+            let (mut taken, mut places) = (BTreeSet::new(), Vec::new());
+            while (places.len() as u64) < count {
+                let place = chance.u64(..there);
+                if taken.insert(place) {
+                    places.push(place);
+                }
+            }
+            places
+        }
+    };
+    if there <= FEW || places.len() as u64 > there / 8 {
+        let all = keys.at_places(key, kind, 0..there)?;
+        let longest = all.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 64;
+        let chosen = places.into_iter().filter_map(|place| all.get(place as usize).cloned());
+        return Ok(chosen.take(DRAWN_BYTES / longest).collect());
     }
-    fastrand::shuffle(&mut things);
-    things.truncate(usize::try_from(count).unwrap_or(0));
-    things
+    let mut chosen = Vec::with_capacity(places.len());
+    for place in places {
+        chosen.extend(keys.at_places(key, kind, place..place + 1)?);
+    }
+    Ok(chosen)
 }
 
 fn smove(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {

@@ -1,28 +1,29 @@
 //! Sorted sets: a cell per member. Of scores set at once the later counts, by hybrid clock; whole increments add up.
 //!
-//! Order is made when it is asked for: ranges by rank, score or name read all members. O(members log members).
+//! Places and ranges are looked up where the set is: see [`Keys::at_places`].
 
 mod algebra;
 mod range;
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use replica::{ByteString, CellId, CellKind, Found, Keys, Read, Write};
 
 use crate::command::refusal::{Done, Refused};
 use crate::command::scan::{Collection, scan};
-use crate::command::sets::{by_chance, drawn};
+use crate::command::sets::{Draws, by_chance, drawn};
 use crate::command::values::of_kind;
 use crate::command::{
     ALL_BUT_LAST, Arguments, Command, IN_TURN, KeyPlaces, ONE_KEY, READ, READ_FAST, REMOVE, REMOVE_FAST, TWO_KEYS,
-    WRITE_FAST, WRITE_IN_TURN, blocking, call, check_cells, check_name, here, names, read_kind, there, write,
+    WRITE_FAST, WRITE_IN_TURN, blocking, call, check_cells, check_name, here, looks, names, read_kind, there, write,
 };
 use crate::dump::{score_of, score_text};
 use crate::gather::Step;
 use crate::node::Node;
 use crate::resp::Reply;
 use crate::session::Session;
-pub(super) use algebra::put;
+pub(super) use algebra::{members, put};
 use range::{Range, Ranged};
 
 const GROUP: &str = "sorted-set";
@@ -47,16 +48,16 @@ pub(super) static COMMANDS: &[Command] = &[
     here("ZSCORE", 3, READ_FAST, ONE_KEY, GROUP, "The score of a member.", zscore),
     here("ZMSCORE", -3, READ_FAST, ONE_KEY, GROUP, "The scores of members.", zmscore),
     here("ZCARD", 2, READ_FAST, ONE_KEY, GROUP, "How many members.", zcard),
-    here("ZCOUNT", 4, READ_FAST, ONE_KEY, GROUP, "How many have a score in a range.", zcount),
-    here("ZLEXCOUNT", 4, READ_FAST, ONE_KEY, GROUP, "How many have a name in a range.", zlexcount),
-    here("ZRANK", -3, READ_FAST, ONE_KEY, GROUP, "The place of a member, the lowest score first.", zrank),
-    here("ZREVRANK", -3, READ_FAST, ONE_KEY, GROUP, "The place of a member, the highest score first.", zrevrank),
-    here("ZRANGE", -4, READ, ONE_KEY, GROUP, "Members by rank, score or name.", zrange),
-    here("ZREVRANGE", -4, READ, ONE_KEY, GROUP, "Members by rank, the highest score first.", zrevrange),
-    here("ZRANGEBYSCORE", -4, READ, ONE_KEY, GROUP, "Members by score.", zrangebyscore),
-    here("ZREVRANGEBYSCORE", -4, READ, ONE_KEY, GROUP, "Members by score, the highest first.", zrevrangebyscore),
-    here("ZRANGEBYLEX", -4, READ, ONE_KEY, GROUP, "Members by name.", zrangebylex),
-    here("ZREVRANGEBYLEX", -4, READ, ONE_KEY, GROUP, "Members by name, the last first.", zrevrangebylex),
+    looks("ZCOUNT", 4, READ_FAST, ONE_KEY, GROUP, "How many have a score in a range.", zcount),
+    looks("ZLEXCOUNT", 4, READ_FAST, ONE_KEY, GROUP, "How many have a name in a range.", zlexcount),
+    looks("ZRANK", -3, READ_FAST, ONE_KEY, GROUP, "The place of a member, the lowest score first.", zrank),
+    looks("ZREVRANK", -3, READ_FAST, ONE_KEY, GROUP, "The place of a member, the highest score first.", zrevrank),
+    looks("ZRANGE", -4, READ, ONE_KEY, GROUP, "Members by rank, score or name.", zrange),
+    looks("ZREVRANGE", -4, READ, ONE_KEY, GROUP, "Members by rank, the highest score first.", zrevrange),
+    looks("ZRANGEBYSCORE", -4, READ, ONE_KEY, GROUP, "Members by score.", zrangebyscore),
+    looks("ZREVRANGEBYSCORE", -4, READ, ONE_KEY, GROUP, "Members by score, the highest first.", zrevrangebyscore),
+    looks("ZRANGEBYLEX", -4, READ, ONE_KEY, GROUP, "Members by name.", zrangebylex),
+    looks("ZREVRANGEBYLEX", -4, READ, ONE_KEY, GROUP, "Members by name, the last first.", zrevrangebylex),
     here("ZRANGESTORE", -5, WRITE_IN_TURN, TWO_KEYS, GROUP, "Keeps a range; reads, then writes.", algebra::zrangestore),
     there("ZREMRANGEBYRANK", 4, REMOVE, ONE_KEY, GROUP, "Removes members by rank.", zremrangebyrank),
     there("ZREMRANGEBYSCORE", 4, REMOVE, ONE_KEY, GROUP, "Removes members by score.", zremrangebyscore),
@@ -99,7 +100,7 @@ pub(super) static COMMANDS: &[Command] = &[
         bzpopmax,
     ),
     here("BZMPOP", -5, BLOCKING, COUNTED_LATER, GROUP, "ZMPOP; waits for a member.", bzmpop),
-    here("ZRANDMEMBER", -2, READ, ONE_KEY, GROUP, "Members by chance.", zrandmember),
+    looks("ZRANDMEMBER", -2, READ, ONE_KEY, GROUP, "Members by chance.", zrandmember),
     here("ZSCAN", -3, READ, ONE_KEY, GROUP, "Members and scores, page by page.", zscan),
     here("ZUNION", -3, READ, COUNTED, GROUP, "What is in any set, with scores put together.", algebra::zunion),
     here("ZINTER", -3, READ, COUNTED, GROUP, "What is in all sets, with scores put together.", algebra::zinter),
@@ -342,88 +343,79 @@ fn zcard(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> 
     })
 }
 
-/// Reads all members in their order.
-fn with_all(
-    arguments: &Arguments<'_>,
-    session: &Session,
-    node: &Arc<Node>,
-    reply: impl FnOnce(Vec<Scored>) -> Reply + 'static,
-) -> Step {
-    read_kind(session, node, arguments.get(1), Read::All, CellKind::Score, |found| reply(in_order(&found)))
+fn zcount(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
+    let range = Range::by_score(arguments.get(2), arguments.get(3))?;
+    Ok(Reply::Integer(range.count(keys, arguments.get(1))? as i64))
 }
 
-fn count(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>, range: Result<Range, Refused>) -> Step {
-    match range {
-        Ok(range) => with_all(arguments, session, node, move |all| Reply::count(range.pick(all, false).len())),
-        Err(refused) => refused.at_once(node),
-    }
+fn zlexcount(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
+    let range = Range::by_name(arguments.get(2), arguments.get(3))?;
+    Ok(Reply::Integer(range.count(keys, arguments.get(1))? as i64))
 }
 
-fn zcount(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    count(arguments, session, node, Range::by_score(arguments.get(2), arguments.get(3)))
+fn zrank(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
+    rank(arguments, keys, false)
 }
 
-fn zlexcount(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    count(arguments, session, node, Range::by_name(arguments.get(2), arguments.get(3)))
+fn zrevrank(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
+    rank(arguments, keys, true)
 }
 
-fn zrank(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    rank(arguments, session, node, false)
-}
-
-fn zrevrank(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    rank(arguments, session, node, true)
-}
-
-fn rank(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>, reverse: bool) -> Step {
+fn rank(arguments: &Arguments<'_>, keys: &Keys<'_, '_>, reverse: bool) -> Done {
     let with_score = match arguments.len() {
         3 => false,
         4 if arguments.is(3, "WITHSCORE") => true,
-        _ => return Reply::syntax_error().into(),
+        _ => return Err(Reply::syntax_error().into()),
     };
-    let member = arguments.get(2).to_vec();
-    with_all(arguments, session, node, move |all| {
-        let Some(at) = all.iter().position(|(other, _)| *other == member) else {
-            return if with_score { Reply::NullArray } else { Reply::Null };
-        };
-        let rank = Reply::count(if reverse { all.len() - 1 - at } else { at });
-        if with_score { Reply::Array(vec![rank, all[at].1.into()]) } else { rank }
-    })
+    let (key, member) = (arguments.get(1), arguments.get(2));
+    let Some(score) = score_at(keys, key, member)? else {
+        return Ok(if with_score { Reply::NullArray } else { Reply::Null });
+    };
+    let place = keys.place(key, &CellId::score(member))?.unwrap_or_default();
+    let place = if reverse { in_all(keys, key)? - 1 - place } else { place };
+    let rank = Reply::Integer(place as i64);
+    Ok(if with_score { Reply::Array(vec![rank, score.into()]) } else { rank })
 }
 
-fn ranged(arguments: &Arguments<'_>, session: &Session, node: &Arc<Node>, ranged: Result<Ranged, Refused>) -> Step {
-    match ranged {
-        Ok(ranged) => with_all(arguments, session, node, move |all| shown(ranged.pick(all), ranged.with_scores)),
-        Err(refused) => refused.at_once(node),
+/// How many members there are, if the key is a sorted set.
+fn in_all(keys: &Keys<'_, '_>, key: &[u8]) -> Result<u64, Refused> {
+    if of_kind(keys, key, CellKind::Score, &Read::Summary)?.kind.is_none() {
+        return Ok(0);
     }
+    Ok(keys.places_between(key, Bound::Unbounded, Bound::Unbounded)?.end)
 }
 
-fn zrange(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    ranged(arguments, session, node, Ranged::parse(arguments, 2, true))
+fn ranged(arguments: &Arguments<'_>, keys: &Keys<'_, '_>, ranged: Result<Ranged, Refused>) -> Done {
+    let ranged = ranged?;
+    Ok(shown(ranged.find(keys, arguments.get(1))?, ranged.with_scores))
 }
 
-fn zrevrange(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    ranged(arguments, session, node, Ranged::by_rank_back(arguments))
+fn zrange(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
+    ranged(arguments, keys, Ranged::parse(arguments, 2, true))
 }
 
-fn zrangebyscore(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+fn zrevrange(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
+    ranged(arguments, keys, Ranged::by_rank_back(arguments))
+}
+
+fn zrangebyscore(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let range = Range::by_score(arguments.get(2), arguments.get(3));
-    ranged(arguments, session, node, Ranged::of(arguments, range, false, true))
+    ranged(arguments, keys, Ranged::of(arguments, range, false, true))
 }
 
-fn zrevrangebyscore(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+fn zrevrangebyscore(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let range = Range::by_score(arguments.get(3), arguments.get(2));
-    ranged(arguments, session, node, Ranged::of(arguments, range, true, true))
+    ranged(arguments, keys, Ranged::of(arguments, range, true, true))
 }
 
-fn zrangebylex(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+fn zrangebylex(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let range = Range::by_name(arguments.get(2), arguments.get(3));
-    ranged(arguments, session, node, Ranged::of(arguments, range, false, false))
+    ranged(arguments, keys, Ranged::of(arguments, range, false, false))
 }
 
-fn zrevrangebylex(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+fn zrevrangebylex(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let range = Range::by_name(arguments.get(3), arguments.get(2));
-    ranged(arguments, session, node, Ranged::of(arguments, range, true, false))
+    ranged(arguments, keys, Ranged::of(arguments, range, true, false))
 }
 
 fn remove(keys: &mut Keys<'_, '_>, key: &[u8], gone: &[Scored]) -> Result<(), Refused> {
@@ -434,35 +426,36 @@ fn remove(keys: &mut Keys<'_, '_>, key: &[u8], gone: &[Scored]) -> Result<(), Re
     Ok(())
 }
 
-fn remove_range(keys: &mut Keys<'_, '_>, key: &[u8], range: &Range) -> Done {
-    let all = in_order(&of_kind(keys, key, CellKind::Score, &Read::All)?);
-    let gone = range.pick(all, false);
+fn remove_range(keys: &mut Keys<'_, '_>, key: &[u8], range: Range) -> Done {
+    let gone = Ranged::all_of(range).find(keys, key)?;
     remove(keys, key, &gone)?;
     Ok(Reply::count(gone.len()))
 }
 
 fn zremrangebyrank(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let range = Range::Rank(arguments.integer(2)?, arguments.integer(3)?);
-    remove_range(keys, arguments.get(1), &range)
+    remove_range(keys, arguments.get(1), range)
 }
 
 fn zremrangebyscore(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
-    remove_range(keys, arguments.get(1), &Range::by_score(arguments.get(2), arguments.get(3))?)
+    remove_range(keys, arguments.get(1), Range::by_score(arguments.get(2), arguments.get(3))?)
 }
 
 fn zremrangebylex(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
-    remove_range(keys, arguments.get(1), &Range::by_name(arguments.get(2), arguments.get(3))?)
+    remove_range(keys, arguments.get(1), Range::by_name(arguments.get(2), arguments.get(3))?)
 }
 
 /// Takes so many from an end.
 fn pop(keys: &mut Keys<'_, '_>, key: &[u8], highest: bool, count: u64) -> Result<Vec<Scored>, Refused> {
-    let mut all = in_order(&of_kind(keys, key, CellKind::Score, &Read::All)?);
+    let there = in_all(keys, key)?;
+    let count = count.min(there);
+    let places = if highest { there - count..there } else { 0..count };
+    let mut taken = if count == 0 { Vec::new() } else { keys.at_places(key, CellKind::Score, places)? };
     if highest {
-        all.reverse();
+        taken.reverse();
     }
-    all.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-    remove(keys, key, &all)?;
-    Ok(all)
+    remove(keys, key, &taken)?;
+    Ok(taken)
 }
 
 fn zpopmin(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
@@ -529,22 +522,17 @@ fn bzmpop(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) ->
     }
 }
 
-fn zrandmember(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
+fn zrandmember(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>) -> Done {
     let with_scores = match arguments.len() {
         2 | 3 => false,
         4 if arguments.is(3, "WITHSCORES") => true,
-        _ => return Reply::syntax_error().into(),
+        _ => return Err(Reply::syntax_error().into()),
     };
-    let count = match drawn(arguments) {
-        Ok(count) => count,
-        Err(refused) => return refused.into(),
-    };
-    with_all(arguments, session, node, move |all| {
-        let chosen = by_chance(all, count, |(member, _)| member.len());
-        match count {
-            None => chosen.into_iter().next().map(|(member, _)| member).into(),
-            Some(_) => shown(chosen, with_scores),
-        }
+    let draws = drawn(arguments)?;
+    let chosen = by_chance(keys, arguments.get(1), CellKind::Score, draws, &mut fastrand::Rng::new())?;
+    Ok(match draws {
+        Draws::One => chosen.into_iter().next().map(|(member, _)| member).into(),
+        _ => shown(chosen, with_scores),
     })
 }
 

@@ -136,6 +136,84 @@ const TEMPLATES: &[&str] = &[
     "SORT k",
 ];
 
+/// How many sequences over large keys are tried, and how long each is.
+pub(crate) const LARGE_SEEDS: u64 = 8;
+const LARGE_COMMANDS: usize = 500;
+/// So many members or elements: their order is kept.
+const LARGE: usize = 1_500;
+
+/// Templates for a large sorted set, one whose scores are all the same, and a large list; `m` is a member, `i` a place, `s` a score.
+const LARGE_TEMPLATES: &[&str] = &[
+    "ZADD z s m",
+    "ZADD z GT CH s m",
+    "ZINCRBY z 7 m",
+    "ZREM z m m",
+    "ZSCORE z m",
+    "ZCARD z",
+    "ZRANK z m",
+    "ZREVRANK z m",
+    "ZRANGE z i i WITHSCORES",
+    "ZREVRANGE z i i",
+    "ZRANGE z s s BYSCORE LIMIT 2 5 WITHSCORES",
+    "ZRANGE z s s BYSCORE REV LIMIT 1 -1",
+    "ZRANGEBYSCORE z (s s",
+    "ZREVRANGEBYSCORE z +inf (s LIMIT 0 3",
+    "ZCOUNT z s (s",
+    "ZPOPMIN z",
+    "ZPOPMAX z 2",
+    "ZREMRANGEBYRANK z 700 701",
+    "ZREMRANGEBYSCORE z 13 13",
+    "ZRANGESTORE few z i i",
+    "ZRANGE few 0 -1 WITHSCORES",
+    "ZRANGEBYLEX same [m (m",
+    "ZREVRANGEBYLEX same + [m LIMIT 1 3",
+    "ZLEXCOUNT same - [m",
+    "ZRANGEBYLEX same + -",
+    "ZREMRANGEBYLEX same [m1100 [m1101",
+    "ZADD same 0 m",
+    "ZREM same m",
+    "LINDEX l i",
+    "LRANGE l i i",
+    "LSET l i m",
+    "RPUSH l m",
+    "LPOP l",
+    "LINSERT l BEFORE m m",
+];
+
+/// Three large keys, and commands on them.
+pub(crate) fn on_large_keys(seed: u64) -> Vec<String> {
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) + 7);
+    let member = |n: usize| format!("m{n:04}");
+    let mut commands = Vec::new();
+    for from in (0..LARGE).step_by(500) {
+        let members = from..from + 500;
+        let scored: Vec<String> =
+            members.clone().map(|n| format!("{} {}", dice.below(200) as i64 - 100, member(n))).collect();
+        let named: Vec<String> = members.clone().map(|n| format!("0 {}", member(n))).collect();
+        let elements: Vec<String> = members.map(member).collect();
+        commands.push(format!("ZADD z {}", scored.join(" ")));
+        commands.push(format!("ZADD same {}", named.join(" ")));
+        commands.push(format!("RPUSH l {}", elements.join(" ")));
+    }
+    for _ in 0..LARGE_COMMANDS {
+        let template = LARGE_TEMPLATES[dice.below(LARGE_TEMPLATES.len())];
+        // Neighbours, for ranges that are not too long.
+        let (place, score) = (dice.below(2 * LARGE) as i64 - LARGE as i64, dice.below(220) as i64 - 110);
+        let (mut places, mut scores) = ([place, place + 6].into_iter(), [score, score + 2].into_iter());
+        let words = template.split(' ').map(|word| match word {
+            "m" => member(dice.below(LARGE + 50)),
+            "[m" => format!("[{}", member(dice.below(LARGE))),
+            "(m" => format!("({}", member(dice.below(LARGE))),
+            "i" => places.next().unwrap_or_default().to_string(),
+            "s" => scores.next().unwrap_or_default().to_string(),
+            "(s" => format!("({}", scores.next().unwrap_or_default()),
+            other => other.to_owned(),
+        });
+        commands.push(words.collect::<Vec<_>>().join(" "));
+    }
+    commands
+}
+
 /// A generator of one's own: the sequences stay what they are.
 struct Dice(u64);
 

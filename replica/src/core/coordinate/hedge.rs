@@ -148,7 +148,7 @@ impl Core {
         let Some(pending) = self.pending.get(&ticket) else { return };
         let Awaited::Read(reading) = &pending.what else { return };
         for node in from {
-            let (key, read) = (ByteString(reading.key.clone()), reading.read.clone());
+            let (key, read) = (ByteString(reading.key.clone()), reading.read.of_others());
             let fetch = Message::Fetch(ticket, pending.partition, key, read, reading.own_digest);
             step.out.push(Action::Send(*node, fetch));
         }

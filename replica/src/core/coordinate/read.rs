@@ -2,18 +2,22 @@
 //! repair). They are told a digest of what this node has, and answer in full only if they have something else.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use causal::Hlc;
 
 use crate::core::coordinate::session::Bringing;
 use crate::core::coordinate::{Awaited, Pending, Task};
 use crate::core::{Core, Now, Step, Until};
-use crate::id::{Actor, Context, Dot, NodeId};
+use crate::id::{Actor, Context, Dot, NodeId, PartitionId};
 use crate::message::{KeyState, Ticket};
-use crate::operation::{Answer, Failure, Found, Operation, Read, Request};
-use crate::partition::KeyView;
+use crate::operation::{Answer, ByteString, Failure, Found, Operation, Read, Request};
+use crate::partition::{KeyView, Partition};
 use crate::place::CellId;
+use crate::procedure::Procedures;
 use crate::quorum::{Holder, Medium, Need, Part, Receipt, Verdict};
 use crate::record::CellState;
-use crate::store::{Edits, Store, Txn};
+use crate::store::{Edits, Store, StoreError, Txn};
 
 /// A read that waits for other nodes.
 #[derive(Debug)]
@@ -47,7 +51,8 @@ impl Core {
         let replicas = self.view.as_ref()?.replicas(partition);
         let is_alone = replicas.serving == [self.me.node] && replicas.owners() == 1;
         let may_be_read = is_alone && self.can_be_read(partition) && self.waits_for_promise(partition).is_none();
-        if !may_be_read || request.session.is_some() || request.quorum.need(1).greatest() > 1 {
+        let says_something = matches!(read, Read::Call(_));
+        if !may_be_read || says_something || request.session.is_some() || request.quorum.need(1).greatest() > 1 {
             return None;
         }
         let slot = self.partitions[usize::from(partition.number())].as_ref()?;
@@ -69,22 +74,28 @@ impl Core {
         let alone = can_answer.then(|| Receipt { holders: vec![own] }).filter(|own| self.is_enough(task, own));
         let at_once = alone.or_else(|| self.agreed(step, task, own, (&key, &read)).filter(|_| can_answer));
         if let Some(receipt) = at_once {
-            let found = self.on_partition(step, partition, |p, txn| p.read(txn, &key, &read));
+            let order = self.order_of(step, &read);
+            let found = self.on_partition(step, partition, |p, txn| {
+                let found = p.read(txn, &key, &read)?;
+                order.carry_out(p, txn, found)
+            });
             let seen = self.seen(partition, keeps_session);
             let answer = match found {
                 Ok(found) => Answer::Found(Found { receipt, seen, ..found }.at(step.now.wall_ms)),
-                Err(error) => Answer::Failed(Failure::Store(error)),
+                Err(failure) => Answer::Failed(failure),
             };
             return self.release(step, Until::Promised(self.batch_of(partition)), origin.answer(answer));
         }
+        let order = self.order_of(step, &read);
         let looked = self.on_partition(step, partition, |p, txn| {
             // Of a whole key, a merge takes what is there by then.
             let (found, digest, view) = p.look(txn, &key, &read)?;
-            Ok((digest, found, view, (p.clock().clone(), p.minted(), !p.clock().covers(&p.ahead))))
+            let found = order.carry_out(p, txn, found)?;
+            Ok::<_, Failure>((digest, found, view, (p.clock().clone(), p.minted(), !p.clock().covers(&p.ahead))))
         });
         let (own_digest, found, view, (clock, minted, is_ahead)) = match looked {
             Ok(looked) => looked,
-            Err(error) => return step.out.push(origin.fail(Failure::Store(error))),
+            Err(failure) => return step.out.push(origin.fail(failure)),
         };
         // What one that stands in has not says nothing.
         let counts = if owns { self.can_be_read(partition) } else { own_digest != 0 };
@@ -234,12 +245,76 @@ impl Core {
         }
         // What the others know is seen with what they have.
         let seen = found.seen.map(|_| Box::new(known.clone()));
+        let said = self.said_of(step, partition, &read, &view);
         let found = view.found().at(step.now.wall_ms);
-        let found = Found { seen, ..read.pick(found) };
+        let found = match said {
+            Ok(said) => Found { seen, said, ..read.pick(found) },
+            Err(failure) => return step.out.push(origin.fail(failure)),
+        };
         if need.write_back {
             return self.bring(step, Bringing { origin, deadline_ms, need, partition, found, known, barren });
         }
         let answer = Answer::Found(Found { receipt, ..found });
         self.release(step, Until::Promised(self.batch_of(partition)), origin.answer(answer));
+    }
+
+    /// What the application is to say with a read, if anything.
+    fn order_of(&mut self, step: &Step<'_>, read: &Read) -> Looking {
+        let Read::Call(call) = read else { return Looking(None) };
+        Looking(Some((call.clone(), Arc::clone(&self.procedures), self.hlc.tick(step.now.wall_ms))))
+    }
+
+    /// What the application says of what several owners have together. A replica has all of that by now; on one that stands in it
+    /// is there only while it is looked at.
+    fn said_of(
+        &mut self,
+        step: &mut Step<'_>,
+        partition: PartitionId,
+        read: &Read,
+        view: &KeyView,
+    ) -> Result<ByteString, Failure> {
+        let (order, stands_in) = (self.order_of(step, read), !self.is_replica(partition));
+        if order.0.is_none() {
+            return Ok(ByteString::default());
+        }
+        let said = self.on_partition(step, partition, |p, txn| {
+            if stands_in {
+                p.repair(txn, &view.state, &view.clock)?;
+            }
+            let said = order.carry_out(p, txn, Found::default())?.said;
+            if stands_in { Err(Undone::Said(said)) } else { Ok(said) }
+        });
+        match said {
+            Ok(said) | Err(Undone::Said(said)) => Ok(said),
+            Err(Undone::Failed(failure)) => Err(failure),
+        }
+    }
+}
+
+/// What the application is to say, when.
+struct Looking(Option<(ByteString, Arc<dyn Procedures>, Hlc)>);
+
+impl Looking {
+    fn carry_out(&self, partition: &mut Partition, txn: &mut Txn<'_>, found: Found) -> Result<Found, Failure> {
+        let Some((call, procedures, at)) = &self.0 else { return Ok(found) };
+        Ok(Found { said: partition.say(txn, call, procedures.as_ref(), *at)?, ..found })
+    }
+}
+
+/// What was changed only to be looked at is not to stay.
+enum Undone {
+    Said(ByteString),
+    Failed(Failure),
+}
+
+impl From<Failure> for Undone {
+    fn from(failure: Failure) -> Self {
+        Undone::Failed(failure)
+    }
+}
+
+impl From<StoreError> for Undone {
+    fn from(error: StoreError) -> Self {
+        Undone::Failed(error.into())
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use replica::{Answer, ByteString, CellKind, Operation, Read};
+use replica::{Answer, ByteString, CellKind, Keys, Operation, Read};
 
-use crate::command::refusal::{Refused, first_refusal};
+use crate::command::refusal::{Done, Refused, first_refusal};
 use crate::command::requests::{Asker, call_at, request};
 use crate::command::sets::limit;
 use crate::command::sorted::range::Ranged;
@@ -14,7 +14,7 @@ use crate::command::{Arguments, check_name};
 use crate::dump::Contents;
 use crate::gather::Step;
 use crate::node::Node;
-use crate::procedures::Call;
+use crate::procedures::{Call, said};
 use crate::resp::{Reply, parse_integer};
 use crate::session::Session;
 
@@ -237,20 +237,35 @@ pub(super) fn zdiffstore(arguments: &Arguments<'_>, session: &mut Session, node:
 }
 
 pub(super) fn zrangestore(arguments: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
-    let ranged = match Ranged::parse(arguments, 3, false) {
-        Ok(ranged) => ranged,
-        Err(refused) => return refused.at_once(node),
-    };
+    if let Err(refused) = Ranged::parse(arguments, 3, false) {
+        return refused.at_once(node);
+    }
     let (to, from, asker) = (arguments.get(1).to_vec(), arguments.get(2), Asker::of(session));
     if let Err(refused) = check_name(node, &to).and_then(|()| check_name(node, from)) {
         return refused.into();
     }
     let keeper = Arc::clone(node);
-    Step::ask_one(request(session, node, from, Operation::Read(Read::All)), move |answer, node| match answer {
-        Answer::Found(found) => match found.kind {
-            None | Some(CellKind::Score) => put(&to, ranged.pick(in_order(&found)), "zrangestore", &asker, &keeper),
-            Some(_) => Reply::wrong_type().into(),
+    let words = std::iter::once(&b"ZRANGE"[..]).chain(arguments.skip(2)).map(ByteString::from).collect();
+    let ranged = Read::Call(Call::Ranged(words).encode());
+    Step::ask_one(request(session, node, from, Operation::Read(ranged)), move |answer, node| match answer {
+        Answer::Found(found) => match said(&found.said.0) {
+            Reply::Pairs(pairs) => {
+                put(&to, pairs.into_iter().filter_map(scored).collect(), "zrangestore", &asker, &keeper)
+            }
+            refused => refused.into(),
         },
         other => crate::command::refusal(&other, node).into(),
     })
+}
+
+/// The members with scores that a `ZRANGE` of these arguments would show.
+pub(crate) fn members(arguments: &Arguments<'_>, keys: &Keys<'_, '_>) -> Done {
+    Ok(shown(Ranged::parse(arguments, 2, false)?.find(keys, arguments.get(1))?, true))
+}
+
+fn scored(pair: (Reply, Reply)) -> Option<Scored> {
+    match pair {
+        (Reply::Bulk(member), Reply::Double(score)) => Some((member.to_vec(), score)),
+        _ => None,
+    }
 }

@@ -1,90 +1,86 @@
 //! Which members of a sorted set: by rank, by score, by name.
 
+use std::ops::{Bound, RangeBounds as _};
+
+use replica::{CellKind, Keys, Read};
+
 use crate::command::arguments::{Arguments, parse_float};
 use crate::command::refusal::Refused;
 use crate::command::sorted::Scored;
-use crate::command::values::places_of;
+use crate::command::values::{of_kind, places_of};
 use crate::resp::Reply;
 
-/// A range of scores or names.
+type Places = std::ops::Range<u64>;
+
+/// A range of ranks, scores or names.
 pub(super) enum Range {
     /// Places, both included; negative ones from the end.
     Rank(i64, i64),
-    /// Scores, and whether each bound is left out.
-    Score((f64, bool), (f64, bool)),
-    /// Names, and whether each bound is left out; without a bound it is open.
-    Name(Bound, Bound),
-}
-
-/// A bound of a range of names.
-pub(super) enum Bound {
-    Lowest,
-    Highest,
-    At(Vec<u8>, bool),
+    /// Scores.
+    Score(Bound<f64>, Bound<f64>),
+    /// Names. Where scores differ, those of the range in the order of the set.
+    Name(Bound<Vec<u8>>, Bound<Vec<u8>>),
+    /// Nothing: what is least is greater than all names, or the other way round.
+    Nothing,
 }
 
 impl Range {
     pub(super) fn by_score(least: &[u8], greatest: &[u8]) -> Result<Self, Refused> {
         let bound = |text: &[u8]| {
-            let (text, out) = text.strip_prefix(b"(").map_or((text, false), |text| (text, true));
-            parse_float(text).map(|score| (score, out)).ok_or_else(|| Reply::error("ERR min or max is not a float"))
+            let (text, is_out) = text.strip_prefix(b"(").map_or((text, false), |text| (text, true));
+            let score = parse_float(text).ok_or_else(|| Reply::error("ERR min or max is not a float"))?;
+            Ok::<_, Reply>(if is_out { Bound::Excluded(score) } else { Bound::Included(score) })
         };
         Ok(Range::Score(bound(least)?, bound(greatest)?))
     }
 
     pub(super) fn by_name(least: &[u8], greatest: &[u8]) -> Result<Self, Refused> {
         let bound = |text: &[u8]| match text {
-            b"-" => Ok(Bound::Lowest),
-            b"+" => Ok(Bound::Highest),
-            [b'[', name @ ..] => Ok(Bound::At(name.to_vec(), false)),
-            [b'(', name @ ..] => Ok(Bound::At(name.to_vec(), true)),
+            b"-" | b"+" => Ok(Bound::Unbounded),
+            [b'[', name @ ..] => Ok(Bound::Included(name.to_vec())),
+            [b'(', name @ ..] => Ok(Bound::Excluded(name.to_vec())),
             _ => Err(Reply::error("ERR min or max not valid string range item")),
         };
-        Ok(Range::Name(bound(least)?, bound(greatest)?))
+        let (from, to) = (bound(least)?, bound(greatest)?);
+        Ok(if least == b"+" || greatest == b"-" { Range::Nothing } else { Range::Name(from, to) })
     }
 
-    /// Those in the range, of all members in their order; or backwards, where ranks count from the other end.
-    pub(super) fn pick(&self, mut all: Vec<Scored>, back: bool) -> Vec<Scored> {
-        if back {
-            all.reverse();
+    /// The places in it, or backwards, where ranks count from the other end. Nothing for a range of names where scores differ.
+    fn places(&self, keys: &Keys<'_, '_>, key: &[u8], back: bool) -> Result<Option<Places>, Refused> {
+        if of_kind(keys, key, CellKind::Score, &Read::Summary)?.kind.is_none() {
+            return Ok(Some(0..0));
         }
-        match self {
-            Range::Rank(from, to) => {
-                let places = places_of(all.len(), *from, *to);
-                all.truncate(places.end);
-                all.drain(..places.start);
+        Ok(match self {
+            Range::Nothing => Some(0..0),
+            Range::Score(least, greatest) => Some(keys.places_between(key, *least, *greatest)?),
+            Range::Name(least, greatest) => {
+                let names = (least.as_ref().map(Vec::as_slice), greatest.as_ref().map(Vec::as_slice));
+                keys.places_named(key, CellKind::Score, names)?
             }
-            Range::Score((least, without_least), (greatest, without_greatest)) => all.retain(|(_, score)| {
-                (if *without_least { score > least } else { score >= least })
-                    && (if *without_greatest { score < greatest } else { score <= greatest })
-            }),
-            Range::Name(least, greatest) => all.retain(|(name, _)| {
-                let from = match least {
-                    Bound::Lowest => true,
-                    Bound::Highest => false,
-                    Bound::At(bound, out) => {
-                        if *out {
-                            name > bound
-                        } else {
-                            name >= bound
-                        }
-                    }
-                };
-                let to = match greatest {
-                    Bound::Lowest => false,
-                    Bound::Highest => true,
-                    Bound::At(bound, out) => {
-                        if *out {
-                            name < bound
-                        } else {
-                            name <= bound
-                        }
-                    }
-                };
-                from && to
-            }),
+            Range::Rank(from, to) => {
+                let there = keys.places_between(key, Bound::Unbounded, Bound::Unbounded)?.end;
+                let places = places_of(usize::try_from(there).unwrap_or(usize::MAX), *from, *to);
+                let places = places.start as u64..places.end as u64;
+                Some(if back && !places.is_empty() { there - places.end..there - places.start } else { places })
+            }
+        })
+    }
+
+    /// All whose names are in it, in the order of the set.
+    fn named(&self, keys: &Keys<'_, '_>, key: &[u8]) -> Result<Vec<Scored>, Refused> {
+        let mut all = keys.at_places(key, CellKind::Score, 0..u64::MAX)?;
+        if let Range::Name(least, greatest) = self {
+            all.retain(|(name, _)| (least.as_ref(), greatest.as_ref()).contains(&name));
         }
-        all
+        Ok(all)
+    }
+
+    /// How many are in it.
+    pub(super) fn count(&self, keys: &Keys<'_, '_>, key: &[u8]) -> Result<u64, Refused> {
+        Ok(match self.places(keys, key, false)? {
+            Some(places) => places.end - places.start,
+            None => self.named(keys, key)?.len() as u64,
+        })
     }
 }
 
@@ -166,16 +162,51 @@ impl Ranged {
         Ok(ranged)
     }
 
-    /// Those in the range, of all members in their order.
-    pub(super) fn pick(&self, all: Vec<Scored>) -> Vec<Scored> {
-        let picked = self.range.pick(all, self.back);
+    /// All in this range.
+    pub(super) fn all_of(range: Range) -> Self {
+        Self { range, back: false, limit: None, with_scores: false }
+    }
+
+    /// So many are passed by, and so many wanted.
+    fn limits(&self) -> (u64, u64) {
         match self.limit {
-            None => picked,
-            Some((offset, _)) if offset < 0 => Vec::new(),
-            Some((offset, count)) => {
-                let count = usize::try_from(count).unwrap_or(usize::MAX);
-                picked.into_iter().skip(offset as usize).take(count).collect()
-            }
+            None => (0, u64::MAX),
+            Some((offset, count)) => match u64::try_from(offset) {
+                Ok(offset) => (offset, u64::try_from(count).unwrap_or(u64::MAX)),
+                Err(_) => (0, 0),
+            },
         }
+    }
+
+    /// Those in the range, in their order or backwards.
+    pub(super) fn find(&self, keys: &Keys<'_, '_>, key: &[u8]) -> Result<Vec<Scored>, Refused> {
+        let (offset, count) = self.limits();
+        let mut found = match self.range.places(keys, key, self.back)? {
+            Some(places) => match within(places, offset, count, self.back) {
+                wanted if wanted.is_empty() => Vec::new(),
+                wanted => keys.at_places(key, CellKind::Score, wanted)?,
+            },
+            None => {
+                let named = self.range.named(keys, key)?;
+                let wanted = within(0..named.len() as u64, offset, count, self.back);
+                let [skip, take] = [wanted.start, wanted.end - wanted.start].map(|n| n as usize);
+                named.into_iter().skip(skip).take(take).collect()
+            }
+        };
+        if self.back {
+            found.reverse();
+        }
+        Ok(found)
+    }
+}
+
+/// Of these places so many, but for the first ones; from the other end if `back`.
+fn within(places: Places, offset: u64, count: u64, back: bool) -> Places {
+    if back {
+        let end = places.end.saturating_sub(offset).max(places.start);
+        end.saturating_sub(count).max(places.start)..end
+    } else {
+        let start = places.start.saturating_add(offset).min(places.end);
+        start..start.saturating_add(count).min(places.end)
     }
 }
