@@ -93,9 +93,8 @@ pub fn winner<A: Actor>(cell: &Cell<A>) -> Option<Cow<'_, [u8]>> {
 /// What a plain read shows, as a number: in any form that Rust reads, an infinity and `NaN` among them. Nothing if it is none.
 ///
 /// ```
-/// # use crdt::{Cell, Content, Entry, reading};
-/// # use causal::{Dot, Hlc};
-/// let mut cell = Cell::<&str>::default();
+/// # use crdt::{Content, Entry, Hlc, causal::Dot, reading};
+/// let mut cell = reading::Cell::<&str>::default();
 /// assert_eq!(reading::number(&cell), None);
 /// let content = Content::Value { bytes: b"2.5".to_vec(), seen: Vec::new() };
 /// cell.insert(Dot::new("a", 1), Entry { at: Hlc::default(), content });

@@ -413,34 +413,43 @@ impl Partition {
     // Keys and cells
 
     pub(crate) fn open(&self, txn: &Txn<'_>, key: &[u8]) -> Result<OpenKey, StoreError> {
+        self.opened(txn, key)?
+    }
+
+    /// What is stored of a key; an error of its own if that does not decode.
+    fn opened(&self, txn: &Txn<'_>, key: &[u8]) -> Result<Result<OpenKey, StoreError>, StoreError> {
         let path = record::key_record(self.id, key);
         let stored = txn.get(&path)?;
         let bytes = stored.as_ref().map_or(0, |record| size_of(&path, record));
-        let record = stored.map(|bytes| pack::unpack(&bytes, &self.names)).transpose()?;
-        let (stored, record) = (record.is_some(), record.unwrap_or_default());
-        let (was_present, digest) = (record.is_present(), record.digest);
-        Ok(OpenKey { key: key.to_vec(), was_present, digest, record, stored, grown: -bytes })
+        let record = stored.map(|bytes| pack::unpack(&bytes, &self.names)).transpose();
+        Ok(record.map(|record| {
+            let (stored, record) = (record.is_some(), record.unwrap_or_default());
+            let (was_present, digest) = (record.is_present(), record.digest);
+            OpenKey { key: key.to_vec(), was_present, digest, record, stored, grown: -bytes }
+        }))
     }
 
     /// As [`open`](Self::open); a record that does not decode counts as lost, where others may have what it held.
     pub(crate) fn open_lossy(&self, txn: &Txn<'_>, key: &[u8]) -> Result<OpenKey, StoreError> {
-        let stored = txn.get(&record::key_record(self.id, key))?;
-        match stored.map(|bytes| pack::unpack(&bytes, &self.names)) {
-            Some(Err(_)) if !self.is_alone() => Ok(OpenKey::damaged(key)),
-            _ => self.open(txn, key),
+        match self.opened(txn, key)? {
+            Err(_) if !self.is_alone() => Ok(OpenKey::damaged(key)),
+            opened => opened,
         }
     }
 
     /// As [`load_cell`](Self::load_cell); a record that does not decode counts as lost, where others may have what it held.
     pub(crate) fn load_lossy(&self, txn: &Txn<'_>, open: &OpenKey, id: CellId) -> Result<OpenCell, StoreError> {
-        if id.kind != CellKind::Value && !self.is_alone() {
-            let path = record::cell(self.id, &open.key, &id);
-            let stored = txn.get(&path)?;
-            if let Some(record) = stored.filter(|bytes| pack::unpack_cell(bytes, &self.names).is_err()) {
-                return Ok(OpenCell { stored: true, bytes: size_of(&path, &record), ..OpenCell::absent(id) });
-            }
+        let loaded = self.load_cell(txn, open, id.clone());
+        if loaded.is_ok() || id.kind == CellKind::Value || self.is_alone() {
+            return loaded;
         }
-        self.load_cell(txn, open, id)
+        let path = record::cell(self.id, &open.key, &id);
+        match txn.get(&path)? {
+            Some(record) if pack::unpack_cell(&record, &self.names).is_err() => {
+                Ok(OpenCell { stored: true, bytes: size_of(&path, &record), ..OpenCell::absent(id) })
+            }
+            _ => loaded,
+        }
     }
 
     pub(crate) fn close(&mut self, txn: &mut Txn<'_>, mut open: OpenKey) {

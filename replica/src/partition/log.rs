@@ -14,6 +14,8 @@ use crate::store::{StoreError, Txn};
 
 /// Beyond this many records per step, the rest is left to the next.
 pub(super) const PRUNED_AT_ONCE: usize = 4_096;
+/// What every replica has goes when it is so much, or all: to look for a few events costs as much as to look for many.
+const PRUNED_FROM_EVENTS: u64 = 64;
 /// So many records of a log that was there at the start are counted per round.
 const COUNTED_AT_ONCE: usize = 4_096;
 
@@ -25,6 +27,8 @@ pub(super) struct Log {
     counted: Counted,
     /// What is not logged any more although not every replica had it when it was forgotten.
     forgotten: Context,
+    /// What every replica has, and may still be logged.
+    stale: Context,
 }
 
 /// How much of the log that was there at the start has been counted.
@@ -49,8 +53,14 @@ impl Log {
         }
     }
 
-    /// Every replica has this.
-    pub(super) fn is_stable(&mut self, stable: &Context) {
+    /// Is anything logged, perhaps, that every replica has?
+    pub(super) fn has_stale(&self) -> bool {
+        !self.stale.is_empty()
+    }
+
+    /// Every replica has this as well, and so all of that.
+    pub(super) fn is_stable(&mut self, fresh: &Context, stable: &Context) {
+        self.stale.union(fresh);
         if stable.covers(&self.forgotten) {
             self.forgotten = Context::new();
         }
@@ -103,8 +113,23 @@ impl Partition {
         Ok(())
     }
 
+    /// Forgets what every replica has, if that is worth while.
+    pub(super) fn prune_stale(&mut self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
+        let is_much = self.log.stale.len() >= PRUNED_FROM_EVENTS || self.stability.stable().covers(&self.meta.clock);
+        if is_much { self.prune_all_stale(txn) } else { Ok(()) }
+    }
+
+    fn prune_all_stale(&mut self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
+        if self.log.has_stale() {
+            let pruned = self.prune_log(txn, &self.log.stale.clone())?;
+            self.log.stale = self.log.stale.minus(&pruned);
+        }
+        Ok(())
+    }
+
     /// Forgets what all have but those that are furthest behind, and those that have to be streamed the partition anyway.
     pub(crate) fn forget_log(&mut self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
+        self.prune_all_stale(txn)?;
         let served = |node: &NodeId| {
             let clock = &self.peers.get(node)?.clock;
             clock.covers(&self.log.forgotten).then_some(clock)
@@ -124,7 +149,7 @@ impl Partition {
         Ok(())
     }
 
-    pub(super) fn prune_log(&mut self, txn: &mut Txn<'_>, fresh: &Context) -> Result<Context, StoreError> {
+    fn prune_log(&mut self, txn: &mut Txn<'_>, fresh: &Context) -> Result<Context, StoreError> {
         let (mut paths, mut done, mut bytes) = (Vec::new(), Context::new(), 0);
         for (actor, run) in fresh.runs() {
             let path = |counter| DotTable::Log.record(self.id, &Dot { actor: *actor, counter });

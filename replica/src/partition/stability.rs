@@ -129,7 +129,10 @@ impl Partition {
 
     /// Is anything logged, or waiting to settle, that may have become stable?
     pub(crate) fn awaits_stability(&self) -> bool {
-        self.stability.settling.is_some() || self.awaits_words() || self.stability.stable != self.meta.clock
+        self.stability.settling.is_some()
+            || self.awaits_words()
+            || self.log.has_stale()
+            || self.stability.stable != self.meta.clock
     }
 
     /// Recomputes the stable cut from what the other replicas have told, and forgets what is below it.
@@ -143,10 +146,10 @@ impl Partition {
         }
         let fresh = stable.minus(&self.stability.stable);
         if !fresh.is_empty() {
-            let pruned = self.prune_log(txn, &fresh)?;
-            self.stability.stable.union(&pruned);
-            self.log.is_stable(&self.stability.stable);
+            self.stability.stable.union(&fresh);
+            self.log.is_stable(&fresh, &self.stability.stable);
         }
+        self.prune_stale(txn)?;
         // A former owner may still bring increments that no reset has marked.
         for former in &self.former {
             let Some(peer) = self.peers.get(former) else { return Ok(()) };
