@@ -157,4 +157,13 @@ impl Place {
             Place::Key(key) | Place::Cell(key, _) => Some(key),
         }
     }
+
+    /// How long its names are.
+    pub(crate) fn name_bytes(&self) -> usize {
+        match self {
+            Place::Partition => 0,
+            Place::Key(key) => key.len(),
+            Place::Cell(key, cell) => key.len() + cell.name.len(),
+        }
+    }
 }

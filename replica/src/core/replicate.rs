@@ -4,7 +4,6 @@ use crate::core::{Action, Core, Step, Until};
 use crate::id::{Context, NodeId, PartitionId};
 use crate::message::{Change, Message, Ticket};
 use crate::operation::Read;
-use crate::place::Place;
 use crate::quorum::Medium;
 
 impl Core {
@@ -117,11 +116,7 @@ impl Core {
 /// About what the events will take here.
 pub(super) fn bytes_of(changes: &[Change]) -> u64 {
     let size = |change: &Change| {
-        let place = match &change.place {
-            Place::Partition => 0,
-            Place::Key(key) => key.len(),
-            Place::Cell(key, cell) => key.len() + cell.name.len(),
-        };
+        let place = change.place.name_bytes();
         let payload = match change.entry.as_ref().map(|entry| &entry.content) {
             Some(crdt::Content::Value { bytes, .. }) => bytes.len(),
             _ => 0,

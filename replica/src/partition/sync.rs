@@ -48,11 +48,14 @@ impl Partition {
             }
             let whole = events.iter().any(|(_, place)| matches!(place, Place::Key(_)));
             let state = self.key_state(txn, key, events, whole)?;
-            let size: usize = state.cells.iter().map(|(id, cell)| 64 + id.name.len() + pack::size_of(cell)).sum();
-            if size > self.answer_bytes && state.cells.len() > 1 {
+            let cells: usize = state.cells.iter().map(|(id, cell)| 64 + id.name.len() + pack::size_of(cell)).sum();
+            // Each event names its key and cell.
+            let events: usize = state.events.iter().map(|(_, place)| 64 + place.name_bytes()).sum();
+            let can_be_streamed = state.cells.len() > 1 || events > self.answer_bytes;
+            if cells + events > self.answer_bytes && can_be_streamed {
                 return Ok(Backlog::Stream);
             }
-            bytes += size + 64 * state.events.len();
+            bytes += cells + events;
             left -= 1;
             keys.push(state);
         }

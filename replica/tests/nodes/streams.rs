@@ -1,6 +1,6 @@
 //! How fast a partition is copied to another node: as the shell says, range after range.
 
-use replica::{Cursor, Event, Message, NodeId, Operation, Settings, Write};
+use replica::{CellId, Context, Cursor, Event, Message, NodeId, Operation, Settings, Write};
 
 use crate::support::{Nodes, partition, request};
 
@@ -73,4 +73,17 @@ fn nothing_waits_where_there_is_room() {
         }
     }
     assert!(ranges > 4, "{ranges} ranges");
+}
+
+/// Each event that was handed over named its key: 65,536 increments of a counter under a name of 16 KiB were one message of a GiB.
+#[test]
+fn what_a_key_with_a_long_name_lacks_is_streamed_when_its_events_are_many() {
+    let mut nodes = Nodes::new(3, Settings { answer_bytes: 64 * 1024, ..Settings::default() });
+    let key = "k".repeat(16 * 1024);
+    for _ in 0..8 {
+        nodes.ask(0, request(&key, Operation::Write(Write::Increment(CellId::value(), 1))));
+    }
+    let from = nodes.id(2);
+    let sent = nodes.handle(0, Event::Peer(from, Message::Pull(partition(), Context::new())));
+    assert!(matches!(sent[..], [(_, Message::MustStream(_))]), "{} messages", sent.len());
 }
