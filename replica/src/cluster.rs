@@ -331,7 +331,18 @@ impl Cluster {
     pub fn propose(&self) -> Result<Proposal, Refused> {
         // What could be staged then may not be committed now: a node may be back.
         self.staged.iter().try_for_each(|change| check(change, &self.members, &self.view.alive))?;
-        propose(&self.members, &self.staged)
+        let mut proposal = propose(&self.members, &self.staged)?;
+        let silent = self.staged.iter().filter_map(|change| match change {
+            LayoutChange::Leave(node) if !self.view.alive.contains(node) => self.members.nodes.get(node),
+            _ => None,
+        });
+        proposal.plan.violations.extend(silent.map(|member| {
+            format!(
+                "{} does not answer: it hands over what it has when it is back (REMOVE is for one that will not be)",
+                member.name
+            )
+        }));
+        Ok(proposal)
     }
 
     /// Commits what was proposed as `id`. Old owners serve until the new ones hold everything.
@@ -447,7 +458,7 @@ impl Member {
 mod tests {
     use super::{Cluster, ClusterAction, Gossip, SILENCE_MS};
     use crate::id::{Incarnation, NodeId};
-    use crate::layout::{Member, Members, PartitionSet};
+    use crate::layout::{LayoutChange, Member, Members, PartitionSet};
     use std::collections::BTreeMap;
     use uuid::Uuid;
 
@@ -524,6 +535,19 @@ mod tests {
         let runs = [hears(original, of_copy), hears(copy, of_original)];
         assert!(runs.iter().all(|run| run.is_some_and(|run| run > Incarnation(1))), "{runs:?}");
         assert_ne!(runs[0], runs[1]);
+    }
+
+    #[test]
+    fn a_plan_says_that_one_who_is_to_leave_does_not_answer() {
+        let mut clusters = pair();
+        let violations = |cluster: &mut Cluster| {
+            cluster.stage(LayoutChange::Leave(node(2))).expect("it can be staged");
+            cluster.propose().expect("it can be done").plan.violations
+        };
+        assert!(violations(&mut clusters[0]).iter().any(|what| what.starts_with("2 does not answer: ")));
+        talk(&mut clusters, 0, 10, |_, _| true);
+        talk(&mut clusters, 1, 10, |_, _| true);
+        assert!(!violations(&mut clusters[0]).iter().any(|what| what.contains("does not answer")));
     }
 
     #[test]
