@@ -329,6 +329,12 @@ impl Core {
         }
     }
 
+    /// Which partition the scrub reads; nothing while it rests.
+    #[must_use]
+    pub fn scrubs(&self) -> Option<u16> {
+        self.scrubbing.at()
+    }
+
     /// How many keys the partitions of this core have.
     #[must_use]
     pub fn live_keys(&self) -> u64 {

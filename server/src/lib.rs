@@ -46,6 +46,7 @@ pub mod pubsub;
 pub mod recovery;
 pub mod resp;
 pub mod scripts;
+mod scrubs;
 pub mod seen;
 pub mod session;
 pub mod slow_log;

@@ -42,6 +42,7 @@ use crate::place::advertised;
 use crate::pubsub::{PubSub, Topic};
 use crate::recovery;
 use crate::scripts::Scripts;
+use crate::scrubs::Scrubs;
 use crate::slow_log::SlowLog;
 use crate::supervisor;
 use crate::tls::{self, PeerTls};
@@ -138,6 +139,7 @@ pub struct Node {
     waiting_bytes: Vec<AtomicUsize>,
     /// Per worker, whether too much waits for its disk.
     busy: Vec<AtomicBool>,
+    pub(crate) scrubs: Scrubs,
     nameplate: Option<Nameplate>,
     _lock: Option<File>,
 }
@@ -431,6 +433,7 @@ impl Node {
             waiting: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             waiting_bytes: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             busy: (0..workers).map(|_| AtomicBool::new(false)).collect(),
+            scrubs: Scrubs::new(workers),
             inboxes,
             options,
             nameplate,

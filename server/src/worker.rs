@@ -318,6 +318,7 @@ impl WorkerRef {
         let stream_bytes_per_s = worker.pace.bytes_per_s() / worker.node.workers() as u64;
         worker.core.set(Settings { stream_bytes_per_s, ..settings(&worker.node) });
         worker.handle(Event::Tick);
+        worker.node.scrubs.note(worker.index, worker.core.scrubs());
     }
 }
 

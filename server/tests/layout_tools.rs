@@ -159,6 +159,8 @@ fn every_member_begins_a_scrub_or_it_is_said_which_does_not() {
     let shown = said(&run(&["scrub"], &a));
     assert!(["a", "b", "c"].iter().all(|node| row(&shown, node)[1] == "begun"), "{shown}");
     assert_eq!(said(&run(&["scrub", "--only-this"], &b)).matches("begun").count(), 1);
+    let waited = said(&run(&["scrub", "--wait"], &a));
+    assert!(waited.contains("everything has been read, after "), "{waited}");
     c.kill();
     let why = refused(&run(&["scrub"], &a));
     assert!(why.contains("no scrub at c"), "{why}");

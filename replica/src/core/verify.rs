@@ -29,6 +29,13 @@ pub(super) struct Scrubbing {
     rests_until_ms: Option<u64>,
 }
 
+impl Scrubbing {
+    /// The partition being read, if it does not rest.
+    pub(super) fn at(&self) -> Option<u16> {
+        self.rests_until_ms.is_none().then_some(self.at)
+    }
+}
+
 impl Core {
     /// Reads on, within the budget of one tick.
     pub(super) fn scrub(&mut self, step: &mut Step<'_>) {

@@ -467,6 +467,7 @@ fn entropy(_: &Arguments<'_>, session: &mut Session, node: &Arc<Node>) -> Step {
 }
 
 fn scrub(_: &Arguments<'_>, _: &mut Session, node: &Arc<Node>) -> Step {
+    node.scrubs.begin();
     for worker in 0..node.workers() {
         node.tell(worker, ToWorker::Event(replica::Event::Scrub));
     }

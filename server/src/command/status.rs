@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use replica::{Answer, NodeId, Operation, PartitionId, View};
+use replica::{Answer, NodeId, Operation, PARTITIONS, PartitionId, View};
 
 use crate::command::causal::{Lack, lacks};
 use crate::command::{Arguments, Command, IN_TURN, NO_KEYS, everywhere, here};
@@ -98,6 +98,7 @@ fn describe(node: &Node, keys: Option<u64>, lacks: &BTreeMap<NodeId, Lack>) -> R
         ),
         ("members", members(&view, lacks)),
         ("disk", disk(node)),
+        ("scrub", scrub(node)),
     ])
 }
 
@@ -115,6 +116,16 @@ fn health(node: &Node, own: &Partitions, silent: usize) -> String {
         () if own.filling > 0 => format!("fair: {} partitions are being filled", own.filling),
         () => "good".to_owned(),
     }
+}
+
+/// How far it is.
+fn scrub(node: &Node) -> Reply {
+    let read = node.scrubs.partitions_read();
+    named([
+        ("under-way", Reply::Integer(read.is_some().into())),
+        ("partitions-read", number(read.unwrap_or(PARTITIONS.into()))),
+        ("partitions", number(PARTITIONS.into())),
+    ])
 }
 
 fn layout(view: &View) -> Reply {
