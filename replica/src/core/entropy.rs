@@ -87,6 +87,8 @@ impl Core {
             step.out.push(Action::Send(node, Message::Close(partition, actor)));
         }
         let is_orphaned = replicas.serving.is_empty();
+        // On fresh words only.
+        let may_let_go = !owner && replicas.filling.is_empty();
         let everybody = view.alive.iter().copied().filter(|_| is_orphaned);
         let others: BTreeSet<NodeId> = replicas.all().chain(everybody).chain(formers.iter().copied()).collect();
         for node in others.into_iter().filter(|node| *node != me && view.alive.contains(node)) {
@@ -100,7 +102,7 @@ impl Core {
                     && peer.placement == view.placement
                     && (peer.serves || !replicas.serving.contains(&node))
                     && (peer.counts_me || !owner)
-                    && (peer.is_fresh || !is_orphaned && owner)
+                    && (peer.is_fresh || !is_orphaned && !may_let_go)
             });
             if !known || formers.contains(&node) {
                 self.tell(step, &view, partition, node, true);
