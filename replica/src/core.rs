@@ -496,6 +496,7 @@ impl Core {
             }
             // A request that was refused has changed nothing; a store that failed half-way may have.
             Err(error) if !slot.is_dirty() => {
+                slot.forget_touched_orders();
                 step.edits = before;
                 Err(error)
             }

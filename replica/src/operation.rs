@@ -361,12 +361,13 @@ impl Found {
         of_kind.map(|(id, state)| (id.name.as_slice(), state))
     }
 
-    /// What has ended is not shown, though it may be there until a coordinator removes it.
+    /// What has ended is not shown, though it may be there until a coordinator removes it. (What the application says it says by the
+    /// same clock.)
     #[must_use]
     pub(crate) fn at(self, now_ms: u64) -> Self {
         match self.deadline_ms {
             Some(deadline_ms) if deadline_ms <= now_ms => {
-                Self { receipt: self.receipt, seen: self.seen, ..Self::default() }
+                Self { receipt: self.receipt, seen: self.seen, said: self.said, ..Self::default() }
             }
             _ => self,
         }

@@ -261,6 +261,11 @@ impl Partition {
         self.orders.get_mut().within(budget);
     }
 
+    /// The event that is being handled has changed nothing after all: orders may have.
+    pub(crate) fn forget_touched_orders(&mut self) {
+        self.orders.get_mut().forget_touched();
+    }
+
     /// A round has passed.
     pub(crate) fn age_orders(&mut self) {
         self.orders.get_mut().age();
@@ -516,7 +521,7 @@ impl Partition {
         if present && cell.id.kind.has_ends() {
             self.ends.get_mut().add(&open.key, cell.id.kind, &cell.id.name);
         }
-        if self.orders.get_mut().has(&open.key, cell.id.kind) {
+        if self.orders.get_mut().may_have(&open.key) {
             let stands = Stand::of(cell.id.kind, &cell.state.live);
             self.orders.get_mut().moved(&open.key, cell.id.kind, &cell.id.name, cell.stood, stands);
         }

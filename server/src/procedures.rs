@@ -19,6 +19,9 @@ use crate::node::Node;
 use crate::notifications::Notifications;
 use crate::resp::Reply;
 
+/// How much is said of a key at once: it has to travel to the node that was asked.
+const SAID_BYTES: usize = 128 * 1024 * 1024;
+
 /// What is carried out at the keys of one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Call {
@@ -138,7 +141,11 @@ impl Procedures for Commands {
     fn look(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure> {
         let call = postcard::from_bytes(call).map_err(|_| Failure::NotUnderstood)?;
         let reply = carry_out(&call, None, keys, &self.node()?)?;
-        Ok(postcard::to_allocvec(&reply).unwrap_or_default())
+        let said = postcard::to_allocvec(&reply).unwrap_or_default();
+        if said.len() > SAID_BYTES {
+            return Err(Failure::TooMuch { limit_bytes: SAID_BYTES as u64 });
+        }
+        Ok(said)
     }
 
     fn is_watched(&self) -> bool {

@@ -384,6 +384,47 @@ fn a_refusal_within_a_transaction_leaves_what_has_ended_as_it_was() {
     assert_eq!((client.run("GET k"), client.run("EXISTS k")), ("(nil)".to_owned(), "0".to_owned()));
 }
 
+/// Commands that are carried out where their key is said nothing of one that had ended, and were answered with an error.
+#[test]
+fn what_has_ended_is_nothing_to_look_at() {
+    let (node, _data) = alone();
+    let mut client = node.client();
+    for command in
+        ["ZADD z 1 a", "SADD s a", "HSET h f v", "ZADD kept 1 a", "PEXPIRE z 1", "PEXPIRE s 1", "PEXPIRE h 1"]
+    {
+        client.run(command);
+    }
+    std::thread::sleep(Duration::from_millis(20));
+    let looks = ["ZRANGE z 0 -1", "ZREVRANGEBYSCORE z 9 0", "ZRANDMEMBER z 2", "SRANDMEMBER s 2", "HRANDFIELD h 2"];
+    for look in looks {
+        assert_eq!(client.run(look), "", "{look}");
+    }
+    for (look, said) in [("ZCOUNT z -inf +inf", "0"), ("ZRANK z a", "(nil)"), ("ZRANGESTORE kept z 0 -1", "0")] {
+        assert_eq!(client.run(look), said, "{look}");
+    }
+    assert_eq!(client.run("EXISTS kept"), "0");
+}
+
+/// One long name among many made draws give far fewer than there were; and each draw made the whole order anew.
+#[test]
+fn draws_by_chance_give_as_many_as_are_wanted() {
+    let (node, _data) = alone();
+    let mut client = node.client();
+    let names: Vec<String> = (0..2_000).map(|n| format!("m{n}")).chain(["x".repeat(16_000)]).collect();
+    let words: Vec<&str> = ["SADD", "s"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    assert_eq!(client.call(&words), "2001");
+    for (count, drawn) in [("5000", 2_001), ("1500", 1_500), ("200", 200), ("-5000", 5_000), ("0", 0)] {
+        let said = client.run(&format!("SRANDMEMBER s {count}"));
+        let mut all: Vec<&str> = said.lines().collect();
+        assert_eq!(all.len(), drawn, "{count}");
+        all.sort_unstable();
+        all.dedup();
+        assert!(count.starts_with('-') || all.len() == drawn, "{count}: each once");
+    }
+    assert_eq!(client.run("SPOP s 2001").lines().count(), 2_001);
+    assert_eq!(client.run("EXISTS s"), "0");
+}
+
 /// A forged dump with a name longer than the storage takes ended the process.
 #[test]
 fn what_restore_is_given_is_held_to_the_limits() {

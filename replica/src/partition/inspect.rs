@@ -17,8 +17,10 @@ use crate::store::{StoreError, Txn};
 /// How many cells an explanation lists.
 const EXPLAINED_CELLS: usize = 64;
 
-/// Places further than this from both ends are looked up in an order that is kept.
+/// Places further than this from both ends are looked up in an order that is kept. It is made for those that are further than this part
+/// of all.
 const FAR_CELLS: u64 = 512;
+const FAR_PART: u64 = 16;
 
 /// Keys with their types, and the hash to go on from.
 type Page = (Vec<(ByteString, CellKind)>, Option<KeyHash>);
@@ -195,8 +197,10 @@ impl Partition {
     ) -> Result<Vec<CellId>, StoreError> {
         let wanted = places.end - places.start;
         let to_end = count.saturating_sub(places.end);
+        let distance = places.start.min(to_end);
+        let is_far = distance > FAR_CELLS && (distance > count / FAR_PART || self.orders.borrow().has(key, kind));
         // Sorted sets stand in another order than their names.
-        if wanted > 0 && places.start.min(to_end) > FAR_CELLS && kind != CellKind::Score {
+        if wanted > 0 && is_far && kind != CellKind::Score {
             return self.with_order(txn, key, kind, |order| {
                 order.at(places).map(|(name, _)| CellId { kind, name: name.to_vec() }).collect()
             });

@@ -191,6 +191,36 @@ impl<'a, 's> Keys<'a, 's> {
         })
     }
 
+    /// How many places there are in that order. Costs as [`Keys::at_places`] does.
+    ///
+    /// # Errors
+    /// As [`Keys::read`].
+    pub fn places(&self, key: &[u8], kind: CellKind) -> Result<u64, StoreError> {
+        self.partition.with_order(self.txn, key, kind, Order::len)
+    }
+
+    /// The cells at each of these places of that order, as [`Keys::at_places`] gives them, as long as their names fit `limit_bytes`.
+    /// O(places log cells + cells / 256).
+    ///
+    /// # Errors
+    /// As [`Keys::read`].
+    pub fn at_each(
+        &self,
+        key: &[u8],
+        kind: CellKind,
+        places: &[u64],
+        limit_bytes: usize,
+    ) -> Result<Vec<(Vec<u8>, f64)>, StoreError> {
+        self.partition.with_order(self.txn, key, kind, |order| {
+            let mut bytes = 0;
+            let fitting = order.at_each(places).take_while(|(name, _)| {
+                bytes += name.len();
+                bytes <= limit_bytes
+            });
+            fitting.map(|(name, score)| (name.to_vec(), score)).collect()
+        })
+    }
+
     /// The place of a cell in that order, if it has one. Costs as [`Keys::at_places`] does.
     ///
     /// # Errors

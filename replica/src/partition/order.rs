@@ -86,6 +86,11 @@ impl Placed {
     fn bytes(&self) -> usize {
         PLACED_BYTES + self.name.len()
     }
+
+    fn shown(&self) -> (&[u8], f64) {
+        let score = if self.weight == Weight::default() { 0.0 } else { self.weight.score() };
+        (&self.name, score)
+    }
 }
 
 /// The cells of one kind of a key, in order: by score, and then by name. A place is found in O(log cells + cells / 256), by counting
@@ -112,7 +117,7 @@ impl Order {
         }
     }
 
-    fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.blocks.iter().map(|block| block.len() as u64).sum()
     }
 
@@ -211,6 +216,20 @@ impl Order {
         from..to.max(from)
     }
 
+    /// Those at each of these places, with their scores, as far as there are any. O(cells / 256 + places log cells).
+    pub(super) fn at_each(&self, places: &[u64]) -> impl Iterator<Item = (&[u8], f64)> {
+        let mut begins = Vec::with_capacity(self.blocks.len());
+        let mut count = 0;
+        for block in &self.blocks {
+            begins.push(count);
+            count += block.len() as u64;
+        }
+        places.iter().filter_map(move |place| {
+            let at = begins.partition_point(|begin| begin <= place).checked_sub(1)?;
+            Some(self.blocks[at].get(usize::try_from(place - begins[at]).ok()?)?.shown())
+        })
+    }
+
     /// Those at these places, with their scores (0 where there are none). O(log cells + cells / 256 + those).
     pub(super) fn at(&self, places: Range<u64>) -> impl Iterator<Item = (&[u8], f64)> {
         let (mut skip, mut first) = (places.start, self.blocks.len());
@@ -223,10 +242,7 @@ impl Order {
         }
         let from = self.blocks[first..].iter().flatten().skip(usize::try_from(skip).unwrap_or(usize::MAX));
         let wanted = usize::try_from(places.end.saturating_sub(places.start)).unwrap_or(usize::MAX);
-        from.take(wanted).map(|placed| {
-            let score = if placed.weight == Weight::default() { 0.0 } else { placed.weight.score() };
-            (&*placed.name, score)
-        })
+        from.take(wanted).map(Placed::shown)
     }
 }
 
@@ -265,6 +281,8 @@ struct Kept {
 pub(super) struct Orders {
     budget: Budget,
     kept: BTreeMap<Vec<u8>, BTreeMap<CellKind, Kept>>,
+    /// The last that was made and is not kept: one command may look at it several times.
+    passing: Option<(Vec<u8>, CellKind, Order)>,
     /// What all of them take.
     bytes: usize,
     /// Of which keys they have changed with the event that is being handled.
@@ -283,6 +301,11 @@ impl Orders {
         self.budget = budget;
     }
 
+    /// Could an order of a key's cells be here?
+    pub(super) fn may_have(&self, key: &[u8]) -> bool {
+        self.passing.is_some() || !self.kept.is_empty() && self.kept.contains_key(key)
+    }
+
     /// Is the order of these cells kept?
     pub(super) fn has(&self, key: &[u8], kind: CellKind) -> bool {
         !self.kept.is_empty() && self.kept.get(key).is_some_and(|kinds| kinds.contains_key(&kind))
@@ -290,6 +313,9 @@ impl Orders {
 
     /// The order of these cells, if it is kept.
     pub(super) fn get(&mut self, key: &[u8], kind: CellKind) -> Option<&Order> {
+        if let Some((_, _, order)) = self.passing.as_ref().filter(|(of, its, _)| of == key && *its == kind) {
+            return Some(order);
+        }
         let kept = self.kept.get_mut(key)?.get_mut(&kind)?;
         kept.idle_rounds = 0;
         Some(&kept.order)
@@ -305,12 +331,15 @@ impl Orders {
             self.kept.entry(key.to_vec()).or_default().insert(draft.kind, Kept { order, idle_rounds: 0 });
             // Perhaps of what the event has changed so far.
             self.touched.insert(key.to_vec());
+        } else {
+            self.passing = Some((key.to_vec(), draft.kind, order));
         }
         result
     }
 
     /// A cell that stood in one place stands in another.
     pub(super) fn moved(&mut self, key: &[u8], kind: CellKind, name: &[u8], from: Stand, to: Stand) {
+        self.passing = None;
         if from == to && from != Stand::Unknown || self.kept.is_empty() {
             return;
         }
@@ -338,17 +367,20 @@ impl Orders {
 
     /// What is known of a key may be wrong.
     pub(super) fn forget(&mut self, key: &[u8]) {
+        self.passing = None;
         let bytes: usize = self.kept.remove(key).iter().flatten().map(|(_, kept)| kept.order.bytes).sum();
         self.count(-(bytes as isize));
     }
 
     /// The event that is being handled has changed nothing after all.
     pub(super) fn forget_touched(&mut self) {
+        self.passing = None;
         std::mem::take(&mut self.touched).iter().for_each(|key| self.forget(key));
     }
 
     /// The event that is being handled stands.
     pub(super) fn settle(&mut self) {
+        self.passing = None;
         if !self.touched.is_empty() {
             self.touched.clear();
         }
@@ -356,6 +388,7 @@ impl Orders {
 
     /// A round has passed: what nobody asks for goes, and so does some of what is asked for while all together are too large.
     pub(super) fn age(&mut self) {
+        self.passing = None;
         if self.kept.is_empty() {
             return;
         }
@@ -372,6 +405,7 @@ impl Orders {
 
     /// Nothing is known any more.
     pub(super) fn clear(&mut self) {
+        self.passing = None;
         self.touched.clear();
         self.kept.clear();
         let bytes = self.bytes as isize;
@@ -420,6 +454,7 @@ mod tests {
             let bytes: usize = model.iter().map(|(_, name)| super::PLACED_BYTES + name.len()).sum();
             let places = model.iter().enumerate().all(|(at, (weight, name))| {
                 order.place(Score(*weight), name) == Some(at as u64)
+                    && order.at_each(&[at as u64, u64::MAX]).map(|(found, _)| found).eq([name.as_slice()])
                     && order.at(at as u64..at as u64 + 1).next().is_some_and(|(found, _)| found == name.as_slice())
             });
             let ranges = [(-5.0, 7.0), (0.0, 0.0), (9.0, -9.0)].into_iter().all(|(least, greatest)| {

@@ -6,6 +6,7 @@ use crate::id::{Actor, Context, Dot, Entry, Seen};
 use crate::message::Change;
 use crate::operation::{ByteString, Failure, Observed, Write, Written};
 use crate::partition::noted::{Noted, Notes, may_have_siblings};
+use crate::partition::order::Stand;
 use crate::partition::{Keys, OpenCell, OpenKey, Partition};
 use crate::place::{CellId, CellKind, Place};
 use crate::procedure::Procedures;
@@ -89,7 +90,8 @@ impl Partition {
     ) -> Result<(), Failure> {
         self.change_key(txn, key, Some(cell.kind), writing, |this, txn, open, writing| {
             writing.written.changed += 1;
-            this.put(txn, open, OpenCell::absent(cell), &Put::Value(value), writing);
+            let cell = OpenCell { stood: Stand::Nowhere, ..OpenCell::absent(cell) };
+            this.put(txn, open, cell, &Put::Value(value), writing);
             Ok(())
         })
     }

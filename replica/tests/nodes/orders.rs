@@ -14,12 +14,16 @@ use crate::support::{Nodes, request};
 /// So many that the order is kept.
 const MANY: usize = 300;
 
-/// Looks at scores: all in their order, one's place, or how many are between two. Called, it writes and then fails.
+/// Looks at scores: all in their order, one's place, or how many are between two. Called, it writes and then fails, or pushes.
 #[derive(Debug)]
 struct Scores;
 
 impl Procedures for Scores {
-    fn call(&self, _: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure> {
+    fn call(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure> {
+        if call == b"push" {
+            let name = format!("{:08}", keys.next_dot().counter).into_bytes();
+            return keys.put_new(b"l", CellKind::Item, name, b"v").map(|()| Vec::new());
+        }
         keys.write(b"z", &Write::Put(CellKind::Score, vec![("m1".into(), "-7".into()), ("new".into(), "7".into())]))?;
         keys.at_places(b"z", CellKind::Score, 0..1)?;
         Err(Failure::NotCurrent)
@@ -36,6 +40,13 @@ impl Procedures for Scores {
             b"many" => {
                 let places = keys.places_between(b"z", Bound::Included(10.0), Bound::Excluded(50.0))?;
                 text(places.end - places.start)
+            }
+            b"items" => {
+                let all = keys.at_places(b"l", CellKind::Item, 0..u64::MAX)?;
+                all.iter()
+                    .map(|(name, _)| format!("{} ", String::from_utf8_lossy(name)))
+                    .collect::<String>()
+                    .into_bytes()
             }
             b"write" => return keys.write(b"z", &Write::RemoveKey).map(|_| Vec::new()),
             name => match keys.place(b"z", &CellId::score(name))? {
@@ -195,6 +206,30 @@ fn those_that_stand_in_say_what_they_have_together_and_keep_nothing_of_it() {
     nodes.up(&[0, 1, 2, 3, 4]);
     nodes.pass_time(60);
     assert_eq!(said(&mut nodes, 0, "all"), "m1=10 m2=20 ");
+}
+
+/// What was said was lost where a key's time was over.
+#[test]
+fn something_is_said_of_what_has_ended() {
+    let mut nodes = filled(3);
+    let deadline = vec![(ByteString(Vec::new()), ByteString(b"5".to_vec()))];
+    write(&mut nodes, 0, Write::Put(CellKind::Deadline, deadline));
+    nodes.sleep(1_000);
+    assert!(found(&mut nodes, 0, Read::Summary).kind.is_none(), "it has ended");
+    assert_eq!(said(&mut nodes, 0, "nobody"), "nowhere");
+}
+
+/// New elements are put without being looked for before.
+#[test]
+fn an_order_has_what_was_pushed() {
+    let mut nodes = nodes(3);
+    for _ in 0..MANY + 10 {
+        assert!(matches!(write(&mut nodes, 0, Write::Call("push".into())), Some(Answer::Written(_))));
+    }
+    let all = said(&mut nodes, 0, "items");
+    assert_eq!(all.split(' ').count(), MANY + 11);
+    write(&mut nodes, 0, Write::Call("push".into()));
+    assert!(said(&mut nodes, 0, "items").starts_with(&all));
 }
 
 #[test]

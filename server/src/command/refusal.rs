@@ -109,7 +109,7 @@ fn refusal_of(failure: &Failure, node: &Node) -> Reply {
         Failure::Store(error) => Reply::error(format!("ERR {error}")),
         Failure::LooksOnly => Reply::error("ERR what maps keys may look at them only: it tried to write"),
         Failure::TooMuch { limit_bytes } => Reply::error(format!(
-            "ERR this comes to more than {limit_bytes} bytes: have it say less of each key, under fewer names"
+            "ERR this comes to more than {limit_bytes} bytes: ask for less at once (in a sweep, say less of each key, under fewer names)"
         )),
         Failure::Busy { backlog_bytes } => Reply::error(format!(
             "BUSY {backlog_bytes} bytes wait for this node's disk, and it takes no more writes for now (CONFIG GET backlog-bytes); nothing was changed"

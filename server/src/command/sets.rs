@@ -167,8 +167,8 @@ fn srandmember(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, _: &Arc<Node>
     Ok(if draws == Draws::One { chosen.next().into() } else { Reply::array(chosen) })
 }
 
-/// How many a client may ask for by chance.
-const RANDOM_MOST: u64 = 1 << 20;
+/// How often a client may draw by chance where each may come again.
+const DRAWS_MOST: u64 = 1 << 20;
 
 /// What a client wants by chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,20 +185,19 @@ pub(super) enum Draws {
 pub(super) fn drawn(arguments: &Arguments<'_>) -> Result<Draws, Reply> {
     match (arguments.len(), parse_integer(arguments.get(2))) {
         (2, _) => Ok(Draws::One),
-        (_, Some(count)) if count.unsigned_abs() > RANDOM_MOST => Err(Reply::error("ERR value is out of range")),
+        (_, Some(count)) if count < 0 && count.unsigned_abs() > DRAWS_MOST => {
+            Err(Reply::error("ERR value is out of range"))
+        }
         (_, Some(count)) if count < 0 => Ok(Draws::Repeated(count.unsigned_abs())),
         (_, Some(count)) => Ok(Draws::Distinct(count.unsigned_abs())),
         (_, None) => Err(Reply::not_an_integer()),
     }
 }
 
-/// How large draws may be together.
-pub(super) const DRAWN_BYTES: usize = 256 * 1024 * 1024;
+/// How large draws of which each may come again are together, at most.
+pub(super) const DRAWN_BYTES: usize = 64 * 1024 * 1024;
 
-/// Of so few all are looked at, whatever is wanted.
-const FEW: u64 = 512;
-
-/// Cells of one kind by chance, with their scores; no more than fit [`DRAWN_BYTES`].
+/// Cells of one kind by chance, with their scores.
 pub(super) fn by_chance(
     keys: &Keys<'_, '_>,
     key: &[u8],
@@ -206,41 +205,36 @@ pub(super) fn by_chance(
     draws: Draws,
     chance: &mut fastrand::Rng,
 ) -> Result<Vec<(Vec<u8>, f64)>, Refused> {
-    // Of scores that are no numbers there are none with a place.
-    let there = of_kind(keys, key, kind, &Read::Summary)?.counts.of(kind);
-    let places: Vec<u64> = match draws {
-        _ if there == 0 => Vec::new(),
-        Draws::One => vec![chance.u64(..there)],
-        Draws::Repeated(count) => (0..count).map(|_| chance.u64(..there)).collect(),
-        // Of most of them it is quicker to leave some out than to find others.
-        Draws::Distinct(count) if count > there / 2 => {
-            let mut places: Vec<u64> = (0..there).collect();
-            chance.shuffle(&mut places);
-            places.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-            places
-        }
-        Draws::Distinct(count) => {
-            let (mut taken, mut places) = (BTreeSet::new(), Vec::new());
-            while (places.len() as u64) < count {
-                let place = chance.u64(..there);
-                if taken.insert(place) {
-                    places.push(place);
-                }
-            }
-            places
-        }
+    let is_there = of_kind(keys, key, kind, &Read::Summary)?.kind.is_some();
+    let there = if is_there { keys.places(key, kind)? } else { 0 };
+    if there == 0 {
+        return Ok(Vec::new());
+    }
+    let (places, limit_bytes) = match draws {
+        Draws::One => (vec![chance.u64(..there)], usize::MAX),
+        Draws::Repeated(count) => ((0..count).map(|_| chance.u64(..there)).collect(), DRAWN_BYTES),
+        Draws::Distinct(count) => (distinct(count, there, chance), usize::MAX),
     };
-    if there <= FEW || places.len() as u64 > there / 8 {
-        let all = keys.at_places(key, kind, 0..there)?;
-        let longest = all.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 64;
-        let chosen = places.into_iter().filter_map(|place| all.get(place as usize).cloned());
-        return Ok(chosen.take(DRAWN_BYTES / longest).collect());
+    Ok(keys.at_each(key, kind, &places, limit_bytes)?)
+}
+
+/// So many of these places, each once.
+fn distinct(count: u64, there: u64, chance: &mut fastrand::Rng) -> Vec<u64> {
+    // Of most of them it is quicker to leave some out than to find others.
+    if count > there / 2 {
+        let mut places: Vec<u64> = (0..there).collect();
+        chance.shuffle(&mut places);
+        places.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+        return places;
     }
-    let mut chosen = Vec::with_capacity(places.len());
-    for place in places {
-        chosen.extend(keys.at_places(key, kind, place..place + 1)?);
+    let (mut taken, mut places) = (BTreeSet::new(), Vec::new());
+    while (places.len() as u64) < count {
+        let place = chance.u64(..there);
+        if taken.insert(place) {
+            places.push(place);
+        }
     }
-    Ok(chosen)
+    places
 }
 
 fn smove(arguments: &Arguments<'_>, keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Done {

@@ -5,7 +5,6 @@
 mod algebra;
 mod range;
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use replica::{ByteString, CellId, CellKind, Found, Keys, Read, Write};
@@ -371,8 +370,10 @@ fn rank(arguments: &Arguments<'_>, keys: &Keys<'_, '_>, reverse: bool) -> Done {
     let Some(score) = score_at(keys, key, member)? else {
         return Ok(if with_score { Reply::NullArray } else { Reply::Null });
     };
-    let place = keys.place(key, &CellId::score(member))?.unwrap_or_default();
-    let place = if reverse { in_all(keys, key)? - 1 - place } else { place };
+    let Some(place) = keys.place(key, &CellId::score(member))? else {
+        return Err(Reply::error("ERR resulting score is not a number (NaN)").into());
+    };
+    let place = if reverse { keys.places(key, CellKind::Score)? - 1 - place } else { place };
     let rank = Reply::Integer(place as i64);
     Ok(if with_score { Reply::Array(vec![rank, score.into()]) } else { rank })
 }
@@ -382,7 +383,7 @@ fn in_all(keys: &Keys<'_, '_>, key: &[u8]) -> Result<u64, Refused> {
     if of_kind(keys, key, CellKind::Score, &Read::Summary)?.kind.is_none() {
         return Ok(0);
     }
-    Ok(keys.places_between(key, Bound::Unbounded, Bound::Unbounded)?.end)
+    Ok(keys.places(key, CellKind::Score)?)
 }
 
 fn ranged(arguments: &Arguments<'_>, keys: &Keys<'_, '_>, ranged: Result<Ranged, Refused>) -> Done {

@@ -234,18 +234,20 @@ impl Core {
             known.union(&own);
         }
         // This node has what it shows, at once: a write that follows replaces all of it. Its clock follows with the events.
-        if self.is_replica(partition) && own_digest != view.digest() {
+        let mut has_all = self.is_replica(partition);
+        if has_all && own_digest != view.digest() {
             let joined = self.quietly(step, partition, |p, txn| {
                 p.ahead.union(&known);
                 p.repair(txn, &view.state, &view.clock)
             });
+            has_all = joined.is_some();
             if let (Some(joined), Some(from)) = (joined, differing.keys().next()) {
                 self.report(step, *from, joined);
             }
         }
         // What the others know is seen with what they have.
         let seen = found.seen.map(|_| Box::new(known.clone()));
-        let said = self.said_of(step, partition, &read, &view);
+        let said = self.said_of(step, partition, &read, &view, has_all);
         let found = view.found().at(step.now.wall_ms);
         let found = match said {
             Ok(said) => Found { seen, said, ..read.pick(found) },
@@ -264,25 +266,26 @@ impl Core {
         Looking(Some((call.clone(), Arc::clone(&self.procedures), self.hlc.tick(step.now.wall_ms))))
     }
 
-    /// What the application says of what several owners have together. A replica has all of that by now; on one that stands in it
-    /// is there only while it is looked at.
+    /// What the application says of what several owners have together. Where that is not all here by now, as on one that stands in, it
+    /// is only while it is looked at.
     fn said_of(
         &mut self,
         step: &mut Step<'_>,
         partition: PartitionId,
         read: &Read,
         view: &KeyView,
+        has_all: bool,
     ) -> Result<ByteString, Failure> {
-        let (order, stands_in) = (self.order_of(step, read), !self.is_replica(partition));
+        let order = self.order_of(step, read);
         if order.0.is_none() {
             return Ok(ByteString::default());
         }
         let said = self.on_partition(step, partition, |p, txn| {
-            if stands_in {
+            if !has_all {
                 p.repair(txn, &view.state, &view.clock)?;
             }
             let said = order.carry_out(p, txn, Found::default())?.said;
-            if stands_in { Err(Undone::Said(said)) } else { Ok(said) }
+            if has_all { Ok(said) } else { Err(Undone::Said(said)) }
         });
         match said {
             Ok(said) | Err(Undone::Said(said)) => Ok(said),

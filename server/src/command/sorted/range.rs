@@ -28,7 +28,9 @@ impl Range {
     pub(super) fn by_score(least: &[u8], greatest: &[u8]) -> Result<Self, Refused> {
         let bound = |text: &[u8]| {
             let (text, is_out) = text.strip_prefix(b"(").map_or((text, false), |text| (text, true));
-            let score = parse_float(text).ok_or_else(|| Reply::error("ERR min or max is not a float"))?;
+            // A bracket alone is one before nothing.
+            let score = if is_out && text.is_empty() { Some(0.0) } else { parse_float(text) };
+            let score = score.ok_or_else(|| Reply::error("ERR min or max is not a float"))?;
             Ok::<_, Reply>(if is_out { Bound::Excluded(score) } else { Bound::Included(score) })
         };
         Ok(Range::Score(bound(least)?, bound(greatest)?))
@@ -58,7 +60,7 @@ impl Range {
                 keys.places_named(key, CellKind::Score, names)?
             }
             Range::Rank(from, to) => {
-                let there = keys.places_between(key, Bound::Unbounded, Bound::Unbounded)?.end;
+                let there = keys.places(key, CellKind::Score)?;
                 let places = places_of(usize::try_from(there).unwrap_or(usize::MAX), *from, *to);
                 let places = places.start as u64..places.end as u64;
                 Some(if back && !places.is_empty() { there - places.end..there - places.start } else { places })
