@@ -37,7 +37,7 @@ const PACE: Duration = Duration::from_millis(2);
 const EXIT_DISK: i32 = 74;
 
 /// What one worker's cache of records may hold.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+const CACHE_BYTES: u64 = 48 * 1024 * 1024;
 /// Larger records are not cached.
 const CACHED_RECORD_BYTES: usize = 4 * 1024;
 
