@@ -131,17 +131,14 @@ impl std::fmt::Debug for Commands {
 
 impl Procedures for Commands {
     fn call(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure> {
-        let call = postcard::from_bytes(call).map_err(|_| Failure::NotUnderstood)?;
         let node = self.node()?;
-        let reply = carry_out(&call, None, keys, &node)?;
+        let said = reply_to(call, keys, &node)?;
         self.notifications.tell_all(&keys.take_notes(), &node.pubsub);
-        Ok(postcard::to_allocvec(&reply).unwrap_or_default())
+        Ok(said)
     }
 
     fn look(&self, call: &[u8], keys: &mut Keys<'_, '_>) -> Result<Vec<u8>, Failure> {
-        let call = postcard::from_bytes(call).map_err(|_| Failure::NotUnderstood)?;
-        let reply = carry_out(&call, None, keys, &self.node()?)?;
-        let said = postcard::to_allocvec(&reply).unwrap_or_default();
+        let said = reply_to(call, keys, &self.node()?)?;
         if said.len() > SAID_BYTES {
             return Err(Failure::TooMuch { limit_bytes: SAID_BYTES as u64 });
         }
@@ -165,6 +162,13 @@ impl Procedures for Commands {
     fn reduce(&self, job: &[u8], name: &[u8], one: ByteString, other: ByteString) -> Result<ByteString, Failure> {
         jobs::reduce(job, name, one, other, &self.node()?)
     }
+}
+
+/// Carries an encoded call out, and encodes what it said.
+fn reply_to(call: &[u8], keys: &mut Keys<'_, '_>, node: &Arc<Node>) -> Result<Vec<u8>, Failure> {
+    let call = postcard::from_bytes(call).map_err(|_| Failure::NotUnderstood)?;
+    let reply = carry_out(&call, None, keys, node)?;
+    Ok(postcard::to_allocvec(&reply).unwrap_or_default())
 }
 
 fn carry_out(
@@ -240,23 +244,15 @@ pub(crate) fn answer(request: &Request, keys: &mut Keys<'_, '_>, node: &Arc<Node
         return Ok(Answer::Failed(Failure::NotOfOneKey));
     }
     let answer = match &request.operation {
-        Operation::Read(Read::Call(call)) => match postcard::from_bytes(&call.0) {
-            Ok(call) => {
-                let reply = carry_out(&call, None, keys, node)?;
-                let said = ByteString(postcard::to_allocvec(&reply).unwrap_or_default());
-                Ok(Answer::Found(Found { said, ..Found::default() }))
-            }
-            Err(_) => Err(Failure::NotUnderstood),
-        },
+        Operation::Read(Read::Call(call)) => {
+            let said = ByteString(reply_to(&call.0, keys, node)?);
+            Ok(Answer::Found(Found { said, ..Found::default() }))
+        }
         Operation::Read(read) => keys.read(&request.key, read).map(Answer::Found).map_err(Failure::Store),
-        Operation::Write(Write::Call(call)) => match postcard::from_bytes(&call.0) {
-            Ok(call) => {
-                let reply = carry_out(&call, None, keys, node)?;
-                let said = ByteString(postcard::to_allocvec(&reply).unwrap_or_default());
-                Ok(Answer::Written(Written { said, ..Written::default() }))
-            }
-            Err(_) => Err(Failure::NotUnderstood),
-        },
+        Operation::Write(Write::Call(call)) => {
+            let said = ByteString(reply_to(&call.0, keys, node)?);
+            Ok(Answer::Written(Written { said, ..Written::default() }))
+        }
         Operation::Write(write) => keys.write(&request.key, write).map(Answer::Written),
         _ => Err(Failure::NotOfOneKey),
     };

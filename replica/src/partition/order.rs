@@ -179,39 +179,36 @@ impl Order {
         if first.weight != last.weight {
             return None;
         }
-        let to = |is_below: &dyn Fn(&[u8]) -> bool| self.first_not(&|placed| is_below(&placed.name));
-        let from = match least {
-            Bound::Unbounded => 0,
-            Bound::Included(least) => to(&|name| name < least),
-            Bound::Excluded(least) => to(&|name| name <= least),
-        };
-        let to = match greatest {
-            Bound::Unbounded => self.len(),
-            Bound::Included(greatest) => to(&|name| name <= greatest),
-            Bound::Excluded(greatest) => to(&|name| name < greatest),
-        };
-        Some(from..to.max(from))
+        Some(self.range((least, greatest), |placed, name| (*placed.name).cmp(name)))
     }
 
     /// The place of the first that is not like this, where none behind one that is not is like it.
-    fn first_not(&self, is_like: &dyn Fn(&Placed) -> bool) -> u64 {
-        let at = self.blocks.partition_point(|block| block.last().is_some_and(is_like));
-        let within = self.blocks.get(at).map_or(0, |block| block.partition_point(is_like));
+    fn first_not(&self, is_like: impl Fn(&Placed) -> bool) -> u64 {
+        let at = self.blocks.partition_point(|block| block.last().is_some_and(&is_like));
+        let within = self.blocks.get(at).map_or(0, |block| block.partition_point(&is_like));
         self.before_block(at) + within as u64
     }
 
     /// The places of those with a score in this range.
     pub(super) fn between(&self, least: Bound<f64>, greatest: Bound<f64>) -> Range<u64> {
-        let to = |is_below: &dyn Fn(Weight) -> bool| self.first_not(&|placed| is_below(placed.weight));
-        let from = match least {
+        self.range((least.map(Weight::of), greatest.map(Weight::of)), |placed, weight| placed.weight.cmp(weight))
+    }
+
+    /// The places from one bound to another, by what they stand in order of.
+    fn range<T>(
+        &self,
+        (least, greatest): (Bound<T>, Bound<T>),
+        compare: impl Fn(&Placed, &T) -> std::cmp::Ordering,
+    ) -> Range<u64> {
+        let from = match &least {
             Bound::Unbounded => 0,
-            Bound::Included(score) => to(&|weight| weight < Weight::of(score)),
-            Bound::Excluded(score) => to(&|weight| weight <= Weight::of(score)),
+            Bound::Included(least) => self.first_not(|placed| compare(placed, least).is_lt()),
+            Bound::Excluded(least) => self.first_not(|placed| compare(placed, least).is_le()),
         };
-        let to = match greatest {
+        let to = match &greatest {
             Bound::Unbounded => self.len(),
-            Bound::Included(score) => to(&|weight| weight <= Weight::of(score)),
-            Bound::Excluded(score) => to(&|weight| weight < Weight::of(score)),
+            Bound::Included(greatest) => self.first_not(|placed| compare(placed, greatest).is_le()),
+            Bound::Excluded(greatest) => self.first_not(|placed| compare(placed, greatest).is_lt()),
         };
         from..to.max(from)
     }

@@ -335,15 +335,21 @@ fn an_only_owner_that_has_missed_a_layout_serves_again_once_all_have_said_what_t
     assert!(machines[1].serves(node(1)) && !machines[0].contents().cells.is_empty());
 }
 
-/// The fourth takes the place of the third, and has been filled. The second has not heard of that, nor has the third: by their
-/// picture they are two of three.
-fn two_have_not_heard() -> Vec<Machine> {
+/// Three owners that have this, and a fourth node that bears nothing and ranks behind them.
+fn three_and_one(value: &str) -> (Vec<Machine>, u128) {
     let fourth = ranking_after(&[1, 2, 3], 10);
     let mut machines = cluster(&[1, 2, 3, fourth], &[1, 2, 3], 3);
     pass_time(&mut machines, 20, &nothing_is_lost);
     machines[0].commit(&[LayoutChange::Leave(node(fourth))]);
-    write(&mut machines, 0, "old", 3);
+    write(&mut machines, 0, value, 3);
     pass_time(&mut machines, 20, &nothing_is_lost);
+    (machines, fourth)
+}
+
+/// The fourth takes the place of the third, and has been filled. The second has not heard of that, nor has the third: by their
+/// picture they are two of three.
+fn two_have_not_heard() -> Vec<Machine> {
+    let (mut machines, fourth) = three_and_one("old");
     machines[0].commit(&[LayoutChange::Leave(node(3)), bears(fourth)]);
     let is_news = |it: &UnderWay<'_>| {
         let of_the_fourth = it.machines[it.from].serves(node(fourth));
@@ -458,12 +464,7 @@ fn an_only_owner_waits_for_the_word_of_the_one_before_it() {
 /// beside those that serve: it let go when these few had it, and then fewer lost disks lose a write than had acknowledged it.
 #[test]
 fn nobody_gives_a_copy_away_while_a_replica_is_being_filled() {
-    let fourth = ranking_after(&[1, 2, 3], 10);
-    let mut machines = cluster(&[1, 2, 3, fourth], &[1, 2, 3], 3);
-    pass_time(&mut machines, 20, &nothing_is_lost);
-    machines[0].commit(&[LayoutChange::Leave(node(fourth))]);
-    write(&mut machines, 0, "v", 3);
-    pass_time(&mut machines, 20, &nothing_is_lost);
+    let (mut machines, fourth) = three_and_one("v");
     let second_is_silent = |it: &UnderWay<'_>| it.is_core() && (it.from == 1 || it.to == 1);
     machines[0].commit(&[LayoutChange::Leave(node(1)), bears(fourth)]);
     for machine in &mut machines[..2] {
@@ -480,12 +481,7 @@ fn nobody_gives_a_copy_away_while_a_replica_is_being_filled() {
 /// was true no more.
 #[test]
 fn nobody_lets_go_on_a_word_from_before_the_picture_changed() {
-    let fourth = ranking_after(&[1, 2, 3], 10);
-    let mut machines = cluster(&[1, 2, 3, fourth], &[1, 2, 3], 3);
-    pass_time(&mut machines, 20, &nothing_is_lost);
-    machines[0].commit(&[LayoutChange::Leave(node(fourth))]);
-    write(&mut machines, 0, "v", 3);
-    pass_time(&mut machines, 20, &nothing_is_lost);
+    let (mut machines, fourth) = three_and_one("v");
     machines[0].commit(&[LayoutChange::Leave(node(1)), bears(fourth)]);
     let third_keeps_it_from_the_first = |it: &UnderWay<'_>| it.is_core() && (it.from, it.to) == (2, 0);
     pass_time(&mut machines, 60, &third_keeps_it_from_the_first);

@@ -74,10 +74,10 @@ impl Core {
         let alone = can_answer.then(|| Receipt { holders: vec![own] }).filter(|own| self.is_enough(task, own));
         let at_once = alone.or_else(|| self.agreed(step, task, own, (&key, &read)).filter(|_| can_answer));
         if let Some(receipt) = at_once {
-            let order = self.order_of(step, &read);
+            let looking = self.looking(step, &read);
             let found = self.on_partition(step, partition, |p, txn| {
                 let found = p.read(txn, &key, &read)?;
-                order.carry_out(p, txn, found)
+                looking.carry_out(p, txn, found)
             });
             let seen = self.seen(partition, keeps_session);
             let answer = match found {
@@ -86,11 +86,11 @@ impl Core {
             };
             return self.release(step, Until::Promised(self.batch_of(partition)), origin.answer(answer));
         }
-        let order = self.order_of(step, &read);
+        let looking = self.looking(step, &read);
         let looked = self.on_partition(step, partition, |p, txn| {
             // Of a whole key, a merge takes what is there by then.
             let (found, digest, view) = p.look(txn, &key, &read)?;
-            let found = order.carry_out(p, txn, found)?;
+            let found = looking.carry_out(p, txn, found)?;
             Ok::<_, Failure>((digest, found, view, (p.clock().clone(), p.minted(), !p.clock().covers(&p.ahead))))
         });
         let (own_digest, found, view, (clock, minted, is_ahead)) = match looked {
@@ -261,7 +261,7 @@ impl Core {
     }
 
     /// What the application is to say with a read, if anything.
-    fn order_of(&mut self, step: &Step<'_>, read: &Read) -> Looking {
+    fn looking(&mut self, step: &Step<'_>, read: &Read) -> Looking {
         let Read::Call(call) = read else { return Looking(None) };
         Looking(Some((call.clone(), Arc::clone(&self.procedures), self.hlc.tick(step.now.wall_ms))))
     }
@@ -276,15 +276,15 @@ impl Core {
         view: &KeyView,
         has_all: bool,
     ) -> Result<ByteString, Failure> {
-        let order = self.order_of(step, read);
-        if order.0.is_none() {
+        let looking = self.looking(step, read);
+        if looking.0.is_none() {
             return Ok(ByteString::default());
         }
         let said = self.on_partition(step, partition, |p, txn| {
             if !has_all {
                 p.repair(txn, &view.state, &view.clock)?;
             }
-            let said = order.carry_out(p, txn, Found::default())?.said;
+            let said = looking.carry_out(p, txn, Found::default())?.said;
             if has_all { Ok(said) } else { Err(Undone::Said(said)) }
         });
         match said {
